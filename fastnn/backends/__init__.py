@@ -1,0 +1,59 @@
+"""Which backend runs a network? One row each, fastest first; "auto" takes the first that can."""
+
+from __future__ import annotations
+
+import importlib
+from functools import cache
+
+import numpy as np
+
+from fastnn.backends.base import Backend
+from fastnn.network import NetworkSpec
+
+# A module is imported when its backend is first asked for, so that Numba costs nothing where it is not used.
+BACKENDS = {
+    "cython": "fastnn.backends.cython_backend",
+    "numba": "fastnn.backends.numba_backend",
+    "numpy": "fastnn.backends.numpy_backend",
+}
+
+
+@cache
+def load(name: str) -> Backend:
+    """The backend ``name``; ImportError with the reason, and the way out, if it cannot be had here."""
+    return importlib.import_module(BACKENDS[name]).BACKEND
+
+
+def why_not(name: str) -> str | None:
+    """None if the backend ``name`` can be used here, else the reason as a sentence."""
+    try:
+        load(name)
+    except ImportError as error:
+        return str(error)
+    return None
+
+
+def choose(name: str, spec: NetworkSpec, dtype: np.dtype) -> Backend:
+    """The backend to run ``spec`` in ``dtype``.
+
+    Parameters
+    ----------
+    name : "auto" or a key of ``BACKENDS``
+    spec : NetworkSpec
+    dtype : numpy.dtype
+
+    Raises
+    ------
+    ValueError
+        If the backend asked for cannot be used here or cannot run this network; the message says why.
+    """
+    reasons = []
+    for candidate in BACKENDS if name == "auto" else [name]:
+        reason = why_not(candidate)
+        if reason is None:
+            backend = load(candidate)
+            reason = backend.supports(spec, dtype)
+            if reason is None:
+                return backend
+        reasons.append(f"backend={candidate!r} cannot run this network: {reason}")
+    raise ValueError("\n".join(reasons) + "\nChoose backend='auto' to take the fastest one that can.")
