@@ -25,8 +25,10 @@ class LayerSpec:
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """Dense layers in order and the loss named in ``LOSSES``. The last layer's activation is "identity": its raw output
-    goes to the loss, or through the loss's link to become a prediction."""
+    """Dense layers in order and the loss named in ``LOSSES``.
+
+    The last layer's activation is "identity": its raw output goes to the loss, or through its link to become a prediction.
+    """
 
     layers: tuple[LayerSpec, ...]
     loss: str
@@ -45,7 +47,7 @@ class NetworkSpec:
 
     @classmethod
     def dense(cls, layer_units: Sequence[int], activation: str, loss: str) -> NetworkSpec:
-        """The network of ``layer_units`` = (n_features, hidden sizes..., n_outputs) with one activation for all hidden layers."""
+        """The network of ``layer_units`` = (n_features, hidden sizes..., n_outputs) one activation for all hidden layers."""
         n_hidden = len(layer_units) - 2
         names = [activation] * n_hidden + ["identity"]
         pairs = pairwise(int(n) for n in layer_units)

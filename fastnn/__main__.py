@@ -1,0 +1,7 @@
+"""Where does ``python -m fastnn`` lead? To the command line in :mod:`fastnn.cli`."""
+
+import sys
+
+from fastnn.cli import main
+
+sys.exit(main())

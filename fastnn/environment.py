@@ -1,0 +1,68 @@
+"""What does fastnn find on this machine? Versions, backends, instruction sets and threads: what a bug report should hold."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from typing import Any, Literal
+
+import fastnn
+from fastnn import workers
+from fastnn.backends import BACKENDS, why_not
+
+_PACKAGES = ["numpy", "scipy", "scikit-learn", "joblib", "numba", "matplotlib", "optuna"]
+
+
+def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] | None:
+    """Show the versions, the backends and why any is missing, the instruction set, and the threads a fit may use.
+
+    Parameters
+    ----------
+    mode : {"stdout", "dicts"}, default="stdout"
+        "stdout" prints a readable summary; "dicts" returns the same as nested dictionaries, as ``numpy.show_config`` does.
+
+    Returns
+    -------
+    config : dict or None
+        None where it was printed.
+
+    Raises
+    ------
+    ValueError
+        If ``mode`` is neither.
+    """
+    if mode not in ("stdout", "dicts"):
+        raise ValueError(f"mode must be 'stdout' or 'dicts', got {mode!r}.")
+    config = _config()
+    if mode == "dicts":
+        return config
+    for title, entries in config.items():
+        print(f"{title}:")
+        width = max(map(len, entries))
+        for name, value in entries.items():
+            print(f"  {name:{width}}  {', '.join(value) if isinstance(value, list) else value}")
+    return None
+
+
+def _config() -> dict[str, dict[str, Any]]:
+    reasons = {name: why_not(name) for name in BACKENDS}
+    return {
+        "versions": {"fastnn": fastnn.__version__, "python": platform.python_version()}
+        | {name: _version(name) for name in _PACKAGES}
+        | {"platform": platform.platform()},
+        "backends": {name: "usable" if reason is None else f"not usable: {reason}" for name, reason in reasons.items()},
+        "threads": {
+            "available": workers.available_cpus(),
+            "in use": workers.taken(),
+            "processors": os.cpu_count(),
+            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "not set"),
+        },
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
