@@ -79,6 +79,7 @@ class Plan:
     alpha : float
         L2 penalty. A batch's loss is ``(sum_i w_i loss_i + alpha/2 |W|^2) / s`` and its gradient accordingly, where s is the
         sum of the batch's weights (its number of rows without weights); biases are exempt. As in scikit-learn.
+        A batch whose weights sum to zero has loss 0 and gradient 0 (scikit-learn divides by zero there).
     n_threads : int
         The most threads one call may use. Never changes a result, not by a bit.
     """

@@ -49,6 +49,9 @@ class NumpyEngine:
         weight = np.ones(len(rows), self.dtype) if data.weight is None else data.weight[rows]
         delta *= weight[:, None]
         total = weight.sum(dtype=np.float64)
+        if total == 0:
+            grad[...] = 0
+            return 0.0
         penalised = state.params[: layout.n_weights].astype(np.float64, copy=False)
         value = (np.dot(loss.astype(np.float64), weight) + 0.5 * alpha * np.dot(penalised, penalised)) / total
 

@@ -1,0 +1,692 @@
+"""What does a scikit-learn user see? MLPClassifier and MLPRegressor: parameters, validation, fit and predict in named steps."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, _fit_context
+from sklearn.metrics import accuracy_score, r2_score
+from sklearn.preprocessing import LabelBinarizer
+from sklearn.utils import Tags, check_random_state
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+
+from fastnn import lbfgs, training
+from fastnn.activations import ACTIVATIONS
+from fastnn.backends import BACKENDS, choose
+from fastnn.backends.base import Data, Engine, Plan, TrainState
+from fastnn.data import design_matrix, hold_out, label_codes, row_weights, target_columns
+from fastnn.network import NetworkSpec, initialise
+from fastnn.optimizers import OPTIMIZERS, SGD, Adam, Optimizer
+from fastnn.prediction import Network, check_memory
+from fastnn.schedules import SCHEDULES, Constant
+
+_FLOATS = (np.float64, np.float32)
+_SPARSE = ("csr", "csc")
+
+_PARAMETERS = """hidden_layer_sizes : int or array-like of int, default=(100,)
+        The number of neurons of each hidden layer; ``()`` is the linear model.
+    activation : {'identity', 'logistic', 'tanh', 'relu'}, default='relu'
+        What a hidden neuron does to its input.
+    solver : {'adam', 'sgd', 'lbfgs'}, default='adam'
+        Adam and stochastic gradient descent train on minibatches; L-BFGS (SciPy's) on all rows at once, in float64.
+    alpha : float, default=1e-4
+        L2 penalty on the weights, not the biases; divided by the batch's size or weight sum, as in scikit-learn.
+    batch_size : int or 'auto', default='auto'
+        Rows of a minibatch; 'auto' is ``min(200, n_samples)``.
+    learning_rate : {'constant', 'invscaling', 'adaptive'}, default='constant'
+        'sgd' only. 'invscaling' divides by ``(t_ + 1)**power_t`` after each pass; 'adaptive' by 5 whenever training stops
+        improving for ``n_iter_no_change`` passes, and ends below 1e-6.
+    learning_rate_init : float, default=1e-3
+        The first learning rate.
+    power_t : float, default=0.5
+        The exponent of 'invscaling'.
+    max_iter : int, default=200
+        The most passes over the data (iterations of L-BFGS).
+    shuffle : bool, default=True
+        Whether each pass visits the rows in a new order.
+    random_state : int, RandomState instance or None, default=None
+        Draws the first parameters, the validation rows and the orders, in scikit-learn's sequence.
+    tol : float, default=1e-4
+        An improvement below this does not count.
+    verbose : bool, default=False
+        Print the loss of each pass.
+    warm_start : bool, default=False
+        ``fit`` goes on from the parameters of the fit before.
+    momentum : float, default=0.9
+        'sgd' only; in [0, 1].
+    nesterovs_momentum : bool, default=True
+        Whether 'sgd' uses Nesterov's momentum.
+    early_stopping : bool, default=False
+        Hold out rows, stop when their score no longer improves, and return the parameters that scored best.
+    validation_fraction : float, default=0.1
+        The share of rows held out.
+    beta_1, beta_2 : float, default=0.9, 0.999
+        Adam's decay rates, in [0, 1).
+    epsilon : float, default=1e-8
+        Adam's guard against division by zero.
+    n_iter_no_change : int or np.inf, default=10
+        How many passes without improvement end training.
+    max_fun : int, default=15000
+        The most function calls of L-BFGS.
+    backend : {'auto', 'cython', 'numba', 'numpy'}, default='auto'
+        What does the arithmetic; 'auto' takes the first that is installed. See :func:`fastnn.show_config`.
+    n_threads : int or None, default=None
+        The most threads a fit uses; None lets it choose. The numbers are bitwise the same for any choice."""
+
+_ATTRIBUTES = """coefs_ : list of ndarray of shape (n_in, n_out)
+        The weights of each layer. Edited in place or assigned anew, they are what predicting and training use.
+    intercepts_ : list of ndarray of shape (n_out,)
+        The biases of each layer.
+    n_features_in_ : int
+        Number of features seen during fit.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of features, where X had string column names.
+    n_iter_ : int
+        Passes done by the last call.
+    t_ : int
+        Rows trained on so far.
+    n_layers_ : int
+        Number of layers, the input counted.
+    n_outputs_ : int
+        Number of outputs.
+    out_activation_ : str
+        The link between the last layer's raw output and the prediction.
+    loss_ : float
+        The loss of the last pass, penalty included.
+    loss_curve_ : list of float
+        The loss of each pass ('adam' and 'sgd' only, as the next three).
+    best_loss_ : float or None
+        The lowest loss; None with early stopping.
+    validation_scores_ : list of float or None
+        The score of the held-out rows after each pass, with early stopping.
+    best_validation_score_ : float or None
+        The best of them."""
+
+# The loss whose raw output goes through each link scikit-learn calls `out_activation_`.
+_LOSS_OF_LINK = {"identity": "squared_error", "exp": "poisson", "logistic": "binary_log_loss", "softmax": "log_loss"}
+
+
+@contextmanager
+def _unchanged_on_error(estimator: BaseEstimator) -> Iterator[None]:
+    """Give every attribute back its old value if the body raises: a failed fit leaves a fitted model as it was."""
+    before = vars(estimator).copy()
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
+
+
+class _BaseMLP(BaseEstimator):
+    """What the classifier and the regressor share. Attributes with a trailing underscore are the truth outside a fit."""
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "activation": [StrOptions(set(ACTIVATIONS))],
+        "solver": [StrOptions({"lbfgs", *OPTIMIZERS})],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [StrOptions(set(SCHEDULES))],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "power_t": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "random_state": ["random_state"],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "verbose": ["verbose"],
+        "warm_start": ["boolean"],
+        "momentum": [Interval(Real, 0, 1, closed="both")],
+        "nesterovs_momentum": ["boolean"],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "beta_1": [Interval(Real, 0, 1, closed="left")],
+        "beta_2": [Interval(Real, 0, 1, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
+        "max_fun": [Interval(Integral, 1, None, closed="left")],
+        "backend": [StrOptions({"auto", *BACKENDS})],
+        "n_threads": [None, Interval(Integral, 1, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        hidden_layer_sizes: Any = (100,),
+        activation: str = "relu",
+        *,
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | str = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: bool | int = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        backend: str = "auto",
+        n_threads: int | None = None,
+    ) -> None:
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.n_iter_no_change = n_iter_no_change
+        self.max_fun = max_fun
+        self.backend = backend
+        self.n_threads = n_threads
+
+    # ---- fitting
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+        """Fit the model to data matrix X and target(s) y.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The input data. float32 is trained in float32, everything else in float64.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            The target values: class labels in classification, real numbers in regression.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How much each row counts; not negative.
+
+        Returns
+        -------
+        self : object
+            The trained model.
+
+        Raises
+        ------
+        ValueError
+            If the input is not usable, or training diverges; the model is then as it was before the call.
+        MemoryError
+            If the network is too large for this machine.
+        """
+        with _unchanged_on_error(self):
+            return self._fit(X, y, sample_weight, incremental=False)
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, incremental: bool) -> Any:
+        hidden = np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=int)).tolist()
+        if any(n <= 0 for n in hidden):
+            raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden}.")
+        if self.early_stopping and incremental:
+            raise ValueError("partial_fit does not support early_stopping=True")
+        first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
+        X, y = validate_data(
+            self, X, y, accept_sparse=_SPARSE, multi_output=True, dtype=_FLOATS, order="C", reset=first, **self._y_checks
+        )
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        y, n_outputs, link = self._encode_targets(y, incremental)
+        random_state = check_random_state(self.random_state)
+        dtype = X.dtype if first else self._network().params.dtype
+        if self.solver == "lbfgs":
+            dtype = np.dtype(np.float64)  # as in scikit-learn, whatever X is
+
+        if first:
+            self._forget_curves()
+            self.n_outputs_, self.out_activation_ = n_outputs, link
+            spec = NetworkSpec.dense([X.shape[1], *hidden, n_outputs], self.activation, _LOSS_OF_LINK[link])
+            check_memory(spec, dtype)
+            network = Network(spec, initialise(spec, dtype, random_state))
+        else:
+            network = self._network().copy(dtype)  # a copy, so that a diverging call costs nothing
+            if n_outputs != network.spec.n_out:
+                raise ValueError(f"y has {n_outputs} outputs, but this model was fitted with {network.spec.n_out}.")
+        if y.dtype.kind == "f":
+            y = target_columns(y, dtype)
+        data = Data(design_matrix(X, dtype), y, row_weights(sample_weight, X, dtype))
+
+        self.n_layers_ = len(network.spec.layers) + 1
+        if self.solver == "lbfgs":
+            self._solve_lbfgs(network, data)
+        else:
+            self._solve_stochastic(network, data, random_state, first, incremental)
+        self._model, self.coefs_, self.intercepts_ = network, network.coefs, network.intercepts
+        return self
+
+    def _forget_curves(self) -> None:
+        """Make room for a first fit; what an earlier fit with another solver left would describe another model."""
+        for name in ("loss_curve_", "best_loss_", "validation_scores_", "best_validation_score_", "_memory"):
+            vars(self).pop(name, None)
+        self.t_ = self.n_iter_ = self._no_improvement_count = 0
+
+    def _engine(self, network: Network, plan: Plan) -> Engine:
+        return choose(self.backend, network.spec, network.params.dtype).engine(network.spec, plan, network.params.dtype)
+
+    def _solve_lbfgs(self, network: Network, data: Data) -> None:
+        engine = self._engine(network, Plan(SGD(), alpha=self.alpha))  # L-BFGS takes gradients and steps by itself
+        self.n_iter_, self.loss_ = lbfgs.minimise(
+            engine, network.params, data, max_iter=self.max_iter, max_fun=self.max_fun, tol=self.tol, verbose=bool(self.verbose)
+        )
+
+    def _solve_stochastic(
+        self, network: Network, data: Data, random_state: np.random.RandomState, first: bool, incremental: bool
+    ) -> None:
+        rows, validation_score = np.arange(data.X.shape[0], dtype=np.int64), None
+        if self.early_stopping:
+            rows, held_out = hold_out(len(rows), self.validation_fraction, self._strata(data.y), random_state)
+            validation = Data(data.X[held_out], data.y[held_out], None if data.weight is None else data.weight[held_out])
+            validation_score = partial(self._validation_score, network, validation)
+        memory = self._memory if incremental and hasattr(self, "_memory") else self._new_memory(network)
+        state = TrainState(network.params, memory.slots.copy(), memory.step)
+        best_loss, best_score = getattr(self, "best_loss_", None), getattr(self, "best_validation_score_", None)
+        loop = training.LoopState(
+            rate=memory.rate,
+            t=self.t_,
+            no_improvement_count=self._no_improvement_count,
+            best_loss=np.inf if best_loss is None else best_loss,
+            best_score=-np.inf if best_score is None else best_score,
+            # A later fit of a warm start keeps its last parameters unless a better score comes, as in scikit-learn.
+            best_params=network.params.copy() if self.early_stopping and first else None,
+        )
+        rules = training.Rules(
+            batch_size=self._batch_size(len(rows)),
+            max_iter=1 if incremental else self.max_iter,
+            tol=self.tol,
+            n_iter_no_change=self.n_iter_no_change,
+            shuffle=self.shuffle,
+            verbose=bool(self.verbose),
+            warn=not incremental,
+        )
+        plan = Plan(memory.optimizer, rules.batch_size, self.alpha, self.n_threads or 1)
+        training.train(
+            self._engine(network, plan), state, data, rows, memory.schedule, rules, loop, random_state, validation_score
+        )
+        self._memory = training.Memory(memory.optimizer, memory.schedule, state.slots, state.step, loop.rate)
+        self._publish(loop)
+
+    def _publish(self, loop: training.LoopState) -> None:
+        """What the loop remembers, under scikit-learn's names. Curves grow in place: many calls of partial_fit stay cheap."""
+        self.n_iter_, self.t_, self._no_improvement_count = loop.n_iter, loop.t, loop.no_improvement_count
+        if loop.losses:
+            self.loss_ = loop.losses[-1]
+        self.loss_curve_ = getattr(self, "loss_curve_", [])
+        self.loss_curve_ += loop.losses
+        self.validation_scores_ = getattr(self, "validation_scores_", None)
+        self.best_validation_score_ = getattr(self, "best_validation_score_", None)
+        self.best_loss_ = None if self.early_stopping else loop.best_loss
+        if self.early_stopping:
+            self.validation_scores_ = [*(self.validation_scores_ or []), *loop.scores]
+            self.best_validation_score_ = loop.best_score
+
+    def _new_memory(self, network: Network) -> training.Memory:
+        optimizer: Optimizer
+        if self.solver == "sgd":
+            optimizer = SGD(self.momentum, self.nesterovs_momentum)
+            schedule = SCHEDULES[self.learning_rate](self.learning_rate_init, self.power_t)
+        else:
+            optimizer = Adam(self.beta_1, self.beta_2, self.epsilon)
+            schedule = Constant(self.learning_rate_init)
+        slots = np.zeros((optimizer.n_slots, len(network.params)), network.params.dtype)
+        return training.Memory(optimizer, schedule, slots, 0, schedule.rate_init)
+
+    def _batch_size(self, n_rows: int) -> int:
+        if self.batch_size == "auto":
+            return min(200, n_rows)
+        if self.batch_size > n_rows:
+            warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=2)
+        return min(self.batch_size, n_rows)
+
+    # ---- predicting
+
+    def _network(self) -> Network:
+        """The network of ``coefs_`` and ``intercepts_``; they are copied only if they were assigned anew since the fit."""
+        arrays = self.coefs_, self.intercepts_, self.activation, _LOSS_OF_LINK[self.out_activation_]
+        model = getattr(self, "_model", None)
+        return model if model is not None and model.holds(*arrays) else Network.gather(*arrays)
+
+    def _predictions(self, X: Any) -> np.ndarray:
+        """Predictions ``(n_samples, n_outputs)`` through the link, for X as a user gives it."""
+        if not hasattr(self, "coefs_"):
+            check_is_fitted(self)
+        if not self._is_plain(X):
+            X = validate_data(self, X, accept_sparse=_SPARSE, reset=False)
+        return self._network().predict(X, self.backend)
+
+    def _is_plain(self, X: Any) -> bool:
+        """Whether validation has nothing to say about X or to change in it: one row is then answered in microseconds."""
+        return (
+            type(X) is np.ndarray
+            and X.dtype.type in _FLOATS
+            and X.ndim == 2
+            and X.shape[1] == self.n_features_in_
+            and X.shape[0] > 0
+            and not hasattr(self, "feature_names_in_")
+            and bool(np.isfinite(X.sum()) or np.isfinite(X).all())
+        )
+
+    # ---- scikit-learn's conventions
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        return {name: value for name, value in state.items() if name != "_model"}  # coefs_ hold the same numbers
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "coefs_" in state:
+            with suppress(ValueError, KeyError):  # arrays edited into shapes that do not fit stay as they are
+                model = self._network()
+                self._model, self.coefs_, self.intercepts_ = model, model.coefs, model.intercepts
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+class MLPClassifier(ClassifierMixin, _BaseMLP):
+    __doc__ = f"""Multi-layer perceptron classifier: scikit-learn's, with its training pass compiled.
+
+    Minimises the log loss. The same parameters and ``random_state`` give scikit-learn's model, up to rounding.
+
+    Parameters
+    ----------
+    {_PARAMETERS}
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The class labels.
+    {_ATTRIBUTES}
+
+    Examples
+    --------
+    >>> from fastnn import MLPClassifier
+    >>> from sklearn.datasets import make_classification
+    >>> X, y = make_classification(n_samples=100, random_state=1)
+    >>> clf = MLPClassifier(random_state=1, max_iter=300).fit(X, y)
+    >>> clf.predict(X[:5])
+    array([1, 0, 1, 0, 1])
+    """
+
+    _y_checks: ClassVar[dict[str, bool]] = {}
+
+    def _encode_targets(self, y: Any, incremental: bool) -> tuple[np.ndarray, int, str]:
+        """Targets as a backend reads them, the number of outputs, and the link."""
+        if not hasattr(self, "classes_") or not (self.warm_start or incremental):
+            self._label_binarizer = LabelBinarizer().fit(y)
+            self.classes_ = self._label_binarizer.classes_
+        else:
+            self._check_known_labels(y)
+        if self._label_binarizer.y_type_ == "multiclass":
+            return label_codes(y, self.classes_), len(self.classes_), "softmax"
+        if self._label_binarizer.y_type_.startswith("multilabel"):
+            return self._label_binarizer.transform(y).astype(np.float64), len(self.classes_), "logistic"
+        # A single class is never the positive one
+        return (y == self.classes_[-1]).astype(np.float64) * (len(self.classes_) - 1), 1, "logistic"
+
+    def _check_known_labels(self, y: Any) -> None:
+        labels = unique_labels(y)
+        if self.warm_start:
+            if set(labels) != set(self.classes_):
+                raise ValueError(
+                    "warm_start can only be used where `y` has the same classes as in the previous call to fit."
+                    f" Previously got {self.classes_}, `y` has {labels}"
+                )
+        elif len(np.setdiff1d(labels, self.classes_, assume_unique=True)):
+            raise ValueError(f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. 'y' has {labels}.")
+        if type_of_target(y).startswith("multilabel") != self._label_binarizer.y_type_.startswith("multilabel"):
+            raise ValueError("The object was not fitted with multilabel input.")
+
+    def _strata(self, y: np.ndarray) -> np.ndarray | None:
+        """What to stratify a hold-out by: the two classes; as in scikit-learn, more than two are not stratified."""
+        return y.astype(bool) if self.out_activation_ == "logistic" and self.n_outputs_ == 1 else None
+
+    def _decide(self, probabilities: np.ndarray) -> np.ndarray:
+        """Codes from probabilities: the likeliest class ``(n,)``, or yes/no for each output ``(n, n_outputs)``."""
+        return probabilities.argmax(axis=1) if self.out_activation_ == "softmax" else probabilities > 0.5
+
+    def _validation_score(self, network: Network, held_out: Data) -> float:
+        decided = self._decide(network.predict(held_out.X, self.backend))
+        return float(accuracy_score(held_out.y, decided, sample_weight=held_out.weight))
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict using the multi-layer perceptron classifier.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The input data.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_classes)
+            The predicted classes.
+        """
+        probabilities = self._predictions(X)
+        if self._label_binarizer.y_type_.startswith("multilabel"):
+            return self._label_binarizer.inverse_transform(probabilities)
+        return self.classes_.take(self._decide(probabilities).ravel(), mode="clip")
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Probability estimates.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The input data.
+
+        Returns
+        -------
+        y_prob : ndarray of shape (n_samples, n_classes)
+            The probability of each class, ordered as in ``classes_``.
+        """
+        probabilities = self._predictions(X)
+        if probabilities.shape[1] > 1:
+            return probabilities
+        return np.concatenate([1 - probabilities, probabilities], axis=1)
+
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """Return the log of probability estimates.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The input data.
+
+        Returns
+        -------
+        log_y_prob : ndarray of shape (n_samples, n_classes)
+            ``log(predict_proba(X))``.
+        """
+        probabilities = self.predict_proba(X)
+        return np.log(probabilities, out=probabilities)
+
+    @available_if(lambda self: self._solver_is_stochastic())
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> MLPClassifier:
+        """Update the model with a single iteration over the given data.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The input data.
+        y : array-like of shape (n_samples,) or (n_samples, n_classes)
+            The target values.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How much each row counts; not negative.
+        classes : array of shape (n_classes,), default=None
+            All classes of all calls; required at the first call only. y need not hold all of them.
+
+        Returns
+        -------
+        self : MLPClassifier
+            The trained model.
+        """
+        with _unchanged_on_error(self):
+            if _check_partial_fit_first_call(self, classes):
+                is_multilabel = type_of_target(y).startswith("multilabel")
+                self._label_binarizer = LabelBinarizer().fit(y if is_multilabel else classes)
+            return self._fit(X, y, sample_weight, incremental=True)
+
+    def _solver_is_stochastic(self) -> bool:
+        if self.solver not in OPTIMIZERS:
+            raise AttributeError(f"partial_fit is only available for stochastic optimizers. {self.solver} is not stochastic.")
+        return True
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+class MLPRegressor(RegressorMixin, _BaseMLP):
+    __doc__ = f"""Multi-layer perceptron regressor: scikit-learn's, with its training pass compiled.
+
+    Minimises half the squared error or half the Poisson deviance. The same parameters and ``random_state`` give
+    scikit-learn's model, up to rounding.
+
+    Parameters
+    ----------
+    loss : {{'squared_error', 'poisson'}}, default='squared_error'
+        What is minimised. 'poisson' needs ``y >= 0`` and predicts through an exponential.
+    {_PARAMETERS}
+
+    Attributes
+    ----------
+    {_ATTRIBUTES}
+
+    Examples
+    --------
+    >>> from fastnn import MLPRegressor
+    >>> from sklearn.datasets import make_regression
+    >>> X, y = make_regression(n_samples=200, n_features=20, random_state=1)
+    >>> reg = MLPRegressor(random_state=1, max_iter=2000, tol=0.1).fit(X, y / y.std())
+    >>> reg.predict(X[:2]).shape
+    (2,)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **_BaseMLP._parameter_constraints,
+        "loss": [StrOptions({"squared_error", "poisson"})],
+    }
+    _y_checks: ClassVar[dict[str, bool]] = {"y_numeric": True}
+
+    def __init__(
+        self,
+        loss: str = "squared_error",
+        hidden_layer_sizes: Any = (100,),
+        activation: str = "relu",
+        *,
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | str = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: bool | int = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        backend: str = "auto",
+        n_threads: int | None = None,
+    ) -> None:
+        # scikit-learn reads parameters off this signature, where `loss` comes first; all else is the base's.
+        parameters = {name: value for name, value in locals().items() if name not in ("self", "loss", "__class__")}
+        super().__init__(**parameters)
+        self.loss = loss
+
+    def _encode_targets(self, y: np.ndarray, incremental: bool) -> tuple[np.ndarray, int, str]:
+        """Targets as a backend reads them, the number of outputs, and the link."""
+        if self.loss == "poisson" and (y < 0).any():
+            raise ValueError(f"loss='poisson' needs y >= 0, got values down to {y.min()}.")
+        link = next(link for link, loss in _LOSS_OF_LINK.items() if loss == self.loss)
+        return y.astype(np.float64, copy=False), 1 if y.ndim == 1 else y.shape[1], link
+
+    def _strata(self, y: np.ndarray) -> None:
+        """Numbers are not stratified."""
+
+    def _validation_score(self, network: Network, held_out: Data) -> float:
+        predictions = network.predict(held_out.X, self.backend)
+        if not np.isfinite(predictions).all():
+            return np.nan
+        return float(r2_score(held_out.y, predictions, sample_weight=held_out.weight))
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict using the multi-layer perceptron model.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The input data.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            The predicted values.
+        """
+        predictions = self._predictions(X)
+        return predictions.ravel() if predictions.shape[1] == 1 else predictions
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:
+        """Update the model with a single iteration over the given data.
+
+        With ``solver="lbfgs"`` it goes on with a whole L-BFGS fit from the present parameters, as in scikit-learn.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The input data.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            The target values.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How much each row counts; not negative.
+
+        Returns
+        -------
+        self : MLPRegressor
+            The trained model.
+        """
+        with _unchanged_on_error(self):
+            return self._fit(X, y, sample_weight, incremental=True)
