@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,102 +13,24 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, _fit_co
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import Tags, check_random_state
-from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from fastnn import lbfgs, training
-from fastnn.activations import ACTIVATIONS
-from fastnn.backends import BACKENDS, choose
+from fastnn.backends import choose
 from fastnn.backends.base import Data, Engine, Plan, TrainState
 from fastnn.data import design_matrix, hold_out, label_codes, row_weights, target_columns
 from fastnn.network import NetworkSpec, initialise
 from fastnn.optimizers import OPTIMIZERS, SGD, Adam, Optimizer
+from fastnn.parameters import ATTRIBUTES, PARAMETERS, SharedParameters
 from fastnn.prediction import Network, check_memory
 from fastnn.schedules import SCHEDULES, Constant
+from fastnn.workers import available_cpus
 
 _FLOATS = (np.float64, np.float32)
 _SPARSE = ("csr", "csc")
-
-_PARAMETERS = """hidden_layer_sizes : int or array-like of int, default=(100,)
-        The number of neurons of each hidden layer; ``()`` is the linear model.
-    activation : {'identity', 'logistic', 'tanh', 'relu'}, default='relu'
-        What a hidden neuron does to its input.
-    solver : {'adam', 'sgd', 'lbfgs'}, default='adam'
-        Adam and stochastic gradient descent train on minibatches; L-BFGS (SciPy's) on all rows at once, in float64.
-    alpha : float, default=1e-4
-        L2 penalty on the weights, not the biases; divided by the batch's size or weight sum, as in scikit-learn.
-    batch_size : int or 'auto', default='auto'
-        Rows of a minibatch; 'auto' is ``min(200, n_samples)``.
-    learning_rate : {'constant', 'invscaling', 'adaptive'}, default='constant'
-        'sgd' only. 'invscaling' divides by ``(t_ + 1)**power_t`` after each pass; 'adaptive' by 5 whenever training stops
-        improving for ``n_iter_no_change`` passes, and ends below 1e-6.
-    learning_rate_init : float, default=1e-3
-        The first learning rate.
-    power_t : float, default=0.5
-        The exponent of 'invscaling'.
-    max_iter : int, default=200
-        The most passes over the data (iterations of L-BFGS).
-    shuffle : bool, default=True
-        Whether each pass visits the rows in a new order.
-    random_state : int, RandomState instance or None, default=None
-        Draws the first parameters, the validation rows and the orders, in scikit-learn's sequence.
-    tol : float, default=1e-4
-        An improvement below this does not count.
-    verbose : bool, default=False
-        Print the loss of each pass.
-    warm_start : bool, default=False
-        ``fit`` goes on from the parameters of the fit before.
-    momentum : float, default=0.9
-        'sgd' only; in [0, 1].
-    nesterovs_momentum : bool, default=True
-        Whether 'sgd' uses Nesterov's momentum.
-    early_stopping : bool, default=False
-        Hold out rows, stop when their score no longer improves, and return the parameters that scored best.
-    validation_fraction : float, default=0.1
-        The share of rows held out.
-    beta_1, beta_2 : float, default=0.9, 0.999
-        Adam's decay rates, in [0, 1).
-    epsilon : float, default=1e-8
-        Adam's guard against division by zero.
-    n_iter_no_change : int or np.inf, default=10
-        How many passes without improvement end training.
-    max_fun : int, default=15000
-        The most function calls of L-BFGS.
-    backend : {'auto', 'cython', 'numba', 'numpy'}, default='auto'
-        What does the arithmetic; 'auto' takes the first that is installed. See :func:`fastnn.show_config`.
-    n_threads : int or None, default=None
-        The most threads a fit uses; None lets it choose. The numbers are bitwise the same for any choice."""
-
-_ATTRIBUTES = """coefs_ : list of ndarray of shape (n_in, n_out)
-        The weights of each layer. Edited in place or assigned anew, they are what predicting and training use.
-    intercepts_ : list of ndarray of shape (n_out,)
-        The biases of each layer.
-    n_features_in_ : int
-        Number of features seen during fit.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features, where X had string column names.
-    n_iter_ : int
-        Passes done by the last call.
-    t_ : int
-        Rows trained on so far.
-    n_layers_ : int
-        Number of layers, the input counted.
-    n_outputs_ : int
-        Number of outputs.
-    out_activation_ : str
-        The link between the last layer's raw output and the prediction.
-    loss_ : float
-        The loss of the last pass, penalty included.
-    loss_curve_ : list of float
-        The loss of each pass ('adam' and 'sgd' only, as the next three).
-    best_loss_ : float or None
-        The lowest loss; None with early stopping.
-    validation_scores_ : list of float or None
-        The score of the held-out rows after each pass, with early stopping.
-    best_validation_score_ : float or None
-        The best of them."""
 
 # The loss whose raw output goes through each link scikit-learn calls `out_activation_`.
 _LOSS_OF_LINK = {"identity": "squared_error", "exp": "poisson", "logistic": "binary_log_loss", "softmax": "log_loss"}
@@ -127,91 +48,11 @@ def _unchanged_on_error(estimator: BaseEstimator) -> Iterator[None]:
         raise
 
 
-class _BaseMLP(BaseEstimator):
+class _BaseMLP(SharedParameters):
     """What the classifier and the regressor share. Attributes with a trailing underscore are the truth outside a fit."""
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "activation": [StrOptions(set(ACTIVATIONS))],
-        "solver": [StrOptions({"lbfgs", *OPTIMIZERS})],
-        "alpha": [Interval(Real, 0, None, closed="left")],
-        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [StrOptions(set(SCHEDULES))],
-        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-        "power_t": [Interval(Real, 0, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "shuffle": ["boolean"],
-        "random_state": ["random_state"],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "verbose": ["verbose"],
-        "warm_start": ["boolean"],
-        "momentum": [Interval(Real, 0, 1, closed="both")],
-        "nesterovs_momentum": ["boolean"],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
-        "beta_1": [Interval(Real, 0, 1, closed="left")],
-        "beta_2": [Interval(Real, 0, 1, closed="left")],
-        "epsilon": [Interval(Real, 0, None, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
-        "max_fun": [Interval(Integral, 1, None, closed="left")],
-        "backend": [StrOptions({"auto", *BACKENDS})],
-        "n_threads": [None, Interval(Integral, 1, None, closed="left")],
-    }
-
-    def __init__(
-        self,
-        hidden_layer_sizes: Any = (100,),
-        activation: str = "relu",
-        *,
-        solver: str = "adam",
-        alpha: float = 0.0001,
-        batch_size: int | str = "auto",
-        learning_rate: str = "constant",
-        learning_rate_init: float = 0.001,
-        power_t: float = 0.5,
-        max_iter: int = 200,
-        shuffle: bool = True,
-        random_state: Any = None,
-        tol: float = 1e-4,
-        verbose: bool | int = False,
-        warm_start: bool = False,
-        momentum: float = 0.9,
-        nesterovs_momentum: bool = True,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-8,
-        n_iter_no_change: float = 10,
-        max_fun: int = 15000,
-        backend: str = "auto",
-        n_threads: int | None = None,
-    ) -> None:
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.solver = solver
-        self.alpha = alpha
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.learning_rate_init = learning_rate_init
-        self.power_t = power_t
-        self.max_iter = max_iter
-        self.shuffle = shuffle
-        self.random_state = random_state
-        self.tol = tol
-        self.verbose = verbose
-        self.warm_start = warm_start
-        self.momentum = momentum
-        self.nesterovs_momentum = nesterovs_momentum
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.epsilon = epsilon
-        self.n_iter_no_change = n_iter_no_change
-        self.max_fun = max_fun
-        self.backend = backend
-        self.n_threads = n_threads
+    _memory: training.Memory  # what partial_fit goes on from; absent before the first fit with 'adam' or 'sgd'
+    _model: Network  # the vector that coefs_ and intercepts_ are views of; absent from pickles
 
     # ---- fitting
 
@@ -286,14 +127,16 @@ class _BaseMLP(BaseEstimator):
     def _forget_curves(self) -> None:
         """Make room for a first fit; what an earlier fit with another solver left would describe another model."""
         for name in ("loss_curve_", "best_loss_", "validation_scores_", "best_validation_score_", "_memory"):
-            vars(self).pop(name, None)
+            self.__dict__.pop(name, None)
         self.t_ = self.n_iter_ = self._no_improvement_count = 0
 
-    def _engine(self, network: Network, plan: Plan) -> Engine:
-        return choose(self.backend, network.spec, network.params.dtype).engine(network.spec, plan, network.params.dtype)
+    def _engine(self, network: Network, optimizer: Optimizer, batch_size: int) -> Engine:
+        plan = Plan(optimizer, batch_size, self.alpha, self.n_threads or available_cpus())
+        dtype = network.params.dtype
+        return choose(self.backend, network.spec, dtype).engine(network.spec, plan, dtype)
 
     def _solve_lbfgs(self, network: Network, data: Data) -> None:
-        engine = self._engine(network, Plan(SGD(), alpha=self.alpha))  # L-BFGS takes gradients and steps by itself
+        engine = self._engine(network, SGD(), data.X.shape[0])  # L-BFGS takes gradients; it steps by itself
         self.n_iter_, self.loss_ = lbfgs.minimise(
             engine, network.params, data, max_iter=self.max_iter, max_fun=self.max_fun, tol=self.tol, verbose=bool(self.verbose)
         )
@@ -327,10 +170,8 @@ class _BaseMLP(BaseEstimator):
             verbose=bool(self.verbose),
             warn=not incremental,
         )
-        plan = Plan(memory.optimizer, rules.batch_size, self.alpha, self.n_threads or 1)
-        training.train(
-            self._engine(network, plan), state, data, rows, memory.schedule, rules, loop, random_state, validation_score
-        )
+        engine = self._engine(network, memory.optimizer, rules.batch_size)
+        training.train(engine, state, data, rows, memory.schedule, rules, loop, random_state, validation_score)
         self._memory = training.Memory(memory.optimizer, memory.schedule, state.slots, state.step, loop.rate)
         self._publish(loop)
 
@@ -360,11 +201,10 @@ class _BaseMLP(BaseEstimator):
         return training.Memory(optimizer, schedule, slots, 0, schedule.rate_init)
 
     def _batch_size(self, n_rows: int) -> int:
-        if self.batch_size == "auto":
-            return min(200, n_rows)
-        if self.batch_size > n_rows:
+        batch_size = 200 if self.batch_size == "auto" else int(self.batch_size)
+        if self.batch_size != "auto" and batch_size > n_rows:
             warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=2)
-        return min(self.batch_size, n_rows)
+        return min(batch_size, n_rows)
 
     # ---- predicting
 
@@ -413,20 +253,20 @@ class _BaseMLP(BaseEstimator):
         return tags
 
 
-class MLPClassifier(ClassifierMixin, _BaseMLP):
+class MLPClassifier(ClassifierMixin, _BaseMLP):  # noqa: D101 - the f-string is its docstring
     __doc__ = f"""Multi-layer perceptron classifier: scikit-learn's, with its training pass compiled.
 
     Minimises the log loss. The same parameters and ``random_state`` give scikit-learn's model, up to rounding.
 
     Parameters
     ----------
-    {_PARAMETERS}
+    {PARAMETERS}
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
         The class labels.
-    {_ATTRIBUTES}
+    {ATTRIBUTES}
 
     Examples
     --------
@@ -569,7 +409,7 @@ class MLPClassifier(ClassifierMixin, _BaseMLP):
         return tags
 
 
-class MLPRegressor(RegressorMixin, _BaseMLP):
+class MLPRegressor(RegressorMixin, _BaseMLP):  # noqa: D101 - the f-string is its docstring
     __doc__ = f"""Multi-layer perceptron regressor: scikit-learn's, with its training pass compiled.
 
     Minimises half the squared error or half the Poisson deviance. The same parameters and ``random_state`` give
@@ -579,11 +419,11 @@ class MLPRegressor(RegressorMixin, _BaseMLP):
     ----------
     loss : {{'squared_error', 'poisson'}}, default='squared_error'
         What is minimised. 'poisson' needs ``y >= 0`` and predicts through an exponential.
-    {_PARAMETERS}
+    {PARAMETERS}
 
     Attributes
     ----------
-    {_ATTRIBUTES}
+    {ATTRIBUTES}
 
     Examples
     --------
@@ -596,7 +436,7 @@ class MLPRegressor(RegressorMixin, _BaseMLP):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **_BaseMLP._parameter_constraints,
+        **SharedParameters._parameter_constraints,
         "loss": [StrOptions({"squared_error", "poisson"})],
     }
     _y_checks: ClassVar[dict[str, bool]] = {"y_numeric": True}

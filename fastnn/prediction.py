@@ -88,7 +88,7 @@ def check_memory(spec: NetworkSpec, dtype: np.dtype) -> None:
     if needed > present:
         sizes = [layer.n_out for layer in spec.layers[:-1]]
         raise MemoryError(
-            f"A network with {spec.n_in} features, hidden layers of {sizes} and {spec.n_out} outputs has {n_params:,} parameters"
-            f" and needs about {needed / 2**30:.1f} GiB to train; this machine has {present / 2**30:.1f} GiB."
+            f"A network with {spec.n_in} features, hidden layers of {sizes} and {spec.n_out} outputs has {n_params:,}"
+            f" parameters and needs about {needed / 2**30:.1f} GiB to train; this machine has {present / 2**30:.1f} GiB."
             " Choose fewer or smaller hidden layers (hidden_layer_sizes), or fewer features."
         )
