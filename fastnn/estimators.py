@@ -107,7 +107,7 @@ class _BaseMLP(SharedParameters):
             self.n_outputs_, self.out_activation_ = n_outputs, link
             spec = NetworkSpec.dense([X.shape[1], *hidden, n_outputs], self.activation, _LOSS_OF_LINK[link])
             check_memory(spec, dtype)
-            network = Network(spec, initialise(spec, dtype, random_state))
+            network = Network(spec, initialise(spec, dtype, random_state, self.activation))
         else:
             network = self._network().copy(dtype)  # a copy, so that a diverging call costs nothing
             if n_outputs != network.spec.n_out:

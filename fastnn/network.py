@@ -122,13 +122,17 @@ class ParamLayout:
         return params
 
 
-def initialise(spec: NetworkSpec, dtype: np.dtype, random_state: np.random.RandomState) -> Array:
+def initialise(
+    spec: NetworkSpec, dtype: np.dtype, random_state: np.random.RandomState, activation: str | None = None
+) -> Array:
     """Parameters ``(n_params,)`` drawn after Glorot and Bengio (2010), biases too, in scikit-learn's order of draws.
 
     Uniform in +-sqrt(6 / (n_in + n_out)), with 2 in place of 6 for logistic networks; drawn in float64, then cast.
+    ``activation`` is that of the hidden layers, by default read off the first: scikit-learn's bound follows the name it was
+    given even where there are no hidden layers.
     """
     params = np.empty(spec.layout.n_params, dtype)
-    factor = 2.0 if spec.layers[0].activation == "logistic" else 6.0
+    factor = 2.0 if (activation or spec.layers[0].activation) == "logistic" else 6.0
     for layer, weight, bias in zip(spec.layers, spec.layout.weights, spec.layout.biases, strict=True):
         bound = np.sqrt(factor / (layer.n_in + layer.n_out))
         weight.view(params)[...] = random_state.uniform(-bound, bound, weight.shape)
