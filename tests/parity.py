@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-# Everything a fitted MLP shows of itself, with the one private name other libraries read. Those absent stay absent.
+# Everything a fitted MLP shows of itself. What is absent there must be absent here.
 ATTRIBUTES = (
     "loss_curve_ loss_ best_loss_ validation_scores_ best_validation_score_ n_iter_ t_ n_layers_ n_outputs_ out_activation_ "
-    "classes_ n_features_in_ feature_names_in_ _no_improvement_count"
+    "classes_ n_features_in_ feature_names_in_"
 ).split()
 
 
@@ -46,7 +46,7 @@ def difference(shown: Mapping[str, Any], expected: Mapping[str, Any]) -> tuple[f
     largest = 0.0, ""
     for name, value in expected.items():
         ours, theirs = np.asarray(shown[name]), np.asarray(value)
-        if ours.shape != theirs.shape or ours.dtype != theirs.dtype or type(shown[name]) is not type(value):
+        if ours.shape != theirs.shape or ours.dtype != theirs.dtype or isinstance(shown[name], list) != isinstance(value, list):
             found = np.inf
         elif theirs.dtype.kind != "f":
             found = 0.0 if np.array_equal(ours, theirs) else np.inf
