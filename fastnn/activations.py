@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 Array = NDArray[np.floating]
 
@@ -27,12 +28,6 @@ class Activation:
 def identity(z: Array) -> tuple[Array, Array]:
     """``a = z``."""
     return z.copy(), np.ones_like(z)
-
-
-def expit(z: Array) -> Array:
-    """The logistic sigmoid ``1 / (1 + exp(-z))``, without overflow for either sign of z."""
-    e = np.exp(-np.abs(z))
-    return np.where(z >= 0, 1, e) / (1 + e)
 
 
 def logistic(z: Array) -> tuple[Array, Array]:
