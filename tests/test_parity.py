@@ -190,3 +190,50 @@ def test_few_configurations_are_left_out(record_property, capsys):
             print(f"  moves by {sensitivity(config):.0e}: {config}")
     assert len(CONFIGS) - len(left_out) >= 200
     assert len(left_out) <= len(CONFIGS) // 20
+
+
+SINGLE = [config for config in CONFIGS if dict(config.params)["solver"] != "lbfgs" and config.history == "fit"][::3]
+
+
+@pytest.mark.parametrize("config", SINGLE, ids=lambda config: f"{config.number}")
+def test_float32_is_float64_within_rounding(backend, config):
+    # Five epochs: rounding is a unit of 6e-8 and training spreads it, the more so where ReLUs sit on their edge.
+    X, y, weight = config.data()
+    X = X.astype(np.float32)
+    models = []
+    for exact in (False, True):
+        model = config.model(fastnn, backend=backend).set_params(max_iter=5, tol=0, n_iter_no_change=10)
+        train(model, lambda model, X=X.astype(float) if exact else X: model.fit(X, y, weight))
+        models.append(numbers(model, X))
+    single, double = models
+    for name in single:
+        if name.startswith(("coefs_", "intercepts_")) or name == "predict_proba" or (name == "predict" and not config.is_classifier):
+            assert single[name].dtype == np.float32, name
+            assert double[name].dtype == np.float64, name
+            scale = np.abs(double[name]).max()
+            np.testing.assert_allclose(single[name], double[name], rtol=0, atol=2e-5 * scale, err_msg=f"{config}: {name}")
+    np.testing.assert_allclose(single["loss_curve_"], double["loss_curve_"], rtol=1e-5, err_msg=str(config))
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
+@pytest.mark.parametrize("task", TASKS)
+def test_float32_stays_float32_whatever_the_targets_are(backend, task, solver):
+    config = next(c for c in CONFIGS if c.task == task and dict(c.params)["solver"] == solver and not dict(c.params)["warm_start"])
+    X, y, weight = config.data()
+    X = X.astype(np.float32)
+    model = config.model(fastnn, backend=backend).set_params(max_iter=3)
+    # scikit-learn's L-BFGS gives float64 whatever X is, and so does ours.
+    expected = np.float64 if solver == "lbfgs" else np.float32
+    targets = [y, y.astype(np.float32), y.astype(int)] if y.dtype.kind in "fi" else [y]
+    for target in targets:
+        train(model, lambda model, target=target: model.fit(X, target, weight))
+        assert {array.dtype.type for array in [*model.coefs_, *model.intercepts_]} == {expected}
+        if config.is_classifier:
+            assert model.predict_proba(X).dtype == model.predict_log_proba(X).dtype == expected
+            assert model.predict(X).dtype == (int if task == "multilabel" else target.dtype)
+        else:
+            assert model.predict(X).dtype == expected
+        assert np.isfinite(model.loss_)
+        if solver != "lbfgs":
+            train(model, lambda model, target=target: model.set_params(early_stopping=False).partial_fit(X, target, weight))
+            assert {array.dtype.type for array in [*model.coefs_, *model.intercepts_]} == {expected}
