@@ -1,0 +1,122 @@
+"""How did the loss fall? The loss curve of a fitted network as a picture, after scikit-learn's Display convention."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+
+class LossCurveDisplay:
+    """The training loss over the iterations of a fit.
+
+    Make one by :meth:`from_estimator`; draw it again, on other axes or in another style, by :meth:`plot`.
+
+    Parameters
+    ----------
+    loss_curve : array-like of shape (n_iterations,)
+        The mean loss of each iteration, penalty included.
+    estimator_name : str or None, default=None
+        What the legend calls it; no legend where None.
+
+    Attributes
+    ----------
+    line_ : matplotlib Line2D
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+
+    Examples
+    --------
+    >>> from fastnn import LossCurveDisplay, MLPRegressor
+    >>> model = MLPRegressor(random_state=0).fit(X, y)  # doctest: +SKIP
+    >>> LossCurveDisplay.from_estimator(model)  # doctest: +SKIP
+    """
+
+    line_: Line2D
+    ax_: Axes
+    figure_: Figure
+
+    def __init__(self, loss_curve: ArrayLike, *, estimator_name: str | None = None) -> None:
+        self.loss_curve = np.asarray(loss_curve)
+        self.estimator_name = estimator_name
+
+    @classmethod
+    def from_estimator(
+        cls, estimator: BaseEstimator, *, ax: Axes | None = None, name: str | None = None, **kwargs: Any
+    ) -> LossCurveDisplay:
+        """Draw the loss curve of a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : fitted estimator with a ``loss_curve_``, or a Pipeline that ends in one
+            fastnn's or scikit-learn's.
+        ax : matplotlib Axes, default=None
+            Where to draw; a new figure where None.
+        name : str, default=None
+            What the legend calls it; the class's name where None.
+        **kwargs
+            Passed to matplotlib's ``plot``.
+
+        Returns
+        -------
+        display : LossCurveDisplay
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If it keeps no loss curve, as with ``solver="lbfgs"``.
+        """
+        if isinstance(estimator, Pipeline):
+            estimator = estimator[-1]
+        check_is_fitted(estimator)
+        if not hasattr(estimator, "loss_curve_"):
+            raise ValueError(f"{estimator!r} keeps no loss_curve_. Networks fitted with solver='adam' or 'sgd' do.")
+        display = cls(estimator.loss_curve_, estimator_name=type(estimator).__name__ if name is None else name)
+        return display.plot(ax, **kwargs)
+
+    def plot(self, ax: Axes | None = None, *, name: str | None = None, **kwargs: Any) -> LossCurveDisplay:
+        """Draw it.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; a new figure where None.
+        name : str, default=None
+            What the legend calls it; ``estimator_name`` where None.
+        **kwargs
+            Passed to matplotlib's ``plot``.
+
+        Returns
+        -------
+        display : LossCurveDisplay
+            Itself.
+        """
+        if ax is None:
+            ax = _new_axes()
+        label = self.estimator_name if name is None else name
+        style = {"label": label, **kwargs}
+        (self.line_,) = ax.plot(np.arange(1, len(self.loss_curve) + 1), self.loss_curve, **style)
+        ax.set(xlabel="iteration", ylabel="loss")
+        if style["label"] is not None:
+            ax.legend()
+        self.ax_, self.figure_ = ax, ax.get_figure(root=True)
+        return self
+
+
+def _new_axes() -> Axes:
+    try:
+        from matplotlib import pyplot
+    except ImportError as error:
+        raise ImportError('Plots need Matplotlib: pip install "fastnn[plot]"') from error
+    return pyplot.subplots()[1]

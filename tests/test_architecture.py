@@ -1,0 +1,188 @@
+"""Do imports point down only, does each optional package stand behind one door, and is each file still one room?"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import fastnn
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "fastnn"
+
+# Who stands on whom: a module imports from its own floor and those above it in this list, which are below it in the house.
+FLOORS = [
+    {"activations", "losses", "optimizers", "schedules", "network", "cost"},
+    {"backends", "workers"},
+    {"training", "lbfgs", "prediction", "parameters", "data", "callbacks", "measure", "export"},
+    {"estimators", "display", "environment"},
+    {"search", "tables", "persistence", "report", "demo"},
+    {"cli", "__main__"},
+]
+BASE_PACKAGES = {0: {"numpy"}, 1: {"numpy", "scipy", "joblib"}}  # by floor; above these, scikit-learn may be used too
+
+# Optional packages, and scikit-learn's own networks, which only the demo's comparison may touch: who may import them.
+DOORS = {
+    "numba": {"backends/numba_backend.py"},
+    "matplotlib": {"display.py", "demo.py"},
+    "optuna": {"search.py"},
+    "sklearn.neural_network": {"demo.py"},
+}
+LAZY = {"matplotlib", "optuna", "pandas", "pyarrow", "rich", "skops", "numba"}  # not installed with the base
+LOADED_ON_DEMAND = {"backends/numba_backend.py"}  # modules that are themselves imported lazily, see backends/__init__.py
+MAX_LINES = 600
+
+
+@dataclass(frozen=True)
+class Import:
+    """One imported module, and whether importing the file imports it: not inside a function, not for type checkers only."""
+
+    module: str
+    line: int
+    at_import: bool
+
+    def is_in(self, package: str) -> bool:
+        return self.module == package or self.module.startswith(package + ".")
+
+
+class _Collector(ast.NodeVisitor):
+    def __init__(self) -> None:
+        self.found: list[Import] = []
+        self.at_import = True
+
+    def visit_Import(self, node: ast.Import) -> None:
+        self.found += [Import(alias.name, node.lineno, self.at_import) for alias in node.names]
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        assert not node.level, f"line {node.lineno}: imports are absolute here"
+        # `from fastnn import workers` names a module as much as `import fastnn.workers` does
+        self.found += [Import(f"{node.module}.{alias.name}", node.lineno, self.at_import) for alias in node.names]
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+        self._later(node)
+
+    def visit_If(self, node: ast.If) -> None:
+        if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            self._later(node)
+        else:
+            self.generic_visit(node)
+
+    def _later(self, node: ast.AST) -> None:
+        before, self.at_import = self.at_import, False
+        self.generic_visit(node)
+        self.at_import = before
+
+
+def imports(source: str) -> list[Import]:
+    """Every import of a file, wherever it stands."""
+    collector = _Collector()
+    collector.visit(ast.parse(source))
+    return collector.found
+
+
+def room(path: Path) -> str:
+    """The module or subpackage of fastnn that a file belongs to: the first part of its path in the package."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def floor(name: str) -> int:
+    """How high a room stands; every room of the package must be in FLOORS."""
+    (height,) = [i for i, rooms in enumerate(FLOORS) if name in rooms] or [None]
+    assert height is not None, f"fastnn.{name} is on no floor: give it one in FLOORS"
+    return height
+
+
+def files(*suffixes: str) -> Iterator[Path]:
+    for folder in ("fastnn", "csrc", "tests", "benchmarks"):
+        for path in sorted((ROOT / folder).rglob("*")):
+            if path.suffix in suffixes and path.name != "_core.c":
+                yield path
+
+
+modules = pytest.mark.parametrize(
+    "path",
+    [path for path in sorted(PACKAGE.rglob("*.py")) if path != PACKAGE / "__init__.py"],
+    ids=lambda path: path.relative_to(PACKAGE).as_posix(),
+)
+
+
+@modules
+def test_imports_point_down(path):
+    here = floor(room(path))
+    for found in imports(path.read_text()):
+        package = found.module.split(".")[0]
+        if here in BASE_PACKAGES and package not in {"fastnn", *sys.stdlib_module_names, *LAZY}:
+            assert package in BASE_PACKAGES[here], f"{path.name}:{found.line} imports {package}"
+        if found.is_in("fastnn") and found.module.count("."):
+            name = found.module.split(".")[1]
+            if name in fastnn.__all__:  # `from fastnn import MLPClassifier`: the class's home counts
+                name = fastnn._HOMES[name].split(".")[1] if name in fastnn._HOMES else room(path)
+            assert floor(name) <= here, f"{path.name}:{found.line} imports fastnn.{name}, which stands higher"
+
+
+@modules
+def test_optional_packages_stand_behind_one_door(path):
+    name = path.relative_to(PACKAGE).as_posix()
+    for found in imports(path.read_text()):
+        for package, doors in DOORS.items():
+            assert not found.is_in(package) or name in doors, f"{name}:{found.line} imports {package}; only {doors} may"
+        optional = found.module.split(".")[0] in LAZY
+        assert not (optional and found.at_import) or name in LOADED_ON_DEMAND, (
+            f"{name}:{found.line} imports {found.module} whenever it is imported itself; import it where it is used"
+        )
+
+
+def test_the_compiled_core_knows_nothing_of_the_package():
+    for path in PACKAGE.rglob("*.pyx"):
+        for line in path.read_text().splitlines():
+            if re.match(r"\s*(from|import|cimport)\b", line):
+                assert not re.match(r"\s*(from|import|cimport)\s+fastnn\b(?!\.h)", line), f"{path.name}: {line}"
+
+
+def test_each_public_name_has_one_home():
+    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+    for_type_checkers = {
+        alias.name: node.module
+        for block in tree.body
+        if isinstance(block, ast.If)
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert for_type_checkers == fastnn._HOMES
+    assert set(fastnn.__all__) == {*fastnn._HOMES, "__version__"}
+    assert fastnn.__all__ == sorted(fastnn.__all__)
+
+
+def test_files_are_rooms_not_houses():
+    long = {}
+    for path in files(".py", ".pyx", ".c", ".h", ".inc"):
+        n_lines = len(path.read_text().splitlines())
+        if n_lines > MAX_LINES:
+            long[path.relative_to(ROOT).as_posix()] = n_lines
+    assert not long, f"more than {MAX_LINES} lines: {long}"
+
+
+def test_no_file_is_named_after_nothing():
+    vague = {"utils", "util", "common", "helpers", "helper", "misc", "tools"}
+    assert not [path for path in files(".py", ".pyx", ".c", ".h", ".inc") if path.stem.strip("_") in vague]
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("import numba", [Import("numba", 1, True)]),
+        ("def f():\n    from numba import njit", [Import("numba.njit", 2, False)]),
+        ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import numba", [Import("numba", 3, False)]),
+        ("try:\n    import numba\nexcept ImportError:\n    pass", [Import("numba", 2, True)]),
+        ("class A:\n    import numba", [Import("numba", 2, True)]),
+    ],
+)
+def test_the_reading_of_imports(source, expected):
+    assert [found for found in imports(source) if found.is_in("numba")] == expected
