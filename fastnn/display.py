@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
     from matplotlib.lines import Line2D
 
 
@@ -43,7 +43,7 @@ class LossCurveDisplay:
 
     line_: Line2D
     ax_: Axes
-    figure_: Figure
+    figure_: Figure | SubFigure
 
     def __init__(self, loss_curve: ArrayLike, *, estimator_name: str | None = None) -> None:
         self.loss_curve = np.asarray(loss_curve)
@@ -110,7 +110,7 @@ class LossCurveDisplay:
         ax.set(xlabel="iteration", ylabel="loss")
         if style["label"] is not None:
             ax.legend()
-        self.ax_, self.figure_ = ax, ax.get_figure(root=True)
+        self.ax_, self.figure_ = ax, ax.figure
         return self
 
 
