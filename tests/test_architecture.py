@@ -25,7 +25,7 @@ FLOORS = [
     {"search", "tables", "persistence", "report", "demo"},
     {"cli", "__main__"},
 ]
-BASE_PACKAGES = {0: {"numpy"}, 1: {"numpy", "scipy", "joblib"}}  # by floor; above these, scikit-learn may be used too
+BASE_PACKAGES = {0: {"numpy", "scipy"}, 1: {"numpy", "scipy", "joblib"}}  # by floor; above these, scikit-learn may be used too
 
 # Optional packages, and scikit-learn's own networks, which only the demo's comparison may touch: who may import them.
 DOORS = {

@@ -1,0 +1,15 @@
+"""Was every backend tested, and the compiled one on every instruction set of this machine? Reads what pytest printed."""
+
+import re
+import sys
+from pathlib import Path
+
+import fastnn
+
+(line,) = re.findall(r"^tested backends: (.*)$", Path(sys.argv[1]).read_text(), re.MULTILINE)
+tested = set(line.split(", "))
+config = fastnn.show_config(mode="dicts")
+expected = {"numpy", "numba", *(f"cython[{name}]" for name in config["instruction sets"]["available"])}
+if missing := expected - tested:
+    sys.exit(f"untested: {', '.join(sorted(missing))} (tested: {line})")
+print(f"tested: {line}")
