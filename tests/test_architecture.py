@@ -29,13 +29,14 @@ BASE_PACKAGES = {0: {"numpy", "scipy"}, 1: {"numpy", "scipy", "joblib"}}  # by f
 
 # Optional packages, and scikit-learn's own networks, which only the demo's comparison may touch: who may import them.
 DOORS = {
-    "numba": {"backends/numba_backend.py"},
+    "numba": {"backends/_numba_kernels.py"},
+    "llvmlite": {"backends/_numba_kernels.py"},
     "matplotlib": {"display.py", "demo.py"},
     "optuna": {"search.py"},
     "sklearn.neural_network": {"demo.py"},
 }
-LAZY = {"matplotlib", "optuna", "pandas", "pyarrow", "rich", "skops", "numba"}  # not installed with the base
-LOADED_ON_DEMAND = {"backends/numba_backend.py"}  # modules that are themselves imported lazily, see backends/__init__.py
+LAZY = {"matplotlib", "optuna", "pandas", "pyarrow", "rich", "skops", "numba", "llvmlite"}  # not installed with the base
+LOADED_ON_DEMAND = {"backends/numba_backend.py", "backends/_numba_kernels.py"}  # imported lazily, see backends/__init__.py
 MAX_LINES = 600
 
 
