@@ -1,4 +1,4 @@
-"""Which backends, and which instruction sets of the compiled one, does this machine test?
+"""Which backends, and which instruction sets of the compiled one, are tested? All that this machine has.
 
 Every test that takes the ``backend`` fixture runs once for each of them. One that cannot be had here is skipped, unless the
 environment variable FASTNN_REQUIRE (backend names, separated by commas) names it: then its tests fail. The last line of a
@@ -41,6 +41,9 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the backends for which at least one test passed."""
     tested = {
-        value for report in terminalreporter.stats.get("passed", []) for key, value in report.user_properties if key == "backend"
+        value
+        for report in terminalreporter.stats.get("passed", [])
+        for key, value in report.user_properties
+        if key == "backend"
     }
     terminalreporter.write_line("tested backends: " + (", ".join(sorted(tested)) or "none"))

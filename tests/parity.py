@@ -9,10 +9,21 @@ from typing import Any
 import numpy as np
 
 # Everything a fitted MLP shows of itself. What is absent there must be absent here.
-ATTRIBUTES = (
-    "loss_curve_ loss_ best_loss_ validation_scores_ best_validation_score_ n_iter_ t_ n_layers_ n_outputs_ out_activation_ "
-    "classes_ n_features_in_ feature_names_in_"
-).split()
+ATTRIBUTES = [
+    "loss_curve_",
+    "loss_",
+    "best_loss_",
+    "validation_scores_",
+    "best_validation_score_",
+    "n_iter_",
+    "t_",
+    "n_layers_",
+    "n_outputs_",
+    "out_activation_",
+    "classes_",
+    "n_features_in_",
+    "feature_names_in_",
+]
 
 
 def numbers(model: Any, X: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Does every engine keep the laws that fit, partial_fit and L-BFGS are built on? (fastnn/backends/base.py states them.)"""
+"""Does every engine keep the laws of fastnn/backends/base.py? Fit, partial_fit and L-BFGS are built on them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Do the estimators keep scikit-learn's contract for estimators, on every backend and with no expected failures?"""
+"""Do the estimators keep scikit-learn's contract? Its own checks, on every backend, with no expected failures."""
 
 from __future__ import annotations
 

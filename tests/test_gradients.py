@@ -1,4 +1,4 @@
-"""Is the gradient that every backend computes the derivative of the loss that it reports?"""
+"""Is a backend's gradient the derivative of the loss it reports? Finite differences tell."""
 
 from __future__ import annotations
 

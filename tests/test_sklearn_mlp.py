@@ -1,4 +1,4 @@
-"""Do our classes pass scikit-learn's own tests of theirs?
+"""Do our classes pass scikit-learn's tests of its own? Its test_mlp.py, run on ours.
 
 ``sklearn/neural_network/tests/test_mlp.py`` is read from the installed scikit-learn and run here, each of its tests as one of
 ours, on every backend, with its import of the two estimators turned to fastnn's. Three of its tests look into private
@@ -20,7 +20,7 @@ from fastnn import backends
 THEIRS = Path(sklearn.neural_network.__file__).parent / "tests" / "test_mlp.py"
 PRIVATE = {"test_gradient", "test_learning_rate_warmstart", "test_adaptive_learning_rate"}
 
-# What scikit-learn's settings for pytest let pass: most of its short trainings do not converge, and the diverging one overflows.
+# What scikit-learn's settings for pytest let pass: most of its trainings are too short, and the diverging one overflows.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning", "ignore::RuntimeWarning")
 
 

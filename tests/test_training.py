@@ -1,4 +1,4 @@
-"""Does a fit go on, stop, warn, print and remember as scikit-learn's does?
+"""How does a fit go on, stop, warn, print and remember? As scikit-learn's does.
 
 Where scikit-learn shows the behaviour, both libraries run the same story and everything they show is compared.
 """
