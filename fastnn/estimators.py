@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
@@ -85,9 +86,9 @@ class _BaseMLP(SharedParameters):
             return self._fit(X, y, sample_weight, incremental=False)
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, incremental: bool) -> Any:
-        hidden = np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=int)).tolist()
-        if any(n <= 0 for n in hidden):
-            raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden}.")
+        if incremental:
+            self._validate_params()  # scikit-learn does so at the first call only, and then takes a negative alpha
+        hidden = self._hidden_sizes()
         if self.early_stopping and incremental:
             raise ValueError("partial_fit does not support early_stopping=True")
         first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
@@ -97,16 +98,18 @@ class _BaseMLP(SharedParameters):
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         y, n_outputs, link = self._encode_targets(y, incremental)
-        random_state = check_random_state(self.random_state)
         dtype = X.dtype if first else self._network().params.dtype
         if self.solver == "lbfgs":
             dtype = np.dtype(np.float64)  # as in scikit-learn, whatever X is
+        weight = row_weights(sample_weight, X, dtype)
+        random_state = check_random_state(self.random_state)
 
         if first:
             self._forget_curves()
             self.n_outputs_, self.out_activation_ = n_outputs, link
             spec = NetworkSpec.dense([X.shape[1], *hidden, n_outputs], self.activation, _LOSS_OF_LINK[link])
             check_memory(spec, dtype)
+            choose(self.backend, spec, dtype)  # a backend that cannot run this says so before a number is drawn
             network = Network(spec, initialise(spec, dtype, random_state, self.activation))
         else:
             network = self._network().copy(dtype)  # a copy, so that a diverging call costs nothing
@@ -114,15 +117,28 @@ class _BaseMLP(SharedParameters):
                 raise ValueError(f"y has {n_outputs} outputs, but this model was fitted with {network.spec.n_out}.")
         if y.dtype.kind == "f":
             y = target_columns(y, dtype)
-        data = Data(design_matrix(X, dtype), y, row_weights(sample_weight, X, dtype))
+        data = Data(design_matrix(X, dtype), y, weight)
 
         self.n_layers_ = len(network.spec.layers) + 1
         if self.solver == "lbfgs":
             self._solve_lbfgs(network, data)
         else:
             self._solve_stochastic(network, data, random_state, first, incremental)
-        self._model, self.coefs_, self.intercepts_ = network, network.coefs, network.intercepts
+        self._adopt(network)
         return self
+
+    def _adopt(self, network: Network) -> None:
+        """Show ``network`` as ``coefs_`` and ``intercepts_``: lists of the user's own, so that putting an array in is noticed."""
+        self._model, self.coefs_, self.intercepts_ = network, list(network.coefs), list(network.intercepts)
+
+    def _hidden_sizes(self) -> list[int]:
+        """``hidden_layer_sizes`` as a list."""
+        sizes = np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=object)).tolist()
+        if not all(isinstance(size, Integral) for size in sizes):
+            raise ValueError(f"hidden_layer_sizes must hold whole numbers, got {self.hidden_layer_sizes}.")
+        if any(size <= 0 for size in sizes):
+            raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+        return sizes
 
     def _forget_curves(self) -> None:
         """Make room for a first fit; what an earlier fit with another solver left would describe another model."""
@@ -209,10 +225,17 @@ class _BaseMLP(SharedParameters):
     # ---- predicting
 
     def _network(self) -> Network:
-        """The network of ``coefs_`` and ``intercepts_``; they are copied only if they were assigned anew since the fit."""
+        """The network of ``coefs_`` and ``intercepts_``; they are copied only if any was assigned anew since the fit."""
         arrays = self.coefs_, self.intercepts_, self.activation, _LOSS_OF_LINK[self.out_activation_]
         model = getattr(self, "_model", None)
-        return model if model is not None and model.holds(*arrays) else Network.gather(*arrays)
+        if model is not None and model.holds(*arrays):
+            return model
+        network = Network.gather(*arrays)
+        if network.spec.n_in != self.n_features_in_:
+            raise ValueError(f"coefs_[0] must have {self.n_features_in_} rows, one for each feature, got {network.spec.n_in}.")
+        if network.spec.n_out != self.n_outputs_:
+            raise ValueError(f"coefs_[-1] must have {self.n_outputs_} columns, one for each output, got {network.spec.n_out}.")
+        return network
 
     def _predictions(self, X: Any) -> np.ndarray:
         """Predictions ``(n_samples, n_outputs)`` through the link, for X as a user gives it."""
@@ -224,15 +247,17 @@ class _BaseMLP(SharedParameters):
 
     def _is_plain(self, X: Any) -> bool:
         """Whether validation has nothing to say about X or to change in it: one row is then answered in microseconds."""
-        return (
+        if not (
             type(X) is np.ndarray
             and X.dtype.type in _FLOATS
             and X.ndim == 2
             and X.shape[1] == self.n_features_in_
             and X.shape[0] > 0
             and not hasattr(self, "feature_names_in_")
-            and bool(np.isfinite(X.sum()) or np.isfinite(X).all())
-        )
+        ):
+            return False
+        with np.errstate(over="ignore", invalid="ignore"):  # a sum of large numbers may overflow; that is nobody's concern
+            return bool(np.isfinite(X.sum()) or np.isfinite(X).all())
 
     # ---- scikit-learn's conventions
 
@@ -244,8 +269,7 @@ class _BaseMLP(SharedParameters):
         super().__setstate__(state)
         if "coefs_" in state:
             with suppress(ValueError, KeyError):  # arrays edited into shapes that do not fit stay as they are
-                model = self._network()
-                self._model, self.coefs_, self.intercepts_ = model, model.coefs, model.intercepts
+                self._adopt(self._network())
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -30,13 +30,15 @@ class Network:
     def __init__(self, spec: NetworkSpec, params: Array) -> None:
         self.spec = spec
         self.params = params
-        self.coefs = spec.layout.coefs(params)
-        self.intercepts = spec.layout.intercepts(params)
+        self.coefs = tuple(spec.layout.coefs(params))
+        self.intercepts = tuple(spec.layout.intercepts(params))
         self._engines: dict[tuple[str, np.dtype], Engine] = {}
 
     @classmethod
     def gather(cls, coefs: Sequence[Array], intercepts: Sequence[Array], activation: str, loss: str) -> Network:
         """A network of copies of these arrays; shapes that do not fit together raise ValueError, naming the array."""
+        if not len(coefs):
+            raise ValueError("coefs_ must hold at least one array, got an empty list.")
         for i, coef in enumerate(coefs):
             if np.ndim(coef) != 2:
                 raise ValueError(f"coefs_[{i}] must have two dimensions, (n_in, n_out), got shape {np.shape(coef)}.")

@@ -45,8 +45,10 @@ def choose(name: str, spec: NetworkSpec, dtype: np.dtype) -> Backend:
     Raises
     ------
     ValueError
-        If the backend asked for cannot be used here or cannot run this network; the message says why.
+        If there is no such backend, or it cannot be used here or cannot run this network; the message says why.
     """
+    if name not in ("auto", *BACKENDS):
+        raise ValueError(f"backend must be 'auto' or one of {list(BACKENDS)}, got {name!r}.")
     reasons = []
     for candidate in BACKENDS if name == "auto" else [name]:
         reason = why_not(candidate)
