@@ -63,6 +63,10 @@ def assign_anew(model: Any) -> None:
     model.intercepts_[0] = np.zeros_like(model.intercepts_[0])
 
 
+def assign_one(model: Any) -> None:
+    model.coefs_[1] = 3 * model.coefs_[1]
+
+
 def fresh_stream(model: Any) -> Any:
     """A generator whose stream goes on from call to call."""
     return model.set_params(random_state=np.random.RandomState(11))
@@ -90,6 +94,8 @@ STORIES = {
     "assigned anew, then predict": [fit, assign_anew],
     "assigned anew, then partial_fit": [fit, assign_anew, partial(partial_fit, n=2), edit_in_place, partial_fit],
     "assigned anew, then warm start": [WARM, fit, assign_anew, fit, edit_in_place, fit],
+    "one array assigned, then predict": [fit, assign_one],
+    "one array assigned, then partial_fit": [fit, assign_one, partial_fit, edit_in_place, partial_fit],
     "lbfgs": [partial(change, solver="lbfgs"), fit],
     "lbfgs, warm start": [WARM, partial(change, solver="lbfgs", max_iter=5), fit, edit_in_place, fit],
     "lbfgs, few calls": [partial(change, solver="lbfgs", max_fun=4), fit],
