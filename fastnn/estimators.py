@@ -128,7 +128,7 @@ class _BaseMLP(SharedParameters):
         return self
 
     def _adopt(self, network: Network) -> None:
-        """Show ``network`` as ``coefs_`` and ``intercepts_``: lists of the user's own, so that putting an array in is noticed."""
+        """Show ``network`` as ``coefs_`` and ``intercepts_``: lists of the user's own, so that an array put in is noticed."""
         self._model, self.coefs_, self.intercepts_ = network, list(network.coefs), list(network.intercepts)
 
     def _hidden_sizes(self) -> list[int]:
