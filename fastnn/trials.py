@@ -1,0 +1,172 @@
+"""What has been tried, and what was found? Candidates and their measurements, kept by Optuna: a killed search goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn.measure import QUANTITIES, Alone, Fold, watts
+from fastnn.space import Space, import_optuna
+
+MOST_DRAWS = 10_000  # without a new candidate: what is left is too improbable to be drawn
+
+
+@dataclass
+class Candidate:
+    """A parameter setting and what has been found out about it."""
+
+    params: dict[str, Any]
+    folds: list[Fold] = field(default_factory=list)
+    failure: str = ""
+    alone: Alone | None = None
+
+    def repeats(self, quantity: str) -> NDArray[np.float64]:
+        """Every measurement of ``quantity``: of the process of its own where there was one, else of the folds."""
+        if quantity == "energy_j" and self.alone is None:
+            return self.repeats("cpu_time") * watts()
+        if QUANTITIES[quantity].timed and self.alone is not None:
+            return np.atleast_1d(getattr(self.alone, quantity))
+        if quantity == "peak_bytes":
+            return np.empty(0)
+        return np.hstack([getattr(one, quantity) for one in self.folds]) if self.folds else np.empty(0)
+
+    def value(self, quantity: str) -> float:
+        """What ``quantity`` is taken to be: the score's mean over folds, anything else's median. NaN where unknown."""
+        repeats = self.repeats(quantity)
+        if not repeats.size:
+            return math.nan
+        return float(repeats.mean() if quantity == "score" else np.median(repeats))
+
+    def standard_error(self) -> float:
+        """Standard error of the score, from its spread over folds."""
+        scores = self.repeats("score")
+        return float(scores.std(ddof=1) / math.sqrt(len(scores))) if len(scores) > 1 else 0.0
+
+
+class Trials:
+    """The candidates proposed and what became of them: an Optuna study, so that a storage keeps them and another run goes on.
+
+    Parameters
+    ----------
+    space : Space
+    objectives : tuple of str
+    storage : None, path of a journal file, database URL, or Optuna storage
+    name : str
+        The study's name in the storage. A study of that name found there is continued.
+    seed : int
+    """
+
+    def __init__(self, space: Space, objectives: tuple[str, ...], storage: Any, name: str, seed: int) -> None:
+        optuna = import_optuna()
+        self.space, self.objectives, self.fail = space, objectives, optuna.trial.TrialState.FAIL
+        with _quiet(optuna):
+            self.study = optuna.create_study(
+                storage=_open_storage(optuna, storage),
+                study_name=name,
+                load_if_exists=True,
+                directions=["maximize" if QUANTITIES[q].better == "max" else "minimize" for q in objectives],
+            )
+            found = self.study.get_trials(deepcopy=False)
+            # A sampler's own state is not stored; a search that goes on must not draw the first candidates again.
+            self.rng = np.random.RandomState((seed + len(found)) % 2**32)
+            self.study.sampler = optuna.samplers.TPESampler(
+                seed=self.rng.randint(2**31), multivariate=True, group=True, constant_liar=True
+            )
+        self.candidates: dict[int, Candidate] = {}
+        self.open: dict[int, Any] = {}
+        self.seen: set[str] = set()
+        for trial in found:
+            self._restore(trial)
+
+    def _restore(self, trial: Any) -> None:
+        record = trial.user_attrs.get("record")
+        if record is not None:
+            params = self.space.read(trial.params)
+            folds = [Fold(**one) for one in record["folds"]]
+            alone = self.study.user_attrs.get(f"alone {trial.number}")
+            self.candidates[trial.number] = Candidate(params, folds, record["failure"], alone and Alone(**alone))
+            self.seen.add(self.space.key(trial.params))
+        elif not trial.state.is_finished() and trial.params:  # the search was killed while it ran
+            self.study.tell(trial.number, state=self.fail)
+            self.study.enqueue_trial(trial.params)
+
+    def propose(self) -> tuple[int, dict[str, Any]] | None:
+        """The next candidate and its number; None if there is none left that has not been proposed."""
+        while len(self.seen) < self.space.size:
+            trial = self.study.ask()
+            params = self.space.suggest(trial)
+            if self._is_new(trial.params):
+                self.open[trial.number] = trial
+                return trial.number, params
+            self.study.tell(trial, state=self.fail)  # the sampler came back to a candidate that is known: draw another
+            draws = (self.space.draw(self.rng) for _ in range(MOST_DRAWS))
+            fresh = next((draw for draw in draws if self.space.key(draw) not in self.seen), None)
+            if fresh is None:
+                return None
+            self.study.enqueue_trial(fresh)
+        return None
+
+    def _is_new(self, draws: Mapping[str, Any]) -> bool:
+        """Whether this is the first candidate with these draws; from now on it is not."""
+        n_seen = len(self.seen)
+        self.seen.add(self.space.key(draws))
+        return len(self.seen) > n_seen
+
+    def record(self, number: int, candidate: Candidate) -> None:
+        """Keep what was found out about the candidate proposed as ``number``."""
+        self.candidates[number] = candidate
+        unknown = [] if candidate.failure else [q for q in self.objectives if math.isnan(candidate.value(q))]
+        if unknown:
+            candidate.failure = f"{unknown[0]} is an objective, but not known of this candidate"
+        trial = self.open.pop(number)
+        trial.set_user_attr("record", {"folds": [asdict(one) for one in candidate.folds], "failure": candidate.failure})
+        if candidate.failure:
+            self.study.tell(trial, state=self.fail)
+        else:
+            self.study.tell(trial, [_steering_value(candidate, q) for q in self.objectives])
+
+    def record_alone(self, number: int, alone: Alone | None, failure: str = "") -> None:
+        """Keep what a candidate showed in a process of its own."""
+        self.candidates[number].alone = alone
+        self.candidates[number].failure = failure
+        if alone is not None:
+            self.study.set_user_attr(f"alone {number}", asdict(alone))
+
+    def abandon(self, number: int) -> None:
+        """Leave a candidate that was not finished for the next run of the search."""
+        self.open.pop(number)
+
+
+def _steering_value(candidate: Candidate, quantity: str) -> float:
+    """What the sampler sees: the score, and costs by their logarithm, so that a tenfold saving weighs the same anywhere."""
+    value = candidate.value(quantity)
+    return value if quantity == "score" else math.log(max(value, 1e-12))
+
+
+def _open_storage(optuna: Any, storage: Any) -> Any:
+    """A path becomes a journal file; a database URL, an Optuna storage or None go to Optuna as they are."""
+    if not isinstance(storage, str | os.PathLike) or "://" in str(storage):
+        return storage
+    journal = optuna.storages.journal
+    return optuna.storages.JournalStorage(journal.JournalFileBackend(os.fspath(storage)))
+
+
+@contextlib.contextmanager
+def _quiet(optuna: Any) -> Iterator[None]:
+    """Without Optuna's log lines and its warnings that a feature is new."""
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            yield
+    finally:
+        optuna.logging.set_verbosity(level)
