@@ -6,10 +6,10 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fastnn.display import LossCurveDisplay
+    from fastnn.display import LossCurveDisplay, TradeoffDisplay
     from fastnn.environment import show_config
     from fastnn.estimators import MLPClassifier, MLPRegressor
-    from fastnn.search import TradeoffDisplay, TradeoffSearchCV
+    from fastnn.search import TradeoffSearchCV
 
 __version__ = "0.1.0"
 
@@ -28,7 +28,7 @@ _HOMES = {
     "LossCurveDisplay": "fastnn.display",
     "MLPClassifier": "fastnn.estimators",
     "MLPRegressor": "fastnn.estimators",
-    "TradeoffDisplay": "fastnn.search",
+    "TradeoffDisplay": "fastnn.display",
     "TradeoffSearchCV": "fastnn.search",
     "show_config": "fastnn.environment",
 }

@@ -99,8 +99,8 @@ class Effort:
 
 # Beside others, a glance; alone, enough for a median that another measurement repeats.
 GLANCE = Effort(least=5, most=30, seconds=0.01)
-CAREFUL = Effort(least=15, most=300, seconds=0.25)
-FITS = Effort(least=1, most=5, seconds=1.0)
+CAREFUL = Effort(least=15, most=300, seconds=0.15)
+FITS = Effort(least=1, most=5, seconds=0.7)
 BULK_ROWS = 10_000
 
 POWERCAP = Path("/sys/class/powercap")  # Linux, for Intel and AMD alike; root's alone on many systems

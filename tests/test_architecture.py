@@ -21,7 +21,7 @@ FLOORS = [
     {"activations", "losses", "optimizers", "schedules", "network", "cost"},
     {"backends", "workers"},
     {"training", "lbfgs", "prediction", "parameters", "data", "callbacks", "measure", "export"},
-    {"estimators", "display", "environment"},
+    {"estimators", "display", "environment", "precision", "space", "front", "trials", "exploration"},
     {"search", "tables", "persistence", "report", "demo"},
     {"cli", "__main__"},
 ]
@@ -32,7 +32,7 @@ DOORS = {
     "numba": {"backends/_numba_kernels.py"},
     "llvmlite": {"backends/_numba_kernels.py"},
     "matplotlib": {"display.py", "demo.py"},
-    "optuna": {"search.py"},
+    "optuna": {"space.py"},
     "sklearn.neural_network": {"demo.py"},
 }
 LAZY = {"matplotlib", "optuna", "pandas", "pyarrow", "rich", "skops", "numba", "llvmlite"}  # not installed with the base

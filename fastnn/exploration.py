@@ -1,0 +1,282 @@
+"""How does a search go on? It proposes candidates, trains their folds in threads, and measures the front alone, in its time."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import warnings
+from collections.abc import Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn import config_context, get_config
+from sklearn.base import BaseEstimator, clone
+from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_limits
+
+from fastnn.front import check_refit, pareto_front
+from fastnn.measure import FITS, QUANTITIES, Clock, Fold, FreshProcesses, Table, fold
+from fastnn.trials import Candidate, Trials
+
+HOPELESS = 5  # so many candidates failing from the start, all for the same reason: it is not the candidates
+STARTUP_S = 2.0  # a fresh process: interpreter, imports and the repeats of its predictions
+
+
+@dataclass
+class Run:
+    """One run of a search: the loop that proposes, trains and measures, within its time.
+
+    Attributes
+    ----------
+    search : TradeoffSearchCV
+        Whose callbacks are called.
+    estimator : estimator object
+        What the candidates' parameters are set on.
+    table : Table
+    splits : list of (train, test)
+    trials : Trials
+    clock : Clock
+    n_jobs : int
+    n_trials : float
+        Candidates to have at the end, those found in the storage included.
+    end : float
+        When ``fit`` has to be done, by the clock.
+    """
+
+    search: Any
+    estimator: BaseEstimator
+    table: Table
+    splits: list[tuple[np.ndarray, np.ndarray]]
+    trials: Trials
+    clock: Clock
+    n_jobs: int
+    n_trials: float
+    end: float
+
+    def __post_init__(self) -> None:
+        self.half = (self.end - self.clock.wall()) / 2
+        self.startup = STARTUP_S
+        self.search_end = self.end
+        self.stop = False
+
+    # ---- what is known so far
+
+    @property
+    def succeeded(self) -> dict[int, Candidate]:
+        """The candidates that did not fail, by number."""
+        return {number: one for number, one in self.trials.candidates.items() if not one.failure}
+
+    def front(self) -> NDArray[np.intp]:
+        """Numbers of the candidates on the front."""
+        found = self.succeeded
+        values = {q: np.array([one.value(q) for one in found.values()]) for q in self.trials.objectives}
+        return np.array(list(found), np.intp)[pareto_front(values)]
+
+    def _seconds_alone(self, candidate: Candidate) -> float:
+        """How long it will take to measure a candidate alone."""
+        seconds = candidate.value("fit_time")
+        return self.startup + min(FITS.most * seconds, seconds + FITS.seconds)
+
+    def _seconds_refit(self) -> float:
+        """How long fitting the chosen candidate on all rows may take: as long as any of the front's."""
+        if self.search.refit is False:
+            return 0.0
+        k = len(self.splits)
+        slowest = max(self.trials.candidates[number].value("fit_time") for number in self.front())
+        return slowest * k / max(1, k - 1)
+
+    def _measures_again(self) -> bool:
+        """Whether the front is timed again: only if it hangs on a time, and so on what ran beside a candidate."""
+        return any(QUANTITIES[q].timed for q in [*self.trials.objectives, *check_refit(self.search.refit)])
+
+    def _reserve(self) -> None:
+        """Set aside the time to measure the front alone and for the last fit, at most half of all."""
+        if self.end < math.inf and self.succeeded:
+            waiting = [self.trials.candidates[number] for number in self.front()] if self._measures_again() else []
+            seconds = sum(self._seconds_alone(one) for one in waiting if one.alone is None) + self._seconds_refit()
+            self.search_end = self.end - min(seconds, self.half)
+
+    def _time_is_up(self) -> bool:
+        """Whether no more folds should start; one candidate is finished in any case."""
+        return self.stop or (self.clock.wall() >= self.search_end and bool(self.succeeded))
+
+    # ---- exploring
+
+    def explore(self, root: Any) -> None:
+        """Propose, train and record candidates until they are enough, the time is up, or a callback says stop."""
+        n_left = None if self.n_trials == math.inf else max(0, int(self.n_trials) - len(self.trials.candidates))
+        task = root.subcontext(task_name="search", max_subtasks=n_left)
+        task.call_on_fit_task_begin(estimator=self.search, X=self.table.X, y=self.table.y, metadata=self.table.metadata)
+        running: dict[Future[Fold | None], int] = {}
+        begun: dict[int, Begun] = {}
+        self._reserve()
+        with (
+            warnings.catch_warnings(),
+            threadpool_limits(limits=1),  # as many threads as folds, and a thread's CPU seconds tell the whole of its fold
+            ThreadPoolExecutor(self.n_jobs, thread_name_prefix="fastnn-fold") as pool,
+        ):
+            warnings.simplefilter("ignore", ConvergenceWarning)  # how long to train is for the search to find out
+            try:
+                while True:
+                    while len(running) < self.n_jobs and self._wants_more(len(begun)):
+                        proposal = self.trials.propose()
+                        if proposal is None:
+                            self.n_trials = 0
+                            break
+                        number, params = proposal
+                        begun[number] = self._begin(pool, params, task)
+                        running.update(dict.fromkeys(begun[number].folds, number))
+                    if not running:
+                        break
+                    done = wait(running, return_when=FIRST_COMPLETED).done
+                    for number in dict.fromkeys(running.pop(future) for future in done):
+                        folds = begun[number].folds
+                        if any(one.done() and not one.cancelled() and one.exception() for one in folds):
+                            for one in folds:  # one failure is enough
+                                if one.cancel():
+                                    running.pop(one, None)
+                        if all(one.done() for one in folds):
+                            for one in folds:
+                                running.pop(one, None)
+                            self._finish(number, begun.pop(number))
+            except BaseException:
+                self.stop = True
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        if not self.succeeded:
+            raise ValueError(self._all_failed())
+        task.call_on_fit_task_end(estimator=self.search, X=self.table.X, y=self.table.y, metadata=self.table.metadata)
+
+    def _wants_more(self, n_begun: int) -> bool:
+        return len(self.trials.candidates) + n_begun < self.n_trials and not self._time_is_up()
+
+    def _begin(self, pool: ThreadPoolExecutor, params: dict[str, Any], task: Any) -> Begun:
+        """Hand a candidate's folds to the pool."""
+        context = task.subcontext(task_name="candidate", max_subtasks=len(self.splits))
+        context.call_on_fit_task_begin(estimator=self.search, X=self.table.X, y=self.table.y, metadata=self.table.metadata)
+        config = get_config()  # scikit-learn's is the thread's own
+        folds = [
+            pool.submit(self._fold, params, train, test, context.subcontext(task_name="fold"), config)
+            for train, test in self.splits
+        ]
+        return Begun(params, folds, context)
+
+    def _fold(self, params: dict[str, Any], train: np.ndarray, test: np.ndarray, context: Any, config: Any) -> Fold | None:
+        """Train and measure one fold, in a thread of the pool; None if the time was up before."""
+        if self._time_is_up():
+            return None
+        with config_context(**config):
+            estimator = _single_threaded(with_params(self.estimator, params))
+            with context.propagate_callback_context(estimator):
+                context.call_on_fit_task_begin(estimator=self.search, metadata=self.table.metadata)
+                result = fold(estimator, self.table, train, test, self.search.scorer_, self.clock)
+            context.call_on_fit_task_end(estimator=self.search, metadata=self.table.metadata)
+            return result
+
+    def _finish(self, number: int, begun: Begun) -> None:
+        """Record a candidate all of whose folds are done, or give it up for this time."""
+        errors = [future.exception() for future in begun.folds if not future.cancelled()]
+        error = next((one for one in errors if one is not None), None)
+        if error is not None:
+            self.trials.record(number, Candidate(begun.params, failure=f"{type(error).__name__}: {error}"))
+            self._check_hope()
+        else:
+            folds = [future.result() for future in begun.folds]
+            if any(one is None for one in folds):
+                self.trials.abandon(number)
+                return
+            self.trials.record(number, Candidate(begun.params, [one for one in folds if one is not None]))
+        self._reserve()
+        if begun.context.call_on_fit_task_end(
+            estimator=self.search, X=self.table.X, y=self.table.y, metadata=self.table.metadata
+        ):
+            self.stop = True
+
+    def _check_hope(self) -> None:
+        failures = [one.failure for one in self.trials.candidates.values()]
+        if len(failures) >= HOPELESS and len(set(failures)) == 1 and failures[0]:
+            raise ValueError(self._all_failed())
+
+    def _all_failed(self) -> str:
+        failures = [one.failure for one in self.trials.candidates.values()]
+        reasons = "\n".join(f"{failures.count(reason)} of them: {reason}" for reason in dict.fromkeys(failures))
+        return f"All of the {len(failures)} candidates tried failed.\n{reasons}"
+
+    # ---- measuring the front
+
+    def measure_front(self, root: Any) -> None:
+        """Measure the candidates on the front alone, the most accurate first, until all that are on it have been.
+
+        A candidate that turns out dearer may let another one onto the front, which is then measured as well. What there is no
+        time for stays as it was measured in the search.
+        """
+        task = root.subcontext(task_name="measure-front", max_subtasks=None)
+        task.call_on_fit_task_begin(estimator=self.search, X=self.table.X, y=self.table.y, metadata=self.table.metadata)
+        left: set[int] = set()
+        candidates = self.trials.candidates
+        with FreshProcesses(self.table.at(self.estimator, self.splits[0][0]), self.clock) as processes:
+            while self._measures_again():
+                waiting = [number for number in self.front() if candidates[number].alone is None and number not in left]
+                if not waiting:
+                    break
+                number = max(waiting, key=lambda number: candidates[number].value("score"))
+                start = self.clock.wall()
+                time_left = self.end - start - self._seconds_refit()
+                if self._seconds_alone(candidates[number]) > time_left:
+                    left.add(number)
+                    continue
+                step = task.subcontext(task_name="candidate").call_on_fit_task_begin(estimator=self.search)
+                try:
+                    estimator = with_params(self.estimator, candidates[number].params)
+                    alone = processes.measure(estimator, None if time_left == math.inf else time_left)
+                    self.trials.record_alone(number, alone)
+                    self.startup = self.clock.wall() - start - sum(alone.fit_time)  # the next will take as long
+                except TimeoutError:
+                    left.add(number)
+                except RuntimeError as error:
+                    self.trials.record_alone(number, None, str(error))
+                step.call_on_fit_task_end(estimator=self.search)
+        task.call_on_fit_task_end(estimator=self.search, X=self.table.X, y=self.table.y, metadata=self.table.metadata)
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A candidate whose folds are with the pool."""
+
+    params: dict[str, Any]
+    folds: list[Future[Fold | None]]
+    context: Any
+
+
+class Silent:
+    """Stands in for scikit-learn's callback context in versions that have none."""
+
+    def subcontext(self, **kwargs: Any) -> Silent:
+        """Itself."""
+        return self
+
+    def call_on_fit_task_begin(self, **kwargs: Any) -> Silent:
+        """Itself."""
+        return self
+
+    def call_on_fit_task_end(self, **kwargs: Any) -> bool:
+        """False: nobody wants to stop."""
+        return False
+
+    def propagate_callback_context(self, estimator: BaseEstimator) -> contextlib.AbstractContextManager[None]:
+        """A context that does nothing."""
+        return contextlib.nullcontext()
+
+
+def with_params(estimator: BaseEstimator, params: Mapping[str, Any]) -> BaseEstimator:
+    """A clone of ``estimator`` with ``params``; those that are estimators are cloned too: candidates must not share them."""
+    return clone(estimator).set_params(**clone(dict(params), safe=False))
+
+
+def _single_threaded(estimator: BaseEstimator) -> BaseEstimator:
+    """Networks with one thread each, since there is one for each fold; never changes what they learn."""
+    names = [name for name in estimator.get_params() if name == "n_threads" or name.endswith("__n_threads")]
+    return estimator.set_params(**dict.fromkeys(names, 1))
