@@ -19,8 +19,10 @@ from fastnn.backends.base import Data, Engine, Passes, TrainState
 from fastnn.optimizers import Optimizer
 from fastnn.schedules import Constant
 
-# A call into the engine does about this many multiplications: a tenth of a second or so.
+# A call into the engine does about this many multiplications, a tenth of a second or so, and visits this many rows, whose
+# numbers take 8 MiB: more saves nothing.
 CALL_WORK = 2_000_000_000
+CALL_VISITS = 2**20
 
 NON_FINITE = (
     "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
@@ -66,15 +68,20 @@ class LoopState:
     losses: list[float] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
 
-    def record_loss(self, loss: float, tol: float) -> None:
-        """Note a pass's loss; without validation it decides whether training improves."""
+    def record_pass(self, loss: float, n_rows: int) -> None:
+        """Note that a pass over ``n_rows`` rows was done, before anything that Ctrl-C could interrupt."""
+        self.n_iter += 1
+        self.t += n_rows
         self.losses.append(loss)
+
+    def judge_loss(self, tol: float) -> None:
+        """Without validation, the last pass's loss decides whether training improves."""
+        loss = self.losses[-1]
         self.no_improvement_count = self.no_improvement_count + 1 if loss > self.best_loss - tol else 0
         self.best_loss = min(self.best_loss, loss)
 
-    def record_score(self, loss: float, score: float, tol: float, params: Array) -> None:
-        """Note a pass's loss and validation score; the score decides, and the best one's parameters are kept."""
-        self.losses.append(loss)
+    def judge_score(self, score: float, tol: float, params: Array) -> None:
+        """With validation, the score decides, and the best one's parameters are kept."""
         self.scores.append(score)
         self.no_improvement_count = self.no_improvement_count + 1 if score < self.best_score + tol else 0
         if score > self.best_score:
@@ -112,25 +119,24 @@ def train(
     n_steps = -(-len(rows) // rules.batch_size)
     try:
         while loop.n_iter < rules.max_iter:
-            n_passes = 1 if watched else _passes_to_next_stop(rules, loop, len(rows) * len(state.params))
+            n_passes = 1 if watched else _passes_to_next_stop(rules, loop, len(rows), len(state.params))
             rates = np.empty((n_passes, n_steps))
             for i in range(n_passes):
                 rates[i] = loop.rate
-                loop.t += len(rows)
-                loop.rate = schedule.after_pass(loop.rate, loop.t)
+                loop.rate = schedule.after_pass(loop.rate, loop.t + (i + 1) * len(rows))
             losses = _run(engine, state, data, Passes(_orders(rows, n_passes, rules.shuffle, random_state), rates), rules)
             if validation_score is None and not all_finite(state.params):
                 raise ValueError(NON_FINITE)
 
             for loss in losses.tolist():
-                loop.n_iter += 1
+                loop.record_pass(loss, len(rows))
                 if rules.verbose:
                     print(f"Iteration {loop.n_iter}, loss = {loss:.8f}")
                 if validation_score is None:
-                    loop.record_loss(loss, rules.tol)
+                    loop.judge_loss(rules.tol)
                 else:
                     score = validation_score()
-                    loop.record_score(loss, score, rules.tol, state.params)
+                    loop.judge_score(score, rules.tol, state.params)
                     if rules.verbose:
                         print(f"Validation score: {score:f}")
 
@@ -168,16 +174,17 @@ def all_finite(params: Array) -> bool:
     return bool(np.isfinite(params.min()) and np.isfinite(params.max()))
 
 
-def _passes_to_next_stop(rules: Rules, loop: LoopState, pass_work: int) -> int:
+def _passes_to_next_stop(rules: Rules, loop: LoopState, n_visits: int, n_params: int) -> int:
     """How many passes one call may do: none but the last can end the fit."""
     until_stop = rules.n_iter_no_change + 1 - loop.no_improvement_count
-    return int(max(1, min(rules.max_iter - loop.n_iter, until_stop, CALL_WORK // pass_work)))
+    per_call = min(CALL_VISITS, CALL_WORK // n_params) // n_visits
+    return int(max(1, min(rules.max_iter - loop.n_iter, until_stop, per_call)))
 
 
 def _orders(rows: NDArray[np.int64], n_passes: int, shuffle: bool, random_state: np.random.RandomState) -> NDArray[np.int64]:
     """The order of visit of each pass ``(n_passes, n_visits)``; a single one is ``rows`` itself, not a copy."""
     if not shuffle:
-        return np.broadcast_to(rows, (n_passes, len(rows))) if n_passes > 1 else rows[None]
+        return np.tile(rows, (n_passes, 1))
     if n_passes == 1:
         random_state.shuffle(rows)
         return rows[None]
