@@ -38,6 +38,14 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     return name
 
 
+@pytest.fixture
+def compiled_backend(backend: str) -> str:
+    """Like ``backend``, but only those that let go of the interpreter."""
+    if backend == "numpy":
+        pytest.skip("the NumPy backend is not compiled")
+    return backend
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the backends for which at least one test passed."""
     tested = {
