@@ -1,0 +1,93 @@
+"""How is a trained model kept in a file? With skops: no pickle, and a file can only bring types that are known here."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from dataclasses import dataclass
+from typing import Any
+
+from fastnn import __version__
+from fastnn.tables import Schema, need
+
+FORMAT = "fastnn table model 1"
+
+# What a model file may bring beyond what skops itself trusts (Python's and NumPy's containers, public scikit-learn classes).
+TRUSTED = frozenset(
+    {
+        "fastnn.estimators.MLPClassifier",
+        "fastnn.estimators.MLPRegressor",
+        "numpy.dtype",
+    }
+)
+
+
+class ModelFileError(ValueError):
+    """A file that is no model of ours, or brings what it must not."""
+
+
+@dataclass
+class TableModel:
+    """A fitted pipeline, the schema of its columns, and free-form notes on how it came about (JSON types only)."""
+
+    model: Any
+    schema: Schema
+    about: dict[str, Any]
+
+
+def save_model(path: str | os.PathLike[str], table_model: TableModel) -> None:
+    """Write ``table_model`` to ``path``, whole or not at all: a file that stood there is replaced at the end."""
+    partial = f"{os.fspath(path)}.part"
+    try:
+        need("skops.io").dump(
+            {
+                "format": FORMAT,
+                "version": __version__,
+                "model": table_model.model,
+                # As text, so that nothing but the model itself needs to be trusted.
+                "schema": json.dumps(table_model.schema.to_dict()),
+                "about": json.dumps(table_model.about),
+            },
+            partial,
+        )
+        os.replace(partial, path)
+    finally:
+        if os.path.exists(partial):
+            os.remove(partial)
+
+
+def load_model(path: str | os.PathLike[str]) -> TableModel:
+    """Read a model written by `save_model`.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+
+    Returns
+    -------
+    TableModel
+
+    Raises
+    ------
+    ModelFileError
+        When the file is absent or no fastnn model, or when it holds types that are not known to be safe; they are named,
+        and nothing of the file is executed.
+    """
+    skops_io = need("skops.io")
+    if not os.path.isfile(path):
+        raise ModelFileError(f"There is no model file {path}. `fastnn fit data.csv --target COLUMN -o {path}` makes one.")
+    try:
+        unknown = sorted(set(skops_io.get_untrusted_types(file=path)) - TRUSTED)
+        if unknown:
+            raise ModelFileError(
+                f"{path} is refused: it holds types that fastnn does not know to be safe: {', '.join(unknown)}. "
+                "If you trust whoever made the file, load it in Python with skops.io.load(path, trusted=[...])."
+            )
+        content = skops_io.load(path, trusted=sorted(TRUSTED))
+    except (zipfile.BadZipFile, KeyError, json.JSONDecodeError) as error:
+        raise ModelFileError(f"{path} is not a model file of fastnn (models are saved with skops, not pickle).") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ModelFileError(f"{path} is a skops file, but not a model saved by `fastnn fit` or `fastnn explore`.")
+    return TableModel(content["model"], Schema(**json.loads(content["schema"])), json.loads(content["about"]))

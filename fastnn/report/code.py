@@ -1,0 +1,90 @@
+"""Which Python code makes this estimator? Its constructor calls with the imports they need, written out to be run again."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import numpy as np
+
+WIDTH = 100
+
+
+def training_code(model: Any, before: str, after: str) -> str:
+    """Return a program: imports, ``before``, the model's construction as ``model = ...``, ``after``.
+
+    Parameters
+    ----------
+    model : estimator
+        Any scikit-learn estimator whose parameters are estimators, containers, strings, numbers, None or public functions.
+    before, after : str
+        Code that stands around the construction; import lines in ``before`` join the others at the top.
+    """
+    imports: set[tuple[str, str]] = set()
+    written = f"model = {_write(model, imports, 0)}"
+    lines = before.strip().splitlines()
+    tops = [line for line in lines if line.startswith(("import ", "from "))]
+    rest = "\n".join(line for line in lines if line not in tops).strip()
+    tops += [f"from {module} import {name}" for module, name in imports]
+    return "\n".join(sorted(set(tops))) + "\n\n" + "\n\n".join(part for part in (rest, written, after.strip()) if part) + "\n"
+
+
+def _write(value: Any, imports: set[tuple[str, str]], indent: int) -> str:
+    """Return an expression for ``value``; adds what it needs to ``imports``. Breaks lines that would be too long."""
+    if hasattr(value, "get_params") and not isinstance(value, type):
+        imports.add((_public_module(type(value)), type(value).__name__))
+        defaults = _defaults(type(value))
+        items = [
+            (f"{name}=", setting)
+            for name, setting in value.get_params(deep=False).items()
+            if not _same(setting, defaults.get(name, ...))
+        ]
+        return _call(f"{type(value).__name__}(", items, ")", imports, indent)
+    if isinstance(value, tuple):
+        return _call("(", [("", item) for item in value], ",)" if len(value) == 1 else ")", imports, indent)
+    if isinstance(value, list):
+        return _call("[", [("", item) for item in value], "]", imports, indent)
+    if isinstance(value, dict):
+        return _call("{", [(f"{key!r}: ", item) for key, item in value.items()], "}", imports, indent)
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return f'float("{value}")'
+    if callable(value) and hasattr(value, "__name__"):
+        imports.add((_public_module(value), value.__name__))
+        return value.__name__
+    return repr(value)
+
+
+def _call(opening: str, items: list[tuple[str, Any]], closing: str, imports: set[tuple[str, str]], indent: int) -> str:
+    parts = [f"{key}{_write(item, imports, indent + 4)}" for key, item in items]
+    line = opening + ", ".join(parts) + closing
+    if "\n" not in line and indent + len(line) <= WIDTH:
+        return line
+    inner = " " * (indent + 4)
+    return opening + "\n" + "".join(f"{inner}{part},\n" for part in parts) + " " * indent + closing.lstrip(",")
+
+
+def _public_module(thing: Any) -> str:
+    """Return the shortest module that offers ``thing`` under its name: ``sklearn.pipeline``, not ``sklearn.pipeline._x``."""
+    parts = thing.__module__.split(".")
+    for n in range(1, len(parts) + 1):
+        module = ".".join(parts[:n])
+        if getattr(importlib.import_module(module), thing.__name__, None) is thing:
+            return module
+    return str(thing.__module__)
+
+
+def _defaults(kind: type) -> dict[str, Any]:
+    import inspect
+
+    return {name: parameter.default for name, parameter in inspect.signature(kind).parameters.items()}
+
+
+def _same(a: Any, b: Any) -> bool:
+    if type(a) is not type(b):
+        return False
+    try:
+        return bool(a == b) or (a != a and b != b)
+    except ValueError:  # arrays: written out
+        return False
