@@ -9,16 +9,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastnn import __version__
+from fastnn.estimators import MLPClassifier, MLPRegressor
+from fastnn.optimizers import OPTIMIZERS
+from fastnn.schedules import SCHEDULES
 from fastnn.tables import Schema, need
+from fastnn.training import Memory
 
 FORMAT = "fastnn table model 1"
 
 # What a model file may bring beyond what skops itself trusts (Python's and NumPy's containers, public scikit-learn classes).
 TRUSTED = frozenset(
     {
-        "fastnn.estimators.MLPClassifier",
-        "fastnn.estimators.MLPRegressor",
         "numpy.dtype",
+        *(
+            f"{kind.__module__}.{kind.__qualname__}"
+            for kind in (MLPClassifier, MLPRegressor, Memory, *OPTIMIZERS.values(), *SCHEDULES.values())
+        ),
     }
 )
 

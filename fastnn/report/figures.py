@@ -38,6 +38,11 @@ def number(value: float) -> str:
     return f"{value:.3f}" if abs(value) >= 0.01 else f"{value:.2g}"
 
 
+def tick(value: float) -> str:
+    """Write a round value at an axis: no digits that say nothing, SI prefixes where many digits would stand."""
+    return si(value) if abs(value) >= 1e4 else f"{value:.4g}".replace("-", "\u2212")
+
+
 def _three_digits(value: float) -> str:
     digits = max(0, 2 - math.floor(math.log10(abs(value) * (1 + 5e-4)))) if value else 0
     text = f"{value:.{digits}f}"
@@ -52,10 +57,10 @@ class Axis:
     high: float
     label: str = ""
     log: bool = False
-    write: Callable[[float], str] = number
+    write: Callable[[float], str] = tick
 
     @classmethod
-    def around(cls, values: Numbers, label: str = "", *, log: bool = False, write: Callable[[float], str] = number) -> Axis:
+    def around(cls, values: Numbers, label: str = "", *, log: bool = False, write: Callable[[float], str] = tick) -> Axis:
         """Return an axis a little wider than the finite ``values``."""
         finite = np.asarray(values, dtype=float)
         finite = finite[np.isfinite(finite)]
@@ -82,7 +87,7 @@ class Axis:
             decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
             for steps in ((1, 2, 5), (1, 3), (1,)):
                 ticks = [step * 10.0**decade for decade in decades for step in steps]
-                ticks = [tick for tick in ticks if self.low <= tick <= self.high]
+                ticks = [value for value in ticks if self.low <= value <= self.high]
                 if len(ticks) <= most + 1:
                     break
             else:
@@ -113,7 +118,7 @@ class Chart:
     def __init__(self, x: Axis, y: Axis, title: str, *, width: int = 460, height: int = 340) -> None:
         self.x, self.y, self.title = x, y, title
         self.width, self.height = width, height
-        written = [y.write(tick) for tick in y.ticks(5)]
+        written = [y.write(value) for value in y.ticks(5)]
         self.left = 30 + 7 * max((len(text) for text in written), default=3)
         self.right, self.top, self.bottom = 14, 14, 50
         self._marks: list[str] = []
@@ -129,14 +134,14 @@ class Chart:
 
     def _draw_axes(self) -> None:
         right, bottom = self.width - self.right, self.height - self.bottom
-        for tick in self.y.ticks(5):
-            y = self.py(tick)
+        for value in self.y.ticks(5):
+            y = self.py(value)
             self._add(f'<path class="grid" d="M{self.left} {y}H{right}"/>')
-            self._text(self.left - 8, y + 4, self.y.write(tick), "tick", "end")
-        for tick in self.x.ticks(max(3, (right - self.left) // 85)):
-            x = self.px(tick)
+            self._text(self.left - 8, y + 4, self.y.write(value), "tick", "end")
+        for value in self.x.ticks(max(3, (right - self.left) // 85)):
+            x = self.px(value)
             self._add(f'<path class="grid" d="M{x} {self.top}V{bottom}"/>')
-            self._text(x, bottom + 18, self.x.write(tick), "tick", "middle")
+            self._text(x, bottom + 18, self.x.write(value), "tick", "middle")
         self._add(f'<path class="axis" d="M{self.left} {self.top}V{bottom}H{right}"/>')
         self._text((self.left + right) / 2, self.height - 10, self.x.label, "label", "middle")
         middle = (self.top + bottom) / 2

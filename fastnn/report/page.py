@@ -168,9 +168,9 @@ def _costs_of(candidates: Iterable[Candidate]) -> list[str]:
 def _cards(content: Content, chosen: Candidate, is_classifier: bool) -> str:
     metrics = content.assessment.metrics
     if is_classifier:
-        first = ("accuracy", number(metrics["accuracy"]), f"most frequent class: {number(metrics['always_most_frequent'])}")
+        first = ("accuracy, unseen rows", number(metrics["accuracy"]), f"most frequent class: {number(metrics['always_most_frequent'])}")
     else:
-        first = ("R²", number(metrics["r2"]), f"RMSE {number(metrics['rmse'])}")
+        first = ("R², unseen rows", number(metrics["r2"]), f"RMSE {number(metrics['rmse'])}")
     cards = [first]
     for name in ("fit_time", "latency_us", "model_bytes", "energy_j"):
         if np.isfinite(chosen.values.get(name, np.nan)):
@@ -240,7 +240,7 @@ def _front(content: Content) -> str:
         wide, below = _front_chart(content, shown, name, 940, 420)
         narrow, _ = _front_chart(content, shown, name, 380, 360)
         note = f" {below} candidates score below the picture." if below else ""
-        figures.append(_figure(wide + narrow, _front_caption(content, name) + note, "front"))
+        figures.append(_figure(wide + narrow, _front_caption(content, name) + note, "pane"))
     rules = "".join(f"#cost{i}:checked~.figures>figure:nth-child({i + 1}){{display:block}}" for i in range(len(names)))
     return (
         f"<style>{rules}</style><div class=\"tabs\">{''.join(tabs)}<div class=\"figures\">{''.join(figures)}</div></div>"
@@ -317,7 +317,7 @@ def _chosen(content: Content, chosen: Candidate) -> str:
 
 def _with_spread(candidate: Candidate, name: str, write: Callable[[float], str]) -> str:
     spread = candidate.spreads.get(name, np.nan)
-    return write(candidate.values[name]) + (f" ± {write(spread)}" if np.isfinite(spread) else "")
+    return write(candidate.values[name]) + (f" ± {write(spread)}" if spread > 0 else "")
 
 
 def _quality(content: Content) -> str:
@@ -357,8 +357,7 @@ def _class_pictures(a: ClassAssessment) -> str:
     )
     parts = [
         f"<div><h3>In numbers</h3>{_metric_terms(a.metrics)}<p class=note>{escape(of)}; ± is one standard error.</p></div>",
-        f"<div><h3>By class</h3>{by_class}</div>",
-        f"<div><h3>Confusion matrix</h3>{_confusion(a)}</div>",
+        f'<div><h3>Confusion matrix</h3>{_confusion(a)}<h3 class="next">By class</h3>{by_class}</div>',
     ]
     if a.roc:
         parts.append(f"<div><h3>ROC curve</h3>{_roc(a)}</div>")
@@ -422,9 +421,9 @@ def _value_pictures(a: ValueAssessment) -> str:
     if len(rows) > MAX_SCATTER_POINTS:
         rows = np.sort(np.random.default_rng(0).choice(len(rows), MAX_SCATTER_POINTS, replace=False))
     some = f" {len(rows)} of {len(a.y)} rows are drawn." if len(rows) < len(a.y) else ""
-    both = Axis.around(np.concatenate([a.y, a.predicted]), write=_tight(np.concatenate([a.y, a.predicted])))
-    x = Axis(both.low, both.high, "predicted", write=both.write)
-    against = Chart(x, Axis(both.low, both.high, "true", write=both.write), "true against predicted values")
+    both = Axis.around(np.concatenate([a.y, a.predicted]))
+    x = Axis(both.low, both.high, "predicted")
+    against = Chart(x, Axis(both.low, both.high, "true"), "true against predicted values")
     against.line([both.low, both.high], [both.low, both.high], "line ideal")
     against.dots(a.predicted[rows], a.y[rows], css="dot faint", radius=2.5)
     c = a.calibration
@@ -432,14 +431,13 @@ def _value_pictures(a: ValueAssessment) -> str:
     against.line(c.predicted, c.observed, "line s0").dots(c.predicted, c.observed, tips, "dot best")
 
     residuals = a.y - a.predicted
-    write = _tight(residuals)
-    scatter = Chart(x, Axis.around(residuals, "true minus predicted", write=write), "residuals against predicted values")
+    scatter = Chart(x, Axis.around(residuals, "true minus predicted"), "residuals against predicted values")
     scatter.line([both.low, both.high], [0, 0], "line ideal")
     scatter.dots(a.predicted[rows], residuals[rows], css="dot faint", radius=2.5)
     low, high = np.quantile(residuals, [0.005, 0.995])
     counts, edges = np.histogram(residuals.clip(low, high), bins=31)
     heights = Axis(0, counts.max() * 1.08, "rows")
-    histogram = Chart(Axis(edges[0], edges[-1], "true minus predicted", write=write), heights, "histogram of residuals")
+    histogram = Chart(Axis(edges[0], edges[-1], "true minus predicted"), heights, "histogram of residuals")
     tips = [f"{number(lo)} to {number(hi)}\n{n} rows" for lo, hi, n in zip(edges[:-1], edges[1:], counts, strict=True)]
     histogram.bars(edges, counts, tips)
     calibrated = (
@@ -454,21 +452,14 @@ def _value_pictures(a: ValueAssessment) -> str:
     )
 
 
-def _tight(values: np.ndarray) -> Callable[[float], str]:
-    """Write ticks of large numbers with SI prefixes, since their digits would not fit."""
-    return si if np.abs(values).max() >= 1e4 else number
-
-
 def _learning(content: Content) -> str:
-    parts = []
+    curves = ""
     if len(content.loss):
         epochs = np.arange(1, len(content.loss) + 1)
-        tight = content.loss.min() > 0 and content.loss.max() / content.loss.min() > 30
-        chart = Chart(
-            Axis(0, len(epochs) + 1, "epoch"), Axis.around(content.loss, "training loss", log=bool(tight)), "training loss by epoch"
-        )
+        steep = content.loss.min() > 0 and content.loss.max() / content.loss.min() > 30
+        chart = Chart(Axis(0, len(epochs) + 1, "epoch"), Axis.around(content.loss, "training loss", log=bool(steep)), "training loss")
         chart.line(epochs, content.loss, "line s0")
-        parts.append(f"<div><h3>Loss</h3>{_figure(chart.svg(), f'{len(epochs)} epochs, ending at {number(content.loss[-1])}.')}</div>")
+        curves += f"<h3>Loss</h3>{_figure(chart.svg(), f'{len(epochs)} epochs, ending at {number(content.loss[-1])}.')}"
     if len(content.validation):
         epochs = np.arange(1, len(content.validation) + 1)
         chart = Chart(Axis(0, len(epochs) + 1, "epoch"), Axis.around(content.validation, "validation score"), "validation score")
@@ -476,10 +467,9 @@ def _learning(content: Content) -> str:
         best = int(content.validation.argmax())
         chart.dots([best + 1], [content.validation[best]], [f"best: epoch {best + 1}"], "dot chosen", radius=5)
         caption = f"Early stopping kept epoch {best + 1}, {number(content.validation[best])}."
-        parts.append(f"<div><h3>Validation</h3>{_figure(chart.svg(), caption)}</div>")
-    if content.importances:
-        parts.append(f"<div><h3>Permutation importance</h3>{_importance(content)}</div>")
-    return f'<div class="two">{"".join(parts)}</div>' if parts else "<p>The model has no loss curve.</p>"
+        curves += f'<h3 class="next">Validation</h3>{_figure(chart.svg(), caption)}'
+    rests_on = f"<h3>Permutation importance</h3>{_importance(content)}" if content.importances else ""
+    return f'<div class="two"><div>{curves or "<p>This model has no loss curve.</p>"}</div><div>{rests_on}</div></div>'
 
 
 def _importance(content: Content) -> str:
