@@ -21,6 +21,7 @@ FORMAT = "fastnn table model 1"
 TRUSTED = frozenset(
     {
         "numpy.dtype",
+        "fastnn.precision.InPrecision",
         *(
             f"{kind.__module__}.{kind.__qualname__}"
             for kind in (MLPClassifier, MLPRegressor, Memory, *OPTIMIZERS.values(), *SCHEDULES.values())

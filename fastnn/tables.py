@@ -189,7 +189,9 @@ def _read_csv(name: str, raw: bytes, sep: str | None, encoding: str) -> pd.DataF
         frame = pd.read_csv(io.StringIO(text), sep=sep, na_values=["?"], skipinitialspace=True, index_col=False)
     except pd.errors.ParserError as error:
         detail = str(error).strip().removeprefix("Error tokenizing data. C error: ")
-        raise TableError(f"{name} is not a regular table: {detail} (cells are separated by {sep!r}; --sep changes that).") from error
+        raise TableError(
+            f"{name} is not a regular table: {detail} (cells are separated by {sep!r}; --sep changes that)."
+        ) from error
     _refuse_repeated(name, [str(column).strip() for column in header])
     return frame.set_axis([str(column).strip() for column in frame.columns], axis=1)
 
@@ -276,7 +278,7 @@ def _find(frame: pd.DataFrame, name: str) -> None:
         return
     names = [str(column) for column in frame.columns]
     lower = {column.lower(): column for column in names}
-    near = difflib.get_close_matches(name.lower(), lower, n=3)
+    near = [name.lower()] if name.lower() in lower else difflib.get_close_matches(name.lower(), lower, n=3)
     meant = f" Did you mean {' or '.join(repr(lower[close]) for close in near)}?" if near else ""
     shown = ", ".join(map(repr, names[:30])) + (f" and {len(names) - 30} more" if len(names) > 30 else "")
     raise TableError(f"There is no column {name!r}.{meant} The columns are: {shown}.")
@@ -289,7 +291,9 @@ def _recognise_task(y: pd.Series, task: str | None) -> tuple[str, str, bool]:
     if not n_rows:
         raise TableError(f"The target {name!r} is missing in every row.")
     if _holds_dates(y):
-        raise TableError(f"The target {name!r} holds dates ({y.iloc[0]}). Turn it into a number first, such as days from a start.")
+        raise TableError(
+            f"The target {name!r} holds dates ({y.iloc[0]}). Turn it into a number first, such as days from a start."
+        )
     distinct = y.astype(str).unique() if y.dtype == object else y.unique()
     n = len(distinct)
     if n == 1:
@@ -414,7 +418,9 @@ def features(schema: Schema, frame: pd.DataFrame, note: Callable[[str], None] = 
         unknown = text[text.notna() & ~text.isin(seen)]
         if len(unknown):
             shown = ", ".join(map(repr, unknown.unique()[:3]))
-            note(f"column {name!r} holds values never seen in training ({shown}) in {len(unknown)} rows; they count as rare ones")
+            note(
+                f"column {name!r} holds values never seen in training ({shown}) in {len(unknown)} rows; they count as rare ones"
+            )
     return pd.DataFrame(columns, index=frame.index)
 
 
@@ -462,7 +468,9 @@ def targets(schema: Schema, frame: pd.DataFrame) -> np.ndarray:
     if schema.integer_labels:
         odd = next((label for label in labels if not re.fullmatch(r"-?\d+", label)), None)
         if odd is not None:
-            raise TableError(f"The target {schema.target!r} had whole numbers as classes in training, but holds {odd!r} here.")
+            raise TableError(
+                f"The target {schema.target!r} had whole numbers as classes in training, but holds {str(odd)!r} here."
+            )
         return labels.astype(np.int64)
     return labels
 

@@ -13,7 +13,7 @@ import numpy as np
 import fastnn
 from fastnn.report import assessment
 from fastnn.report.code import training_code
-from fastnn.report.figures import number, tick
+from fastnn.report.figures import NOTHING, tick
 from fastnn.report.page import COSTS, Candidate, ColumnBrief, Content, cost, cost_name, render
 from fastnn.tables import Schema, need
 
@@ -108,7 +108,7 @@ def report(
             columns=[_column(X[name], schema) for name in X.columns],
             left_out=schema.left_out if schema else {},
             candidates=candidates(search),
-            objectives=list(search.objectives),
+            objectives=list(search.objectives_),
             score=score_name(search),
             choice=_choice(search),
             assessment=result,
@@ -139,22 +139,21 @@ def score_name(search: Any) -> str:
 def candidates(search: Any) -> list[Candidate]:
     """Return everything a search tried, from its ``cv_results_``."""
     results: Mapping[str, Any] = search.cv_results_
-    front = set(np.asarray(search.pareto_front_).tolist())
     found = []
     for i, params in enumerate(results["params"]):
-        values, spreads = {}, {}
-        for name in ("score", *COSTS):
-            if f"mean_{name}" in results:
-                values[name] = float(results[f"mean_{name}"][i])
-                spreads[name] = float(results[f"std_{name}"][i])
-        failed = "" if np.isfinite(values["score"]) else "no finite score"
-        found.append(Candidate(i, dict(params), values, spreads, i in front, i == search.best_index_, failed))
+        values = {"score": float(results["mean_test_score"][i])}
+        spreads = {"score": float(results["std_test_score"][i])}
+        for name in COSTS:
+            values[name] = float(results[name][i])
+            spreads[name] = float(results[f"iqr_{name}"][i]) / 2 if f"iqr_{name}" in results else float("nan")
+        chosen = i == search.best_index_
+        found.append(
+            Candidate(i, dict(params), values, spreads, bool(results["on_front"][i]), chosen, str(results["failure"][i]))
+        )
     return found
 
 
-def _summary(
-    search: Any, schema: Schema | None, result: assessment.ClassAssessment | assessment.ValueAssessment
-) -> str:
+def _summary(search: Any, schema: Schema | None, result: assessment.ClassAssessment | assessment.ValueAssessment) -> str:
     what = f"{schema.target!r}: " if schema else ""
     if isinstance(result, assessment.ClassAssessment):
         n = len(search.best_estimator_.classes_)
@@ -169,12 +168,13 @@ def _choice(search: Any) -> str:
     refit = search.refit
     index = search.best_index_
     if refit == "knee":
-        why = "the knee of the front: the point farthest from the line between its ends, where more accuracy begins to cost much more"
+        why = "the cheapest on the front whose score is within one standard error of the best one's"
     elif isinstance(refit, str):
         why = f"the best in {cost_name(refit)}"
     elif isinstance(refit, Mapping):
         limits = ", ".join(
-            f"{cost_name(name)} {'best' if limit in ('max', 'min') else 'within ' + cost(name, limit)}" for name, limit in refit.items()
+            f"{cost_name(name)} {'best' if limit in ('max', 'min') else 'within ' + cost(name, limit)}"
+            for name, limit in refit.items()
         )
         why = f"what meets the constraints: {limits}"
     else:
@@ -185,7 +185,9 @@ def _choice(search: Any) -> str:
 def _facts(X: Any, y: np.ndarray, n_held_out: int, schema: Schema | None, result: Any) -> list[tuple[str, str]]:
     facts = [("rows", f"{len(X) + n_held_out}" + (f", {n_held_out} of them held out" if n_held_out else ""))]
     missing = float(X.isna().to_numpy().mean())
-    facts.append(("columns in use", f"{X.shape[1]}" + (f", {missing:.1%} of their cells missing" if missing else ", no cell missing")))
+    facts.append(
+        ("columns in use", f"{X.shape[1]}" + (f", {missing:.1%} of their cells missing" if missing else ", no cell missing"))
+    )
     if schema:
         facts.append(("target", f"{schema.target}: {schema.task}, since {schema.reason}"))
     if isinstance(result, assessment.ClassAssessment):
@@ -207,7 +209,7 @@ def _column(column: Any, schema: Schema | None) -> ColumnBrief:
     if numeric:
         values = present.to_numpy(dtype=float)
         if not len(values):
-            return ColumnBrief(str(column.name), "number", missing, "–", np.zeros(0))
+            return ColumnBrief(str(column.name), "number", missing, NOTHING, np.zeros(0))
         low, median, high = np.quantile(values, [0, 0.5, 1])
         words = f"{tick(low)} … {tick(median)} … {tick(high)}"
         return ColumnBrief(str(column.name), "number", missing, words, np.histogram(values, bins=18)[0])
@@ -218,15 +220,17 @@ def _column(column: Any, schema: Schema | None) -> ColumnBrief:
 
 
 def _method(search: Any, importance_rows: int, held_out: bool) -> list[tuple[str, str]]:
-    folds = getattr(search, "n_splits_", search.cv)
+    """How everything was measured: what the search says of its quantities, and what the report adds."""
+    seen = "held out before the search began" if held_out else "out-of-fold predictions of the chosen configuration"
+    found = {(cost_name(name) if name in COSTS else name): text for name, text in search.measurements_.items()}
     return [
-        ("score", f"{score_name(search)}, mean over {folds} folds; ± is the standard deviation over the folds"),
+        *found.items(),
+        ("spread", "of the score, the standard deviation over the folds; of costs, half the distance between the quartiles"),
+        ("unseen rows", seen),
         (
-            "unseen rows",
-            "held out before the search began" if held_out else "out-of-fold predictions of the chosen configuration",
+            "permutation importance",
+            f"{assessment.IMPORTANCE_REPEATS} shuffles of each column over {importance_rows} unseen rows",
         ),
-        ("permutation importance", f"{assessment.IMPORTANCE_REPEATS} shuffles of each column over {importance_rows} unseen rows"),
-        ("machine", f"{platform.platform()}, {os.cpu_count()} processors"),
         ("software", f"fastnn {fastnn.__version__}, Python {platform.python_version()}, NumPy {np.__version__}"),
         ("written", f"{datetime.datetime.now().astimezone():%Y-%m-%d %H:%M %Z}"),
     ]

@@ -13,13 +13,14 @@ from html import escape
 
 import numpy as np
 
+NOTHING = "\u2013"  # a dash, where there is no number
 Numbers = Sequence[float] | np.ndarray
 
 
 def si(value: float, unit: str = "") -> str:
     """Write a quantity with three digits and an SI prefix: ``si(0.0123, "s")`` is "12.3 ms"."""
     if not math.isfinite(value):
-        return "–"
+        return NOTHING
     if value == 0:
         return f"0 {unit}".strip()
     power = max(-9, min(12, 3 * math.floor(math.log10(abs(value) * (1 + 5e-4)) / 3)))
@@ -30,7 +31,7 @@ def si(value: float, unit: str = "") -> str:
 def number(value: float) -> str:
     """Write a plain number with about four digits, thousands separated by thin spaces."""
     if not math.isfinite(value):
-        return "–"
+        return NOTHING
     if abs(value) >= 1000:
         return f"{value:,.0f}".replace(",", "\u2009")
     if value == int(value):
@@ -218,7 +219,7 @@ def sparkline(counts: Numbers, title: str) -> str:
     top = max(counts, default=1) or 1
     width = 72 / max(len(counts), 1)
     bars = "".join(
-        f'<rect class="bar" x="{i * width:.1f}" y="{20 - 20 * count / top:.1f}" width="{width - 1:.1f}" height="{20 * count / top:.1f}"/>'
-        for i, count in enumerate(counts)
+        f'<rect class="bar" x="{i * width:.1f}" y="{20 - height:.1f}" width="{width - 1:.1f}" height="{height:.1f}"/>'
+        for i, height in enumerate(20 * np.asarray(counts) / top)
     )
     return f'<svg class="spark" viewBox="0 0 72 20" role="img" aria-label="{escape(title)}">{bars}</svg>'

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from html import escape
 from importlib.resources import files
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.report.assessment import ClassAssessment, ValueAssessment
-from fastnn.report.figures import Axis, Chart, number, si, sparkline
+from fastnn.report.figures import NOTHING, Axis, Chart, number, si, sparkline
 
 # What each cost is called, its unit, and what one of ours is in that unit.
 COSTS = {
@@ -129,18 +130,16 @@ def render(content: Content) -> str:
         ("code", "Train it again", _code(content.code)),
     ]
     links = "".join(f'<a href="#{anchor}">{heading}</a>' for anchor, heading, _ in sections)
-    body = "".join(
-        f'<section id="{anchor}"><h2>{heading}</h2>{inner}</section>' for anchor, heading, inner in sections
-    )
+    body = "".join(f'<section id="{anchor}"><h2>{heading}</h2>{inner}</section>' for anchor, heading, inner in sections)
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
+        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
         "style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:\">"
         f"<title>{escape(content.title)} · fastnn</title><style>{style}</style></head><body>"
         f'<header><p class="brand">fastnn · trade-off report</p><h1>{escape(content.title)}</h1>'
-        f"<p class=\"lead\">{escape(content.summary)}</p>{_cards(content, chosen, is_classifier)}<nav>{links}</nav></header>"
+        f'<p class="lead">{escape(content.summary)}</p>{_cards(content, chosen, is_classifier)}<nav>{links}</nav></header>'
         f'<main>{body}</main><div id="tip" role="status" hidden></div><script>{script}</script></body></html>\n'
     )
 
@@ -168,7 +167,11 @@ def _costs_of(candidates: Iterable[Candidate]) -> list[str]:
 def _cards(content: Content, chosen: Candidate, is_classifier: bool) -> str:
     metrics = content.assessment.metrics
     if is_classifier:
-        first = ("accuracy, unseen rows", number(metrics["accuracy"]), f"most frequent class: {number(metrics['always_most_frequent'])}")
+        first = (
+            "accuracy, unseen rows",
+            number(metrics["accuracy"]),
+            f"most frequent class: {number(metrics['always_most_frequent'])}",
+        )
     else:
         first = ("R², unseen rows", number(metrics["r2"]), f"RMSE {number(metrics['rmse'])}")
     cards = [first]
@@ -176,7 +179,8 @@ def _cards(content: Content, chosen: Candidate, is_classifier: bool) -> str:
         if np.isfinite(chosen.values.get(name, np.nan)):
             cards.append((cost_name(name), cost(name, chosen.values[name]), ""))
     inner = "".join(
-        f'<div class="card"><span class="term">{escape(term)}</span><strong>{escape(value)}</strong><small>{escape(small)}</small></div>'
+        f'<div class="card"><span class="term">{escape(term)}</span><strong>{escape(value)}</strong>'
+        f"<small>{escape(small)}</small></div>"
         for term, value, small in cards
     )
     return f'<div class="cards">{inner}</div>'
@@ -200,16 +204,16 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]], css: str = "", nu
     return f'<div class="scroll"><table class="{css}"><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-def _say(value: Any) -> str:
+def say(value: Any) -> str:
     """Write a parameter's value for reading."""
     if isinstance(value, (float, np.floating)):
         return f"{value:.3g}"
     if isinstance(value, (tuple, list)):
-        return " × ".join(map(_say, value)) or "none"
+        return " \u00d7 ".join(map(say, value)) or "none"
     return type(value).__name__ if hasattr(value, "get_params") else str(value)
 
 
-def _short(name: str) -> str:
+def short(name: str) -> str:
     """The parameter's own name, without the steps of the pipeline before it."""
     return name.rpartition("__")[2]
 
@@ -242,9 +246,7 @@ def _front(content: Content) -> str:
         note = f" {below} candidates score below the picture." if below else ""
         figures.append(_figure(wide + narrow, _front_caption(content, name) + note, "pane"))
     rules = "".join(f"#cost{i}:checked~.figures>figure:nth-child({i + 1}){{display:block}}" for i in range(len(names)))
-    return (
-        f"<style>{rules}</style><div class=\"tabs\">{''.join(tabs)}<div class=\"figures\">{''.join(figures)}</div></div>"
-    )
+    return f'<style>{rules}</style><div class="tabs">{"".join(tabs)}<div class="figures">{"".join(figures)}</div></div>'
 
 
 def _front_caption(content: Content, name: str) -> str:
@@ -253,7 +255,8 @@ def _front_caption(content: Content, name: str) -> str:
         f'<span class="key key-front"></span>on the front of {escape(objectives)} '
         '<span class="key key-dot"></span>beaten by another '
         '<span class="key key-chosen"></span>chosen. '
-        f"The line joins what no candidate beats in score and {escape(cost_name(name))}; bars are one standard deviation over the folds."
+        f"The line joins what no candidate beats in score and {escape(cost_name(name))}; "
+        "bars are one standard deviation over the folds."
     )
 
 
@@ -297,7 +300,7 @@ def _tip(candidate: Candidate) -> str:
     score = number(candidate.values["score"]) + (f" ± {number(spread)}" if np.isfinite(spread) else "")
     lines = [f"candidate {candidate.key}", f"score {score}"]
     lines += [f"{cost_name(name)} {cost(name, candidate.values[name])}" for name in _costs_of([candidate])]
-    lines += [f"{_short(name)}: {_say(value)}" for name, value in candidate.params.items()]
+    lines += [f"{short(name)}: {say(value)}" for name, value in candidate.params.items()]
     return "\n".join(lines)
 
 
@@ -306,8 +309,8 @@ def _tip(candidate: Candidate) -> str:
 
 def _chosen(content: Content, chosen: Candidate) -> str:
     measured = [("score of the folds", _with_spread(chosen, "score", number))]
-    measured += [(cost_name(name), _with_spread(chosen, name, lambda v, n=name: cost(n, v))) for name in _costs_of([chosen])]
-    params = [(_short(name), _say(value)) for name, value in chosen.params.items()]
+    measured += [(cost_name(name), _with_spread(chosen, name, partial(cost, name))) for name in _costs_of([chosen])]
+    params = [(short(name), say(value)) for name, value in chosen.params.items()]
     return (
         f"<p>{escape(content.choice)}</p>"
         f'<div class="two"><div><h3>Its parameters</h3>{_terms(params)}</div>'
@@ -330,11 +333,22 @@ def _quality(content: Content) -> str:
 
 
 NAMES = {
-    "accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "precision": "precision", "recall": "recall", "f1": "F1",
-    "auc": "AUC", "log_loss": "log loss", "brier": "Brier score", "calibration_error": "calibration error",
-    "r2": "R²", "mae": "MAE", "rmse": "RMSE", "median_ae": "median absolute error", "always_mean_rmse": "RMSE of always the mean",
-    "always_most_frequent": "accuracy of always the most frequent class",
-}  # fmt: skip
+    "accuracy": "accuracy",
+    "always_most_frequent": "most frequent class alone",
+    "balanced_accuracy": "balanced accuracy",
+    "precision": "precision",
+    "recall": "recall",
+    "f1": "F1",
+    "auc": "AUC",
+    "log_loss": "log loss",
+    "brier": "Brier score",
+    "calibration_error": "calibration error",
+    "r2": "R²",
+    "mae": "MAE",
+    "rmse": "RMSE",
+    "always_mean_rmse": "RMSE of the mean alone",
+    "median_ae": "median absolute error",
+}
 
 
 def _metric_terms(metrics: dict[str, float]) -> str:
@@ -346,7 +360,11 @@ def _metric_terms(metrics: dict[str, float]) -> str:
 
 def _class_pictures(a: ClassAssessment) -> str:
     binary = len(a.labels) == 2
-    of = f"precision, recall and F1 are those of {a.labels[1]!s}" if binary else "precision, recall, F1 and AUC are means over classes"
+    of = (
+        f"precision, recall and F1 are those of {a.labels[1]!s}"
+        if binary
+        else "precision, recall, F1 and AUC are means over classes"
+    )
     by_class = _table(
         ["class", "precision", "recall", "F1", "rows"],
         (
@@ -366,7 +384,8 @@ def _class_pictures(a: ClassAssessment) -> str:
         axis = Axis(0, 1, f"predicted {c.what}")
         chart = Chart(axis, Axis(0, 1, "how often it came true"), "calibration")
         tips = [
-            f"predicted {number(p)}\ncame true {number(o)}\n{n} rows" for p, o, n in zip(c.predicted, c.observed, c.rows, strict=True)
+            f"predicted {number(p)}\ncame true {number(o)}\n{n} rows"
+            for p, o, n in zip(c.predicted, c.observed, c.rows, strict=True)
         ]
         chart.line([0, 1], [0, 1], "line ideal").line(c.predicted, c.observed, "line s0")
         chart.dots(c.predicted, c.observed, tips, "dot best")
@@ -427,7 +446,9 @@ def _value_pictures(a: ValueAssessment) -> str:
     against.line([both.low, both.high], [both.low, both.high], "line ideal")
     against.dots(a.predicted[rows], a.y[rows], css="dot faint", radius=2.5)
     c = a.calibration
-    tips = [f"predicted {number(p)}\ntrue {number(o)}\n{n} rows" for p, o, n in zip(c.predicted, c.observed, c.rows, strict=True)]
+    tips = [
+        f"predicted {number(p)}\ntrue {number(o)}\n{n} rows" for p, o, n in zip(c.predicted, c.observed, c.rows, strict=True)
+    ]
     against.line(c.predicted, c.observed, "line s0").dots(c.predicted, c.observed, tips, "dot best")
 
     residuals = a.y - a.predicted
@@ -444,12 +465,13 @@ def _value_pictures(a: ValueAssessment) -> str:
         "Dots are rows; the line joins the means of ten groups of equal size, ordered by prediction: "
         "on the diagonal, predictions are right on average (calibrated)." + some
     )
-    return (
-        f'<div class="two"><div><h3>In numbers</h3>{_metric_terms(a.metrics)}</div>'
-        f"<div><h3>True against predicted</h3>{_figure(against.svg(), calibrated)}</div>"
-        f"<div><h3>Residuals</h3>{_figure(scatter.svg(), 'No pattern should be left around the line.' + some)}</div>"
-        f"<div><h3>Residuals, counted</h3>{_figure(histogram.svg(), 'The outermost half percents stand in the outermost bins.')}</div></div>"
-    )
+    pictures = [
+        ("True against predicted", against, calibrated),
+        ("Residuals", scatter, "No pattern should be left around the line." + some),
+        ("Residuals, counted", histogram, "The outer bins hold the outermost half percents as well."),
+    ]
+    drawn = "".join(f"<div><h3>{heading}</h3>{_figure(chart.svg(), caption)}</div>" for heading, chart, caption in pictures)
+    return f'<div class="two"><div><h3>In numbers</h3>{_metric_terms(a.metrics)}</div>{drawn}</div>'
 
 
 def _learning(content: Content) -> str:
@@ -457,12 +479,16 @@ def _learning(content: Content) -> str:
     if len(content.loss):
         epochs = np.arange(1, len(content.loss) + 1)
         steep = content.loss.min() > 0 and content.loss.max() / content.loss.min() > 30
-        chart = Chart(Axis(0, len(epochs) + 1, "epoch"), Axis.around(content.loss, "training loss", log=bool(steep)), "training loss")
+        chart = Chart(
+            Axis(0, len(epochs) + 1, "epoch"), Axis.around(content.loss, "training loss", log=bool(steep)), "training loss"
+        )
         chart.line(epochs, content.loss, "line s0")
         curves += f"<h3>Loss</h3>{_figure(chart.svg(), f'{len(epochs)} epochs, ending at {number(content.loss[-1])}.')}"
     if len(content.validation):
         epochs = np.arange(1, len(content.validation) + 1)
-        chart = Chart(Axis(0, len(epochs) + 1, "epoch"), Axis.around(content.validation, "validation score"), "validation score")
+        chart = Chart(
+            Axis(0, len(epochs) + 1, "epoch"), Axis.around(content.validation, "validation score"), "validation score"
+        )
         chart.line(epochs, content.validation, "line s1")
         best = int(content.validation.argmax())
         chart.dots([best + 1], [content.validation[best]], [f"best: epoch {best + 1}"], "dot chosen", radius=5)
@@ -500,7 +526,7 @@ def _table_of_candidates(content: Content) -> str:
     head = "".join(
         f'<th class="n" scope="col"><button type="button">{escape(text)}</button></th>'
         for text in ["no.", content.score, "±", *map(cost_name, costs)]
-    ) + "".join(f'<th scope="col"><button type="button">{escape(_short(name))}</button></th>' for name in names)
+    ) + "".join(f'<th scope="col"><button type="button">{escape(short(name))}</button></th>' for name in names)
     body = []
     for c in done:
         spread = c.spreads.get("score", np.nan)
@@ -510,7 +536,10 @@ def _table_of_candidates(content: Content) -> str:
         texts = "".join(_param_cell(c.params.get(name)) for name in names)
         css = " ".join(word for word, on in (("front", c.on_front), ("chosen", c.chosen)) if on)
         body.append(f'<tr class="{css}" data-key="{c.key}">{numbers}{texts}</tr>')
-    table = f'<div class="scroll tall"><table class="sortable"><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
+    rows = "".join(body)
+    table = (
+        f'<div class="scroll tall"><table class="sortable"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+    )
     if failed:
         items = "".join(f"<li>candidate {c.key}: {escape(c.failed)}</li>" for c in failed)
         table += f"<details><summary>{len(failed)} failed</summary><ul>{items}</ul></details>"
@@ -521,11 +550,11 @@ def _table_of_candidates(content: Content) -> str:
 
 
 def _param_cell(value: Any) -> str:
-    order = value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    order: float | None = value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
     if isinstance(value, tuple):
-        order = sum(unit for unit in value if isinstance(unit, (int, np.integer)))
+        order = float(sum(unit for unit in value if isinstance(unit, (int, np.integer))))
     data = f' data-v="{order}"' if order is not None else ""
-    return f"<td{data}>{escape(_say(value))}</td>"
+    return f"<td{data}>{escape(say(value))}</td>"
 
 
 def _data(content: Content) -> str:
@@ -533,7 +562,7 @@ def _data(content: Content) -> str:
         [
             escape(column.name),
             escape(column.kind),
-            f"{column.missing:.1%}" if column.missing else "–",
+            f"{column.missing:.1%}" if column.missing else NOTHING,
             escape(column.words),
             sparkline(column.counts, f"how {column.name} is spread"),
         ]
@@ -545,7 +574,11 @@ def _data(content: Content) -> str:
     return (
         _terms(content.facts)
         + f"<details{opened}><summary>{len(content.columns)} columns</summary>{table}</details>"
-        + (f"<details open><summary>{len(content.left_out)} columns left out</summary><ul>{left_out}</ul></details>" if left_out else "")
+        + (
+            f"<details open><summary>{len(content.left_out)} columns left out</summary><ul>{left_out}</ul></details>"
+            if left_out
+            else ""
+        )
     )
 
 
