@@ -170,9 +170,9 @@ class Run:
             return None
         with config_context(**config):
             estimator = _single_threaded(with_params(self.estimator, params))
-            with context.propagate_callback_context(estimator):
-                context.call_on_fit_task_begin(estimator=self.search, metadata=self.table.metadata)
-                result = fold(estimator, self.table, train, test, self.search.scorer_, self.clock)
+            context.call_on_fit_task_begin(estimator=self.search, metadata=self.table.metadata)
+            propagated = context.propagate_callback_context(estimator)
+            result = fold(estimator, self.table, train, test, self.search.scorer_, self.clock, propagated)
             context.call_on_fit_task_end(estimator=self.search, metadata=self.table.metadata)
             return result
 

@@ -166,17 +166,26 @@ def fit(estimator: BaseEstimator, X: Any, y: Any, params: Mapping[str, Any]) -> 
 
 
 def fold(
-    estimator: BaseEstimator, table: Table, train: np.ndarray, test: np.ndarray, scorer: Callable[..., float], clock: Clock
+    estimator: BaseEstimator,
+    table: Table,
+    train: np.ndarray,
+    test: np.ndarray,
+    scorer: Callable[..., float],
+    clock: Clock,
+    during_fit: contextlib.AbstractContextManager[None],
 ) -> Fold:
     """Fit ``estimator`` on the rows ``train`` and measure it on the rows ``test``; meant to run in a thread of its own.
+
+    ``during_fit`` surrounds the fit alone: what it hangs on the estimator must be gone before that is pickled for its size.
 
     Raises whatever the estimator or the scorer raises, and ValueError if the score is not a finite number.
     """
     X, y = table.rows(estimator, train)
     fit_params = _check_method_params(table.X, table.fit_params, train)
-    start, start_cpu = clock.wall(), clock.thread_cpu()
-    fit(estimator, X, y, fit_params)
-    fit_time, cpu_time = clock.wall() - start, clock.thread_cpu() - start_cpu
+    with during_fit:
+        start, start_cpu = clock.wall(), clock.thread_cpu()
+        fit(estimator, X, y, fit_params)
+        fit_time, cpu_time = clock.wall() - start, clock.thread_cpu() - start_cpu
 
     X, y = table.rows(estimator, test, train)
     score_params = _check_method_params(table.X, table.score_params, test)
