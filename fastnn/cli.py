@@ -283,8 +283,8 @@ def _quality_rows(metrics: dict[str, float]) -> list[tuple[str, str]]:
 
 
 def _fit(arguments: argparse.Namespace) -> None:
+    from fastnn.measure import network_of
     from fastnn.persistence import TableModel, save_model
-    from fastnn.report.assessment import final_estimator
     from fastnn.tables import table_model
 
     refuse_unwritable(arguments.output)
@@ -304,7 +304,7 @@ def _fit(arguments: argparse.Namespace) -> None:
         warnings.simplefilter("always")
         model.fit(X, y)
     seconds = time.perf_counter() - start
-    trained = final_estimator(model)
+    trained = network_of(model)
     for message in dict.fromkeys(str(warning.message) for warning in caught):
         _note(message.replace("Stochastic Optimizer: ", "") + (" (--epochs)" if "Maximum iterations" in message else ""))
     about: dict[str, Any] = {"data": arguments.data, "rows": len(y), "seconds": seconds}

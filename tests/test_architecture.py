@@ -22,7 +22,7 @@ FLOORS = [
     {"backends", "workers"},
     {"training", "lbfgs", "prediction", "parameters", "data", "callbacks", "measure", "export"},
     {"estimators", "display", "environment", "precision", "space", "front", "trials", "exploration"},
-    {"search", "tables", "persistence", "report", "demo"},
+    {"search", "tables", "persistence", "report", "demo", "terminal"},
     {"cli", "__main__"},
 ]
 BASE_PACKAGES = {0: {"numpy", "scipy"}, 1: {"numpy", "scipy", "joblib"}}  # by floor; above these, scikit-learn may be used too

@@ -28,7 +28,7 @@ from sklearn.svm import LinearSVC  # noqa: E402
 
 from fastnn import MLPClassifier, MLPRegressor, TradeoffSearchCV  # noqa: E402
 from fastnn.report import write_report  # noqa: E402
-from fastnn.report.assessment import assess_classes, assess_values, final_estimator, importance, out_of_fold, predictions  # noqa: E402
+from fastnn.report.assessment import assess_classes, assess_values, importance, out_of_fold, predictions  # noqa: E402
 from fastnn.report.code import training_code  # noqa: E402
 from fastnn.report.figures import Axis, Chart, number, si, tick  # noqa: E402
 from fastnn.report.page import pareto  # noqa: E402
@@ -149,6 +149,8 @@ def test_the_page_says_what_is_true(classified):
         "How it was",
     ):
         assert part in text, part
+    curve = model[-1].loss_curve_
+    assert f"{len(curve)} epochs, ending at {number(curve[-1])}." in text
     confusion = metrics.confusion_matrix(y_test, predicted)
     found = re.findall(r'class="heat[^>]*>(\d+)<', path.read_text(encoding="utf-8"))
     assert [int(cell) for cell in found] == confusion.ravel().tolist()
@@ -181,6 +183,7 @@ def test_regression_and_out_of_fold(tmp_path):
     assert f"R² {number(metrics.r2_score(y, expected))}" in text
     assert f"MAE {number(metrics.mean_absolute_error(y, expected))}" in text
     assert f"RMSE {number(metrics.root_mean_squared_error(y, expected))}" in text
+    assert f"{search.best_estimator_.regressor_.n_iter_} epochs, ending at" in text
     assert "Measured out of fold: each of the 442 rows was predicted by a copy" in text
     assert "True against predicted" in text and "Residuals" in text and "ROC" not in text
 
@@ -351,11 +354,3 @@ def test_the_code_of_an_estimator_makes_it_again(model):
 
 def test_numpy_numbers_are_written_as_plain_ones():
     assert "alpha=0.001," in training_code(MLPClassifier(alpha=np.float64(1e-3), max_iter=np.int64(7)), "", "")
-
-
-def test_the_learning_part_is_found():
-    network = MLPRegressor(max_iter=2)
-    X, y = load_diabetes(return_X_y=True)
-    with pytest.warns(UserWarning, match="Maximum iterations"):
-        model = make_pipeline(StandardScaler(), TransformedTargetRegressor(network)).fit(X, y)
-    assert len(final_estimator(model).loss_curve_) == 2

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 import fastnn
+from fastnn.measure import network_of
 from fastnn.report import assessment
 from fastnn.report.code import training_code
 from fastnn.report.figures import NOTHING, tick
@@ -99,7 +100,7 @@ def report(
         result = assessment.assess_values(y_seen.astype(float), predicted.astype(float))
     step("permutation importance")
     importances = assessment.importance(model, X_seen, y_seen)
-    end = assessment.final_estimator(model)
+    network = network_of(model)
     return render(
         Content(
             title=title,
@@ -113,8 +114,8 @@ def report(
             choice=_choice(search),
             assessment=result,
             assessed_on=on,
-            loss=np.asarray(getattr(end, "loss_curve_", ())),
-            validation=np.asarray(getattr(end, "validation_scores_", None) or ()),
+            loss=np.asarray(getattr(network, "loss_curve_", ())),
+            validation=np.asarray(getattr(network, "validation_scores_", None) or ()),
             importances=importances,
             method=_method(search, len(importances) and min(len(y_seen), assessment.IMPORTANCE_ROWS), held_out),
             code=training_code(search.best_estimator_, data_code, "model.fit(X, y)"),

@@ -199,11 +199,3 @@ def importance(model: Any, X: Any, y: np.ndarray, seed: int = 0) -> list[tuple[s
         found = permutation_importance(model, X, y, n_repeats=IMPORTANCE_REPEATS, random_state=seed)
     order = np.argsort(-found.importances_mean)
     return [(str(X.columns[i]), float(found.importances_mean[i]), float(found.importances_std[i])) for i in order]
-
-
-def final_estimator(model: Any) -> Any:
-    """Return the estimator that does the learning: the end of a pipeline, the inside of a target transformer."""
-    for attribute in ("_final_estimator", "regressor_", "best_estimator_"):
-        if hasattr(model, attribute):
-            return final_estimator(getattr(model, attribute))
-    return model
