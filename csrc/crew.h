@@ -1,0 +1,101 @@
+/* How do the threads of one call meet? At a barrier that spins a little and then lets others run; and how is work dealt? */
+#ifndef FASTNN_CREW_H
+#define FASTNN_CREW_H
+
+#include <stdint.h>
+
+#if defined(_MSC_VER) && !defined(__clang__)
+#include <windows.h>
+typedef volatile LONG fnn_atomic;
+#define fnn_load(p) InterlockedOr(p, 0)
+#define fnn_store(p, v) InterlockedExchange(p, v)
+#define fnn_add(p, v) InterlockedExchangeAdd(p, v)
+#define fnn_pause() YieldProcessor()
+#define fnn_yield() SwitchToThread()
+#define fnn_nap() Sleep(1)
+#else
+#include <sched.h>
+#include <time.h>
+typedef int fnn_atomic;
+#define fnn_load(p) __atomic_load_n(p, __ATOMIC_ACQUIRE)
+#define fnn_store(p, v) __atomic_store_n(p, v, __ATOMIC_RELEASE)
+#define fnn_add(p, v) __atomic_fetch_add(p, v, __ATOMIC_ACQ_REL)
+#if defined(__x86_64__) || defined(__i386__)
+#define fnn_pause() __builtin_ia32_pause()
+#elif defined(__aarch64__)
+#define fnn_pause() __asm__ volatile("yield")
+#else
+#define fnn_pause() ((void)0)
+#endif
+#define fnn_yield() sched_yield()
+static inline void fnn_nap(void)
+{
+    const struct timespec t = {0, 50000};
+    nanosleep(&t, NULL);
+}
+#endif
+
+typedef struct {
+    fnn_atomic n; /* threads; 0 until fnn_start */
+    char apart_1[60];
+    fnn_atomic waiting;
+    char apart_2[60];
+    fnn_atomic round;
+    char apart_3[60];
+    fnn_atomic next; /* number of the next tile to deal out */
+    char apart_4[60];
+} fnn_crew;
+
+/* Returns when *p differs from `old`. Where there are fewer processors than threads, spinning would be a catastrophe. */
+static inline int fnn_wait_while(fnn_atomic *p, int old)
+{
+    int now;
+    for (int turns = 0; (now = (int)fnn_load(p)) == old; turns++)
+        if (turns < 2000)
+            fnn_pause();
+        else if (turns < 4000)
+            fnn_yield();
+        else
+            fnn_nap();
+    return now;
+}
+
+static inline void fnn_meet(fnn_crew *crew, int n)
+{
+    if (n == 1)
+        return;
+    const int round = (int)fnn_load(&crew->round);
+    if (fnn_add(&crew->waiting, 1) == n - 1) {
+        fnn_store(&crew->waiting, 0);
+        fnn_store(&crew->round, round + 1);
+    } else {
+        fnn_wait_while(&crew->round, round);
+    }
+}
+
+/* Numbers too small for full precision count as 0 while a worker works: on some CPUs each would cost a hundred cycles.
+ * Set on entry and restored on exit, for the thread belongs to somebody else. */
+#if defined(__x86_64__) || defined(_M_X64)
+#include <xmmintrin.h>
+static inline uint64_t fnn_flush_denormals(void)
+{
+    const unsigned before = _mm_getcsr();
+    _mm_setcsr(before | 0x8040);
+    return before;
+}
+static inline void fnn_restore(uint64_t before) { _mm_setcsr((unsigned)before); }
+#elif defined(__aarch64__) && defined(__GNUC__)
+static inline void fnn_restore(uint64_t before) { __asm__ volatile("msr fpcr, %0" : : "r"(before)); }
+static inline uint64_t fnn_flush_denormals(void)
+{
+    uint64_t before;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(before));
+    fnn_restore(before | (uint64_t)1 << 24);
+    return before;
+}
+#else
+static inline uint64_t fnn_flush_denormals(void) { return 0; }
+static inline void fnn_restore(uint64_t before) { (void)before; }
+#endif
+
+#endif

@@ -1,0 +1,33 @@
+/* The kernels for AVX2 with fused multiply-add. */
+#include "kernels.h"
+
+#if (defined(__x86_64__) || defined(__amd64__)) && defined(__GNUC__)
+#include <immintrin.h>
+#include "target.h"
+TARGET_BEGIN("avx2,fma")
+
+#define ISA avx2
+#define VB 32
+#define TILE 4
+#define GROUP 3
+#define DEPTH 256
+
+#define ROOT_32(v) _mm256_sqrt_ps((__m256)(v))
+#define ROOT_64(v) _mm256_sqrt_pd((__m256d)(v))
+#define RELU_32(v) _mm256_max_ps(_mm256_setzero_ps(), (__m256)(v)) /* the second operand where either is NaN */
+#define RELU_64(v) _mm256_max_pd(_mm256_setzero_pd(), (__m256d)(v))
+static const int32_t lanes_32[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
+static const int64_t lanes_64[8] = {-1, -1, -1, -1};
+#define MASK_32(n) _mm256_loadu_si256((const __m256i *)(lanes_32 + 8 - (n)))
+#define MASK_64(n) _mm256_loadu_si256((const __m256i *)(lanes_64 + 4 - (n)))
+#define LOAD_PART_32(p, n) _mm256_maskload_ps(p, MASK_32(n))
+#define LOAD_PART_64(p, n) _mm256_maskload_pd(p, MASK_64(n))
+#define STORE_PART_32(p, v, n) _mm256_maskstore_ps(p, MASK_32(n), (__m256)(v))
+#define STORE_PART_64(p, v, n) _mm256_maskstore_pd(p, MASK_64(n), (__m256d)(v))
+
+#define BITS 32
+#include "kernels.inc"
+#define BITS 64
+#include "kernels.inc"
+TARGET_END
+#endif

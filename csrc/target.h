@@ -1,0 +1,33 @@
+/* How is a file told its instruction set without a compiler flag of its own? By pragmas, around everything it defines. */
+#ifndef FASTNN_TARGET_H
+#define FASTNN_TARGET_H
+
+#include <math.h>
+#include <string.h>
+
+#define PRAGMA(x) _Pragma(#x)
+#if defined(__clang__)
+#define TARGET_BEGIN(features) PRAGMA(clang attribute push(__attribute__((target(features))), apply_to = function))
+#define TARGET_END PRAGMA(clang attribute pop)
+#define UNROLL(n) PRAGMA(unroll)
+#elif defined(__GNUC__)
+#define TARGET_BEGIN(features) PRAGMA(GCC push_options) PRAGMA(GCC target(features))
+#define TARGET_END PRAGMA(GCC pop_options)
+#define UNROLL(n) PRAGMA(GCC unroll n)
+#else
+#define UNROLL(n)
+#endif
+
+#if defined(__GNUC__)
+#define INLINE static inline __attribute__((always_inline))
+#else
+#define INLINE static __forceinline
+#endif
+
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector)
+#define TRANSPOSE_SHUFFLES 1
+#endif
+#endif
+
+#endif
