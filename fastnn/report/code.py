@@ -67,12 +67,13 @@ def _call(opening: str, items: list[tuple[str, Any]], closing: str, imports: set
 
 def _public_module(thing: Any) -> str:
     """Return the shortest module that offers ``thing`` under its name: ``sklearn.pipeline``, not ``sklearn.pipeline._x``."""
-    parts = thing.__module__.split(".")
+    home = str(getattr(thing, "__module__", "numpy"))  # a ufunc knows its module since NumPy 2.2
+    parts = home.split(".")
     for n in range(1, len(parts) + 1):
         module = ".".join(parts[:n])
         if getattr(importlib.import_module(module), thing.__name__, None) is thing:
             return module
-    return str(thing.__module__)
+    return home
 
 
 def _defaults(kind: type) -> dict[str, Any]:
