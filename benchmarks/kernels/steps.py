@@ -54,7 +54,13 @@ def peak(isa: str, is_double: bool, seconds: float = 0.02) -> float:
 
 
 def step_time(
-    shape: str, isa: str, dtype: np.dtype, activation: str = "relu", optimizer: str = "adam", n_threads: int = 1, rounds: int = 7
+    shape: str,
+    isa: str,
+    dtype: np.dtype,
+    activation: str = "relu",
+    optimizer: str = "adam",
+    n_threads: int = 1,
+    rounds: int = 7,
 ) -> tuple[float, float]:
     """Seconds of one step, and the floating-point operations a second that the core could do at that time (medians)."""
     units, batch, loss = SHAPES[shape]

@@ -76,9 +76,13 @@ class CythonEngine:
             values, indices, indptr, _ = _for_c(X)
             self._core.forward_csr(params, values, indices, indptr, X.shape[0], out)
 
+    def _worth(self, call: _core.Call) -> int:
+        """How many threads the call is worth: the C core's cost model, at most what the plan allows."""
+        return call.n_threads(self.plan.n_threads)
+
     def _run(self, call: _core.Call) -> None:
         """Work with as many threads as the call is worth and the process has to spare, this one among them."""
-        with workers.take(call.n_threads(self.plan.n_threads)) as n_threads:
+        with workers.take(self._worth(call)) as n_threads:
             call.prepare(n_threads)
             crew = [threading.Thread(target=call.work, args=(me,), name=f"fastnn-{me}") for me in range(1, n_threads)]
             started = []
