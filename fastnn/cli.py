@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        print("fastnn: interrupted, nothing had been found yet", file=sys.stderr)
+        print("fastnn: interrupted; nothing was saved", file=sys.stderr)
         return INTERRUPTED
     except OSError as error:
         what = f"{error.filename}: " if error.filename else ""
