@@ -421,7 +421,7 @@ def python_m_fastnn(*argv, **settings):
 
 def test_a_reader_that_leaves_is_no_disaster(run):
     run("fit", "homes.csv", "--target", "kind", "-o", "m.skops", "--epochs", 5)
-    pd.concat([table()] * 1000).to_csv("long.csv", index=False)
+    pd.concat([table()] * 300).to_csv("long.csv", index=False)
     process = python_m_fastnn("predict", "m.skops", "long.csv", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     process.stdout.close()
     assert process.wait(60) == 1
