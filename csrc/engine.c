@@ -332,7 +332,8 @@ void fnn_work(fnn_engine *e, const fnn_task *task, int me)
     fnn_restore(before);
 }
 
-int fnn_forward(const fnn_engine *e, const void *params, const fnn_data *data, ptrdiff_t n_rows, void *out, size_t *bytes)
+int fnn_forward(const fnn_engine *e, const void *params, const fnn_data *data, ptrdiff_t n_rows, int link, void *out,
+                size_t *bytes)
 {
     const fnn_kernels *k = e->k;
     const ptrdiff_t last = e->n_layers - 1, n_in = e->layers[0].n_in, n_out = e->layers[last].n_out;
@@ -387,5 +388,7 @@ int fnn_forward(const fnn_engine *e, const void *params, const fnn_data *data, p
                       (char *)out + (row + p * k->lanes) * n_out * k->size);
     }
     free(allocated);
+    if (link)
+        k->link(e->plan.loss, out, n_rows, n_out);
     return FNN_OK;
 }

@@ -76,8 +76,9 @@ int fnn_prepare(fnn_engine *engine, const fnn_task *task, int n_threads, size_t 
 void fnn_work(fnn_engine *engine, const fnn_task *task, int me);
 void fnn_start(fnn_engine *engine, int n_threads);
 
-/* Raw outputs of rows [0, n_rows) of data into out (n_rows, n_out). Re-entrant. */
-int fnn_forward(const fnn_engine *engine, const void *params, const fnn_data *data, ptrdiff_t n_rows, void *out, size_t *bytes);
+/* Raw outputs of rows [0, n_rows) of data, or predictions if `link`, into out (n_rows, n_out). Re-entrant. */
+int fnn_forward(const fnn_engine *engine, const void *params, const fnn_data *data, ptrdiff_t n_rows, int link, void *out,
+                size_t *bytes);
 
 /* The calibrator: n rounds of independent fused multiply-adds; returns the floating-point operations done. */
 double fnn_spin(const fnn_isa *isa, int is_double, ptrdiff_t n);

@@ -122,9 +122,7 @@ class ParamLayout:
         return params
 
 
-def initialise(
-    spec: NetworkSpec, dtype: np.dtype, random_state: np.random.RandomState, activation: str | None = None
-) -> Array:
+def initialise(spec: NetworkSpec, dtype: np.dtype, random_state: np.random.RandomState, activation: str | None = None) -> Array:
     """Parameters ``(n_params,)`` drawn after Glorot and Bengio (2010), biases too, in scikit-learn's order of draws.
 
     Uniform in +-sqrt(6 / (n_in + n_out)), with 2 in place of 6 for logistic networks; drawn in float64, then cast.

@@ -13,7 +13,6 @@ from fastnn.activations import Array
 from fastnn.backends import choose
 from fastnn.backends.base import Engine, Plan
 from fastnn.data import design_matrix
-from fastnn.losses import LINKS, LOSSES
 from fastnn.network import NetworkSpec
 from fastnn.optimizers import SGD
 
@@ -63,15 +62,17 @@ class Network:
 
     def predict(self, X: Array | scipy.sparse.csr_array, backend: str) -> Array:
         """Predictions ``(n_rows, n_out)`` for ``X (n_rows, n_in)``, through the link; float32 only if both sides are."""
-        dtype = _float_dtype(np.result_type(X.dtype, self.params.dtype))
+        dtype = self.params.dtype
+        if X.dtype != dtype:
+            dtype = _float_dtype(np.result_type(X.dtype, dtype))
         key = backend, dtype
         engine = self._engines.get(key)
         if engine is None:
             plan = Plan(SGD())  # predicting takes no optimizer step; any will do
             engine = self._engines[key] = choose(backend, self.spec, dtype).engine(self.spec, plan, dtype)
-        raw = np.empty((X.shape[0], self.spec.n_out), dtype)
-        engine.forward(self.params.astype(dtype, copy=False), design_matrix(X, dtype), raw)
-        return LINKS[LOSSES[self.spec.loss].link](raw)
+        predictions = np.empty((X.shape[0], self.spec.n_out), dtype)
+        engine.forward(self.params.astype(dtype, copy=False), design_matrix(X, dtype), predictions, link=True)
+        return predictions
 
 
 def _float_dtype(dtype: np.dtype) -> np.dtype:

@@ -11,7 +11,7 @@ from problems import as_csr, copy_state, fresh_state, problem
 
 from fastnn.backends import load
 from fastnn.backends.base import Data, Passes, Plan
-from fastnn.losses import LOSSES
+from fastnn.losses import LINKS, LOSSES
 from fastnn.network import NetworkSpec
 from fastnn.optimizers import SGD, Adam
 
@@ -321,3 +321,19 @@ def test_threads_may_share_an_engine_to_predict(backend, units, loss, dtype, spa
         thread.join()
     for out in outs:
         np.testing.assert_array_equal(out, expected)
+
+
+@each_dtype
+@each_network
+@pytest.mark.parametrize("n_rows", [1, 5, 100])
+@pytest.mark.parametrize("scale", [1.0, 200.0])
+def test_predictions_are_the_link_of_the_raw_outputs(backend, units, loss, dtype, n_rows, scale):
+    spec = network(units, loss, "relu")
+    X = problem(spec, n_rows, dtype).X * dtype(scale)
+    engine = load(backend).engine(spec, Plan(SGD()), np.dtype(dtype))
+    params = fresh_state(spec, SGD(), dtype).params
+    raw, predictions = np.empty((n_rows, spec.n_out), dtype), np.empty((n_rows, spec.n_out), dtype)
+    engine.forward(params, X, raw)
+    engine.forward(params, X, predictions, link=True)
+    expected = LINKS[LOSSES[loss].link](raw)
+    np.testing.assert_allclose(predictions, expected, rtol=20 * np.finfo(dtype).eps, atol=np.finfo(dtype).tiny)

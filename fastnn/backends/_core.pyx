@@ -63,8 +63,8 @@ cdef extern from "fastnn.h" nogil:
     int fnn_prepare(fnn_engine *engine, const fnn_task *task, int n_threads, size_t *bytes)
     void fnn_work(fnn_engine *engine, const fnn_task *task, int me)
     void fnn_start(fnn_engine *engine, int n_threads)
-    int fnn_forward(const fnn_engine *engine, const void *params, const fnn_data *data, ptrdiff_t n_rows, void *out,
-                    size_t *bytes)
+    int fnn_forward(const fnn_engine *engine, const void *params, const fnn_data *data, ptrdiff_t n_rows, int link,
+                    void *out, size_t *bytes)
     double fnn_spin(const fnn_isa *isa, int is_double, ptrdiff_t n)
     void fnn_apply(const fnn_isa *isa, int is_double, int function, void *values, ptrdiff_t n)
 
@@ -154,8 +154,8 @@ cdef class Engine:
     def __dealloc__(self):
         fnn_engine_free(self.engine)
 
-    def forward(self, params, X, out):
-        """Raw outputs of ``X (n_rows, n_in)``, dense, into ``out (n_rows, n_out)``. Releases the GIL for more than a few rows."""
+    def forward(self, params, X, out, bint link):
+        """Raw outputs (or with ``link`` predictions) of ``X (n_rows, n_in)``, dense, into ``out (n_rows, n_out)``. Releases the GIL for more than a few rows."""
         cdef Py_buffer p, x, z
         cdef Py_ssize_t n_rows = len(X), size = 8 if self.is_double else 4
         cdef str kind = "d" if self.is_double else "f"
@@ -171,10 +171,10 @@ cdef class Engine:
                 _take(out, &z, kind, size, n_rows * self.n_out, True, "out")
                 data.values = x.buf
                 if n_rows < 4:
-                    error = fnn_forward(self.engine, p.buf, &data, n_rows, z.buf, &n_bytes)
+                    error = fnn_forward(self.engine, p.buf, &data, n_rows, link, z.buf, &n_bytes)
                 else:
                     with nogil:
-                        error = fnn_forward(self.engine, p.buf, &data, n_rows, z.buf, &n_bytes)
+                        error = fnn_forward(self.engine, p.buf, &data, n_rows, link, z.buf, &n_bytes)
                 PyBuffer_Release(&z)
             finally:
                 PyBuffer_Release(&x)
@@ -183,7 +183,7 @@ cdef class Engine:
         if error:
             raise MemoryError(f"No memory for {n_bytes} bytes of scratch.")
 
-    def forward_csr(self, params, values, indices, indptr, Py_ssize_t n_rows, out):
+    def forward_csr(self, params, values, indices, indptr, Py_ssize_t n_rows, out, bint link):
         """:meth:`forward` for the three arrays of a CSR matrix."""
         cdef _Borrowed b = _Borrowed(self.is_double)
         cdef fnn_data data
@@ -194,7 +194,7 @@ cdef class Engine:
         data.y = data.weight = NULL
         b.csr(&data, values, indices, indptr, n_rows, 0)
         with nogil:
-            error = fnn_forward(self.engine, p, &data, n_rows, z, &n_bytes)
+            error = fnn_forward(self.engine, p, &data, n_rows, link, z, &n_bytes)
         if error:
             raise MemoryError(f"No memory for {n_bytes} bytes of scratch.")
 

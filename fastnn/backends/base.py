@@ -107,8 +107,11 @@ class Engine(Protocol):
         """
         ...
 
-    def forward(self, params: Array, X: Array | csr_array, out: Array) -> None:
-        """Write the raw outputs, before the link, to ``out (n_rows, n_out)``. Re-entrant: threads may share an engine."""
+    def forward(self, params: Array, X: Array | csr_array, out: Array, link: bool = False) -> None:
+        """Write the raw outputs, or with ``link`` the predictions of the loss's link, to ``out (n_rows, n_out)``.
+
+        Re-entrant: threads may share an engine.
+        """
         ...
 
 

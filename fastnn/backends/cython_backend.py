@@ -69,12 +69,12 @@ class CythonEngine:
         self._run(call)
         return float(loss[0])
 
-    def forward(self, params: Array, X: Array | csr_array, out: Array) -> None:
+    def forward(self, params: Array, X: Array | csr_array, out: Array, link: bool = False) -> None:
         if isinstance(X, np.ndarray):
-            self._core.forward(params, X, out)
+            self._core.forward(params, X, out, link)
         else:
             values, indices, indptr, _ = _for_c(X)
-            self._core.forward_csr(params, values, indices, indptr, X.shape[0], out)
+            self._core.forward_csr(params, values, indices, indptr, X.shape[0], out, link)
 
     def _worth(self, call: _core.Call) -> int:
         """How many threads the call is worth: the C core's cost model, at most what the plan allows."""

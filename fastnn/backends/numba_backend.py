@@ -15,7 +15,7 @@ from scipy.sparse import csr_array
 from fastnn.activations import ACTIVATIONS, Array
 from fastnn.backends import _numba_kernels as kernels
 from fastnn.backends.base import Data, Engine, Passes, Plan, TrainState, check_batches, check_rows
-from fastnn.losses import LOSSES
+from fastnn.losses import LINKS, LOSSES
 from fastnn.network import NetworkSpec
 
 # How the kernels find a layer. Offsets count elements.
@@ -83,10 +83,12 @@ class NumbaEngine:
         source = self._source(data.X, data)
         return kernels.loss_grad(self._loss, alpha, layers, _plain(state.params), source, _plain(rows), padded, work, grad)
 
-    def forward(self, params: Array, X: Array | csr_array, out: Array) -> None:
+    def forward(self, params: Array, X: Array | csr_array, out: Array, link: bool = False) -> None:
         layers, n_padded, n_work = _lay_out(self.spec, self.dtype, min(len(out), kernels.BLOCK_ROWS), isinstance(X, csr_array))
         padded, work = _aligned(n_padded, self.dtype), _aligned(n_work, self.dtype)
         kernels.forward(layers, _plain(params), self._source(X), out, padded, work)
+        if link:
+            out[...] = LINKS[LOSSES[self.spec.loss].link](out)
 
     def _own_scratch(self, X: Array | csr_array) -> tuple[np.ndarray, Array, Array]:
         """(layers, padded, work) for ``X``, kept from call to call."""

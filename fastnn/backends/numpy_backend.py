@@ -8,7 +8,7 @@ from scipy.sparse import csr_array
 
 from fastnn.activations import ACTIVATIONS, Array
 from fastnn.backends.base import Data, Engine, Passes, Plan, TrainState, check_batches, check_rows
-from fastnn.losses import LOSSES
+from fastnn.losses import LINKS, LOSSES
 from fastnn.network import NetworkSpec
 
 
@@ -62,12 +62,12 @@ class NumpyEngine:
                 delta = (delta @ coefs[i].T) * slopes[i - 1]
         return float(value)
 
-    def forward(self, params: Array, X: Array | csr_array, out: Array) -> None:
+    def forward(self, params: Array, X: Array | csr_array, out: Array, link: bool = False) -> None:
         layout = self.spec.layout
         a = X
         for layer, W, b in zip(self.spec.layers, layout.coefs(params), layout.intercepts(params), strict=True):
             a, _ = ACTIVATIONS[layer.activation].value_and_slope(a @ W + b)
-        out[...] = a
+        out[...] = LINKS[LOSSES[self.spec.loss].link](a) if link else a
 
 
 class NumpyBackend:
