@@ -23,7 +23,8 @@ if unknown := REQUIRED - set(backends.BACKENDS):
 def variants() -> Iterator[tuple[str, str | None]]:
     """Each backend with each instruction set it can be had on (None where it has but one)."""
     for name in backends.BACKENDS:
-        yield name, None
+        sets = (None,) if backends.why_not(name) else getattr(backends.load(name), "available", (None,))
+        yield from ((name, isa) for isa in sets)
 
 
 @pytest.fixture(params=variants(), ids=lambda variant: f"{variant[0]}[{variant[1]}]" if variant[1] else variant[0])
@@ -34,6 +35,8 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         if name in REQUIRED:
             pytest.fail(f"FASTNN_REQUIRE demands the {name} backend: {reason}")
         pytest.skip(f"the {name} backend cannot be had here: {reason}")
+    if isa:
+        monkeypatch.setattr(backends.load(name), "isa", isa)
     request.node.user_properties.append(("backend", f"{name}[{isa}]" if isa else name))
     return name
 
