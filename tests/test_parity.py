@@ -20,7 +20,8 @@ from scipy.sparse import csc_array, csr_array, issparse
 
 import fastnn
 
-TOLERANCE = 1e-6  # relative, after 30 epochs; see parity.difference
+# Relative, after 30 epochs; see parity.difference. Rounding alone makes 1e-12 for adam and sgd; L-BFGS's line search grows it.
+TOLERANCE = {"adam": 1e-9, "sgd": 1e-9, "lbfgs": 1e-6}
 SENSITIVE = 1e-7  # a configuration is left out where scikit-learn moves by more than this when X moves by one ulp
 EPOCHS = 30
 
@@ -187,7 +188,7 @@ def test_equals_scikit_learn(backend, config):
     shown = config.train(config.model(fastnn, backend=backend))
     found, where = difference(shown, expected(config))
     if sensitivity(config) <= SENSITIVE:
-        assert found <= TOLERANCE, f"{config}\ndiffers by {found:.1e} from scikit-learn in {where}"
+        assert found <= TOLERANCE[config.solver], f"{config}\ndiffers by {found:.1e} from scikit-learn in {where}"
 
 
 def test_few_configurations_are_left_out(record_property, capsys):
