@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import fastnn
 from fastnn import workers
-from fastnn.backends import BACKENDS, why_not
+from fastnn.backends import BACKENDS, load, why_not
 
 _PACKAGES = ["numpy", "scipy", "scikit-learn", "joblib", "numba", "matplotlib", "optuna"]
 
@@ -52,6 +52,7 @@ def _config() -> dict[str, dict[str, Any]]:
         | {name: _version(name) for name in _PACKAGES}
         | {"platform": platform.platform()},
         "backends": {name: "usable" if reason is None else f"not usable: {reason}" for name, reason in reasons.items()},
+        "instruction sets": _instruction_sets() if reasons["cython"] is None else {"active": None, "available": []},
         "threads": {
             "available": workers.available_cpus(),
             "in use": workers.taken(),
@@ -59,6 +60,11 @@ def _config() -> dict[str, dict[str, Any]]:
             "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "not set"),
         },
     }
+
+
+def _instruction_sets() -> dict[str, Any]:
+    compiled: Any = load("cython")
+    return {"active": compiled.isa, "available": list(compiled.available)}
 
 
 def _version(package: str) -> str:
