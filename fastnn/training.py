@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
+from fastnn import shuffling
 from fastnn.activations import Array
 from fastnn.backends.base import Data, Engine, Passes, TrainState
 from fastnn.optimizers import Optimizer
@@ -186,11 +187,11 @@ def _orders(rows: NDArray[np.int64], n_passes: int, shuffle: bool, random_state:
     if not shuffle:
         return np.tile(rows, (n_passes, 1))
     if n_passes == 1:
-        random_state.shuffle(rows)
+        shuffling.shuffle(rows, random_state)
         return rows[None]
     orders = np.empty((n_passes, len(rows)), np.int64)
     for order in orders:
-        random_state.shuffle(rows)
+        shuffling.shuffle(rows, random_state)
         order[...] = rows
     return orders
 

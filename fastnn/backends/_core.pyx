@@ -8,7 +8,8 @@ for its type and its size before C sees it; that row numbers and CSR indices lie
 import os
 
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.stdint cimport int64_t
+from cpython.pycapsule cimport PyCapsule_GetPointer
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
 
@@ -65,8 +66,15 @@ cdef extern from "fastnn.h" nogil:
     void fnn_start(fnn_engine *engine, int n_threads)
     int fnn_forward(const fnn_engine *engine, const void *params, const fnn_data *data, ptrdiff_t n_rows, int link,
                     void *out, size_t *bytes)
+    void fnn_shuffle(int64_t *rows, int64_t n, uint32_t (*next)(void *) noexcept nogil, void *generator)
     double fnn_spin(const fnn_isa *isa, int is_double, ptrdiff_t n)
     void fnn_apply(const fnn_isa *isa, int is_double, int function, void *values, ptrdiff_t n)
+
+
+cdef struct bitgen:  # NumPy's public bitgen_t (numpy/random/bitgen.h)
+    void *state
+    uint64_t (*next_uint64)(void *) noexcept nogil
+    uint32_t (*next_uint32)(void *) noexcept nogil
 
 
 # The C core's numbers for what Python knows by name; tests hold them against those of activations.py and the others.
@@ -325,3 +333,14 @@ def apply(str isa, str function, values):
     cdef bint is_double = values.itemsize == 8
     cdef _Borrowed b = _Borrowed(is_double)
     fnn_apply(_find(isa), is_double, FUNCTIONS.index(function), b.real(values, values.size, True, "values"), values.size)
+
+
+def shuffle(rows, random_state):
+    """Shuffle the int64 array ``rows (n,)`` in place, exactly as ``random_state.shuffle`` does; n < 2**32."""
+    cdef _Borrowed b = _Borrowed(True)
+    generator = random_state._bit_generator
+    cdef bitgen *bits = <bitgen *> PyCapsule_GetPointer(generator.capsule, "BitGenerator")
+    cdef int64_t n = len(rows)
+    cdef int64_t *c_rows = <int64_t *> b.take(rows, "lq", 8, n, True, "rows")
+    with generator.lock, nogil:
+        fnn_shuffle(c_rows, n, bits.next_uint32, bits.state)

@@ -17,7 +17,7 @@ from fastnn.network import NetworkSpec
 from fastnn.optimizers import SGD, Adam
 
 try:
-    from fastnn.backends import _core  # type: ignore[attr-defined]  # compiled
+    import fastnn.backends._core as _core
 except ModuleNotFoundError as error:
     raise ImportError(
         "fastnn's C extension was not built: there was no C compiler when fastnn was installed, or compiling failed. "
