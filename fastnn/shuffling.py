@@ -1,4 +1,4 @@
-"""How are rows put in a new order? By scikit-learn's stream of random numbers; in C, for the same orders, where it was built."""
+"""How are rows put in a new order? By scikit-learn's stream of random numbers; in C, to the same orders, where it was built."""
 
 from __future__ import annotations
 
