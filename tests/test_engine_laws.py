@@ -186,18 +186,17 @@ def test_the_number_of_threads_does_not_change_a_bit(backend, units, loss, dtype
             np.testing.assert_array_equal(array, expected)
 
 
-@pytest.mark.parametrize("units", [[100, 300, 200, 10], [784, 256, 10]], ids=str)
 @each_dtype
-def test_the_number_of_threads_does_not_change_a_bit_where_threads_pay(backend, units, dtype, granted):
+def test_the_number_of_threads_does_not_change_a_bit_where_threads_pay(backend, dtype, granted):
     # Large enough that a cost model would share the step out among threads.
-    spec = network(units, "log_loss", "relu")
-    data = problem(spec, 300, dtype, weighted=True)
+    spec = network([200, 300, 100, 10], "log_loss", "relu")
+    data = problem(spec, 230, dtype, weighted=True)
     results = []
     for n_threads in [1, 2, 3, 7]:
-        engine = load(backend).engine(spec, Plan(Adam(), 256, alpha=0.01, n_threads=n_threads), np.dtype(dtype))
+        engine = load(backend).engine(spec, Plan(Adam(), 200, alpha=0.01, n_threads=n_threads), np.dtype(dtype))
         state = fresh_state(spec, Adam(), dtype)
-        losses = engine.train(state, data, passes(300, n_passes=1, batch=256))
-        out = np.empty((300, spec.n_out), dtype)
+        losses = engine.train(state, data, passes(230, n_passes=1, batch=200))
+        out = np.empty((230, spec.n_out), dtype)
         engine.forward(state.params, data.X, out)
         results.append([losses, state.params, state.slots, out])
     assert not granted or {1, 2, 3, 7} <= set(granted)  # a backend that uses threads did so
