@@ -17,12 +17,12 @@ def design_matrix(X: Any, dtype: np.dtype) -> Array | scipy.sparse.csr_array:
     """``X (n_rows, n_in)``, validated by scikit-learn, in C order or as CSR; the same memory where it fits already."""
     if scipy.sparse.issparse(X):
         return scipy.sparse.csr_array(X, dtype=dtype)
-    return np.ascontiguousarray(X, dtype=dtype)
+    return np.require(X, dtype, ["C", "ALIGNED"])
 
 
 def target_columns(y: np.ndarray, dtype: np.dtype) -> Array:
     """Numbers ``(n_rows, n_out)`` from ``y (n_rows,)`` or ``(n_rows, n_out)``."""
-    return np.ascontiguousarray(y if y.ndim == 2 else y[:, None], dtype=dtype)
+    return np.require(y if y.ndim == 2 else y[:, None], dtype, ["C", "ALIGNED"])
 
 
 def label_codes(y: np.ndarray, classes: np.ndarray) -> NDArray[np.int32]:
@@ -37,7 +37,7 @@ def row_weights(sample_weight: Any, X: Any, dtype: np.dtype) -> Array | None:
     weight = _check_sample_weight(sample_weight, X, dtype=dtype, ensure_non_negative=True)
     if not weight.any():
         raise ValueError("Sample weights must contain at least one non-zero number.")
-    return weight
+    return np.require(weight, requirements=["C", "ALIGNED"])
 
 
 def hold_out(
