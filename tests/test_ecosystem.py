@@ -279,7 +279,7 @@ def test_the_interpreter_is_free_while_a_pass_runs(compiled_backend, solver):
     itself lets the other thread count.
     """
     rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(10_000, 60)), rng.normal(size=10_000)
+    X, y = rng.normal(size=(4_000, 60)), rng.normal(size=4_000)
     model = fastnn.MLPRegressor(
         "squared_error", (120, 120), solver=solver, max_iter=2, random_state=0, backend=compiled_backend, n_threads=1
     )

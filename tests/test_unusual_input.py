@@ -109,14 +109,16 @@ def test_other_numbers_are_trained_in_float64(backend, dtype):
     np.testing.assert_array_equal(model.predict(rounded), expected.predict(rounded.astype(float)))
 
 
+POSITIVE = np.abs(Y_REG)
 TARGETS: dict[str, Callable[[], Any]] = {
-    "list": lambda: Y_REG.tolist(),
-    "read-only": lambda: read_only(Y_REG),
-    "strided": lambda: np.repeat(Y_REG, 2)[::2],
-    "pandas": lambda: pd.Series(Y_REG, index=np.arange(40)[::-1]),
-    "Polars": lambda: pytest.importorskip("polars").Series(Y_REG),
-    "object dtype": lambda: Y_REG.astype(object),
-    "big-endian": lambda: Y_REG.astype(">f8"),
+    "list": lambda: POSITIVE.tolist(),
+    "read-only": lambda: read_only(POSITIVE),
+    "strided": lambda: np.repeat(POSITIVE, 2)[::2],
+    "pandas": lambda: pd.Series(POSITIVE, index=np.arange(40)[::-1]),
+    "Polars": lambda: pytest.importorskip("polars").Series(POSITIVE),
+    "object dtype": lambda: POSITIVE.astype(object),
+    "unaligned": lambda: np.frombuffer(b"x" + POSITIVE.tobytes(), np.uint8)[1:].view(np.float64),
+    "big-endian": lambda: POSITIVE.astype(">f8"),
 }
 
 
@@ -124,16 +126,15 @@ TARGETS: dict[str, Callable[[], Any]] = {
 def test_any_container_of_targets_and_weights(backend, wrap):
     params = QUICK | {"backend": backend}
     expected, model = fastnn.MLPRegressor(**params), fastnn.MLPRegressor(**params)
-    train(expected, lambda model: model.fit(X, Y_REG, np.abs(Y_REG)))
+    train(expected, lambda model: model.fit(X, POSITIVE, POSITIVE))
     target = wrap()
-    weight = [abs(value) for value in target] if isinstance(target, list) else abs(target)
-    train(model, lambda model: model.fit(X, target, weight))
+    train(model, lambda model: model.fit(X, target, target))
     np.testing.assert_array_equal(model.coefs_[0], expected.coefs_[0])
 
 
 def test_a_column_of_targets_is_flattened_with_scikit_learns_warning():
     for library in (fastnn, sklearn.neural_network):
-        given = train(library.MLPRegressor(**QUICK), lambda model: model.fit(X, Y_REG[:, None]))
+        given = train(library.MLPRegressor(**QUICK), lambda model: model.fit(X, POSITIVE[:, None]))
         assert given[0] == (
             "DataConversionWarning: A column-vector y was passed when a 1d array was expected. "
             "Please change the shape of y to (n_samples, ), for example using ravel()."
