@@ -352,5 +352,14 @@ def test_the_code_of_an_estimator_makes_it_again(model):
     assert max(map(len, code.splitlines())) <= 128
 
 
+def test_many_columns_are_written_in_few_lines():
+    names = [f"it's column {i}" for i in range(100)]
+    code = training_code(ColumnTransformer([("x", StandardScaler(), names)]), "", "")
+    assert len(code.splitlines()) < 40 and max(map(len, code.splitlines())) <= 100
+    scope = {}
+    exec(code, scope)
+    assert scope["model"].transformers[0][2] == names
+
+
 def test_numpy_numbers_are_written_as_plain_ones():
     assert "alpha=0.001," in training_code(MLPClassifier(alpha=np.float64(1e-3), max_iter=np.int64(7)), "", "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,12 @@ def _call(opening: str, items: list[tuple[str, Any]], closing: str, imports: set
     if "\n" not in line and indent + len(line) <= WIDTH:
         return line
     inner = " " * (indent + 4)
+    if opening == "[" and len(parts) > 8 and "\n" not in line:  # many short items, such as names of columns
+        lines = [inner]
+        for part in parts:
+            lines += [inner] if len(lines[-1]) + len(part) >= WIDTH else []
+            lines[-1] += f"{part}, "
+        return "[\n" + "".join(f"{one.rstrip()}\n" for one in lines) + " " * indent + "]"
     return opening + "\n" + "".join(f"{inner}{part},\n" for part in parts) + " " * indent + closing.lstrip(",")
 
 
@@ -77,8 +84,6 @@ def _public_module(thing: Any) -> str:
 
 
 def _defaults(kind: type) -> dict[str, Any]:
-    import inspect
-
     return {name: parameter.default for name, parameter in inspect.signature(kind).parameters.items()}
 
 

@@ -86,7 +86,7 @@ class Axis:
         """Round values inside the axis, about ``most`` of them."""
         if self.log:
             decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
-            for steps in ((1, 2, 5), (1, 3), (1,)):
+            for steps in (range(1, 10), (1, 2, 5), (1, 3), (1,)):
                 ticks = [step * 10.0**decade for decade in decades for step in steps]
                 ticks = [value for value in ticks if self.low <= value <= self.high]
                 if len(ticks) <= most + 1:

@@ -126,7 +126,7 @@ def render(content: Content) -> str:
         ("learning", "Learning and what it rests on", _learning(content)),
         ("candidates", "Every candidate", _table_of_candidates(content)),
         ("data", "The data in brief", _data(content)),
-        ("method", "How it was measured", _terms(content.method)),
+        ("method", "How it was measured", _terms(content.method, "long")),
         ("code", "Train it again", _code(content.code)),
     ]
     links = "".join(f'<a href="#{anchor}">{heading}</a>' for anchor, heading, _ in sections)
@@ -186,22 +186,24 @@ def _cards(content: Content, chosen: Candidate, is_classifier: bool) -> str:
     return f'<div class="cards">{inner}</div>'
 
 
-def _terms(pairs: Sequence[tuple[str, str]]) -> str:
-    return "<dl>" + "".join(f"<div><dt>{escape(term)}</dt><dd>{escape(text)}</dd></div>" for term, text in pairs) + "</dl>"
+def _terms(pairs: Sequence[tuple[str, str]], css: str = "") -> str:
+    lines = "".join(f"<div><dt>{escape(term)}</dt><dd>{escape(text)}</dd></div>" for term, text in pairs)
+    return f'<dl class="{css}">{lines}</dl>'
 
 
 def _figure(svg: str, caption: str, css: str = "") -> str:
     return f'<figure class="{css}">{svg}<figcaption>{caption}</figcaption></figure>'
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], css: str = "", numeric_from: int = 1) -> str:
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]], css: str, *, numeric_from: int = 1, tall: bool = False) -> str:
     """Return a table of cells that are HTML already; the cells from ``numeric_from`` on are set right."""
     heads = "".join(f"<th{' class=n' if i >= numeric_from else ''}>{cell}</th>" for i, cell in enumerate(head))
     body = "".join(
         "<tr>" + "".join(f"<td{' class=n' if i >= numeric_from else ''}>{cell}</td>" for i, cell in enumerate(row)) + "</tr>"
         for row in rows
     )
-    return f'<div class="scroll"><table class="{css}"><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>'
+    box = "scroll tall" if tall else "scroll"
+    return f'<div class="{box}"><table class="{css}"><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def say(value: Any) -> str:
@@ -371,7 +373,8 @@ def _class_pictures(a: ClassAssessment) -> str:
             [escape(str(c["label"])), number(c["precision"]), number(c["recall"]), number(c["f1"]), number(c["rows"])]
             for c in a.by_class
         ),
-        "plain tall",
+        "plain",
+        tall=len(a.labels) > MAX_NUMBERED_CLASSES,
     )
     parts = [
         f"<div><h3>In numbers</h3>{_metric_terms(a.metrics)}<p class=note>{escape(of)}; ± is one standard error.</p></div>",
@@ -568,7 +571,7 @@ def _data(content: Content) -> str:
         ]
         for column in content.columns
     )
-    table = _table(["column", "kind", "missing", "range or most frequent", "spread"], rows, "plain columns", 99)
+    table = _table(["column", "kind", "missing", "range or most frequent", "spread"], rows, "plain columns", numeric_from=99)
     opened = " open" if len(content.columns) <= 16 else ""
     left_out = "".join(f"<li><b>{escape(name)}</b>: {escape(why)}</li>" for name, why in content.left_out.items())
     return (
