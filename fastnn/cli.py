@@ -273,10 +273,12 @@ def _quality(model: Any, X: Any, y: Any) -> dict[str, float]:
     return assess_values(y, predicted).metrics
 
 
-def _quality_rows(metrics: dict[str, float]) -> list[tuple[str, str]]:
+def _quality_rows(model: Any, metrics: dict[str, float]) -> list[tuple[str, str]]:
     from fastnn.report.page import NAMES
 
-    return [(NAMES[name], f"{value:.4g}") for name, value in metrics.items() if name in NAMES]
+    classes: Any = getattr(model, "classes_", ())
+    of = [("precision, recall, F1 of", str(classes[1]))] if len(classes) == 2 else []
+    return [(NAMES[name], f"{value:.4g}") for name, value in metrics.items() if name in NAMES] + of
 
 
 # --------------------------------------------------------------------------------------------------------------- commands
@@ -311,7 +313,7 @@ def _fit(arguments: argparse.Namespace) -> None:
     rows = [("trained", f"on {len(y)} rows, {trained.n_iter_} epochs, {seconds:.2f} s")]
     if y_test is not None:
         about["held_out"] = _quality(model, X_test, y_test)
-        rows += [("measured", f"on {len(y_test)} rows held out"), *_quality_rows(about["held_out"])]
+        rows += [("measured", f"on {len(y_test)} rows held out"), *_quality_rows(model, about["held_out"])]
     save_model(arguments.output, TableModel(model, schema, about))
     _show([*rows, ("saved", arguments.output)])
 
@@ -352,7 +354,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(json.dumps({"task": loaded.schema.task, "rows": len(y), **metrics}))
     else:
-        _show([("task", loaded.schema.task), ("rows", str(len(y))), *_quality_rows(metrics)])
+        _show([("task", loaded.schema.task), ("rows", str(len(y))), *_quality_rows(loaded.model, metrics)])
 
 
 def _explore(arguments: argparse.Namespace) -> None:
@@ -380,9 +382,12 @@ def _explore(arguments: argparse.Namespace) -> None:
         random_state=arguments.seed,
         storage=arguments.storage,
     )
-    with exploring(search), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # candidates are meant to be stopped early and to fail; the results say which did
+    with exploring(search), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         search.fit(X, y)
+    for warning in caught:  # candidates are meant to be stopped early and to fail; the results say which did
+        if "interrupted" in str(warning.message):
+            _note(str(warning.message))
     print(_front_table(search))
     about: dict[str, Any] = {
         "data": arguments.data,
@@ -392,7 +397,10 @@ def _explore(arguments: argparse.Namespace) -> None:
     rows = []
     if y_test is not None:
         about["held_out"] = _quality(search.best_estimator_, X_test, y_test)
-        rows += [("chosen, measured", f"on {len(y_test)} rows held out"), *_quality_rows(about["held_out"])]
+        rows += [
+            ("chosen, measured", f"on {len(y_test)} rows held out"),
+            *_quality_rows(search.best_estimator_, about["held_out"]),
+        ]
     if arguments.output:
         save_model(arguments.output, TableModel(search.best_estimator_, schema, about))
         rows.append(("saved", arguments.output))
@@ -420,7 +428,9 @@ def _front_table(search: Any) -> str:
             ["*" if i == search.best_index_ else "", *score, *(cost(name, results[name][i]) for name in costs), params]
         )
     widths = [max(len(line[k]) for line in lines) for k in range(len(lines[0]) - 1)]
-    tried = f"{len(results['params'])} candidates, {len(search.pareto_front_)} on the front, * chosen"
+    n_failed = sum(map(bool, results["failure"]))
+    failed = f" ({n_failed} failed)" if n_failed else ""
+    tried = f"{len(results['params'])} candidates{failed}, {len(search.pareto_front_)} on the front, * chosen"
     table = ("  ".join([*(f"{cell:>{width}}" for cell, width in zip(line, widths, strict=False)), line[-1]]) for line in lines)
     return "\n".join([tried, *table])
 

@@ -82,7 +82,11 @@ def test_fit_predict_evaluate(run):
     assert accuracy > 0.6
 
     status, out, _ = run("evaluate", "m.skops", "homes.csv")
-    assert status == 0 and f"{accuracy:.4g}" in re.search(r"^accuracy +(\S+)$", out, re.M)[1]
+    assert (
+        status == 0
+        and re.search(r"^precision, recall, F1 of +dear$", out, re.M)
+        and f"{accuracy:.4g}" in re.search(r"^accuracy +(\S+)$", out, re.M)[1]
+    )
     status, out, _ = run("evaluate", "m.skops", "homes.csv", "--json")
     found = json.loads(out)
     assert found["task"] == "binary" and found["rows"] == 80 and found["accuracy"] == pytest.approx(accuracy)
@@ -341,8 +345,8 @@ def test_ctrl_c_in_explore_reports_what_was_found(run, monkeypatch):
             signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(terminal._Candidates, "on_fit_task_end", interrupting)
-    status, out, _ = explored(run, "--report", "r.html", "-o", "m.skops", trials=50)
-    assert status == 130
+    status, out, err = explored(run, "--report", "r.html", "-o", "m.skops", trials=50)
+    assert status == 130 and "Search interrupted by user" in err
     assert re.search(r"^3 candidates, ", out, re.M) and os.path.exists("r.html")
     assert run("predict", "m.skops", "homes.csv")[0] == 0
 

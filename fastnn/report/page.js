@@ -10,23 +10,30 @@
   const mark = (key, on) => {
     if (key) for (const twin of document.querySelectorAll(`[data-key="${key}"]`)) twin.classList.toggle("on", on);
   };
-  const show = (target) => {
-    tip.textContent = target.dataset.tip;
-    tip.hidden = false;
-    const box = target.getBoundingClientRect(), width = document.documentElement.clientWidth;
-    const left = box.left + box.width / 2 - tip.offsetWidth / 2;
-    const above = box.top - tip.offsetHeight - 10;
-    tip.style.left = `${Math.max(8, Math.min(left, width - tip.offsetWidth - 8)) + scrollX}px`;
-    tip.style.top = `${(above < 0 ? box.bottom + 10 : above) + scrollY}px`;
+  const words = (target) => {
+    const row = target.dataset.key && document.querySelector(`tr[data-key="${target.dataset.key}"]`);
+    if (!row) return target.dataset.tip;
+    const heads = row.closest("table").tHead.rows[0].cells;
+    return [...row.cells].map((cell, i) => (i ? `${heads[i].textContent}  ${cell.textContent}` : `candidate ${cell.textContent}`)).join("\n");
   };
+  const show = (target) => {
+    tip.textContent = words(target);
+    tip.hidden = false;
+    const box = target.getBoundingClientRect(), room = document.documentElement;
+    const beside = box.right + 14 + tip.offsetWidth < room.clientWidth ? box.right + 14 : box.left - 14 - tip.offsetWidth;
+    const top = (box.top + box.bottom - tip.offsetHeight) / 2;
+    tip.style.left = `${Math.max(8, beside) + scrollX}px`;
+    tip.style.top = `${Math.max(8, Math.min(top, innerHeight - tip.offsetHeight - 8)) + scrollY}px`;
+  };
+  const find = (event) => event.target.closest?.("[data-tip], circle[data-key], tr[data-key]");
   const enter = (event) => {
-    const target = event.target.closest?.("[data-tip], tr[data-key]");
+    const target = find(event);
     if (!target) return;
-    if (target.dataset.tip) show(target);
+    if (target.tagName !== "TR") show(target);
     mark(target.dataset.key, true);
   };
   const leave = (event) => {
-    const target = event.target.closest?.("[data-tip], tr[data-key]");
+    const target = find(event);
     if (!target) return;
     tip.hidden = true;
     mark(target.dataset.key, false);

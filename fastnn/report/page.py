@@ -283,10 +283,9 @@ def _front_chart(content: Content, shown: list[Candidate], name: str, width: int
     rest = [i for i in range(len(shown)) if visible[i] and not shown[i].on_front]
 
     def draw(indices: list[int], css: str, radius: float, focusable: bool) -> None:
-        chart.dots(
-            costs[indices], scores[indices], [_tip(shown[i]) for i in indices], css,
-            radius=radius, keys=[shown[i].key for i in indices], focusable=focusable,
-        )  # fmt: skip
+        tips = [_tip(shown[i], name) for i in indices] if focusable else None  # hundreds of beaten ones would fill the page
+        keys = [shown[i].key for i in indices]
+        chart.dots(costs[indices], scores[indices], tips, css, radius=radius, keys=keys, focusable=focusable)
 
     draw(rest, "dot", 4, False)
     chart.spread(costs[shown_front], scores[shown_front], spreads[shown_front])
@@ -297,13 +296,9 @@ def _front_chart(content: Content, shown: list[Candidate], name: str, width: int
     return chart.svg("chart wide" if width > 500 else "chart narrow"), int((~visible).sum())
 
 
-def _tip(candidate: Candidate) -> str:
-    spread = candidate.spreads.get("score", np.nan)
-    score = number(candidate.values["score"]) + (f" ± {number(spread)}" if np.isfinite(spread) else "")
-    lines = [f"candidate {candidate.key}", f"score {score}"]
-    lines += [f"{cost_name(name)} {cost(name, candidate.values[name])}" for name in _costs_of([candidate])]
-    lines += [f"{short(name)}: {say(value)}" for name, value in candidate.params.items()]
-    return "\n".join(lines)
+def _tip(candidate: Candidate, name: str) -> str:
+    """A few words, for pages without script; with it, the tooltip comes from the candidate's row of the table."""
+    return f"candidate {candidate.key}: score {number(candidate.values['score'])}, {cost(name, candidate.values[name])}"
 
 
 # --------------------------------------------------------------------------------------------------------- the chosen model
