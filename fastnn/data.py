@@ -8,6 +8,8 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import LabelBinarizer
+from sklearn.utils.multiclass import type_of_target, unique_labels
 from sklearn.utils.validation import _check_sample_weight
 
 from fastnn.activations import Array
@@ -25,9 +27,44 @@ def target_columns(y: np.ndarray, dtype: np.dtype) -> Array:
     return np.require(y if y.ndim == 2 else y[:, None], dtype, ["C", "ALIGNED"])
 
 
-def label_codes(y: np.ndarray, classes: np.ndarray) -> NDArray[np.int32]:
-    """The position of each label ``y (n_rows,)`` in the sorted ``classes (n_classes,)``."""
-    return np.searchsorted(classes, y).astype(np.int32)
+def encode_labels(y: np.ndarray, binarizer: LabelBinarizer) -> tuple[np.ndarray, int, str]:
+    """Labels as a backend reads them, with the number of outputs and the link they need.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_rows,), or an indicator matrix of shape (n_rows, n_labels)
+    binarizer : LabelBinarizer
+        Fitted to all classes.
+
+    Returns
+    -------
+    codes : ndarray
+        int32 positions ``(n_rows,)`` in the sorted classes if there are more than two; else float64 zeros and ones.
+    n_outputs : int
+    link : str
+    """
+    classes = binarizer.classes_
+    if binarizer.y_type_ == "multiclass":
+        return np.searchsorted(classes, y).astype(np.int32), len(classes), "softmax"
+    if binarizer.y_type_.startswith("multilabel"):
+        return binarizer.transform(y).astype(np.float64), len(classes), "logistic"
+    # A single class is never the positive one
+    return (y == classes[-1]).astype(np.float64) * (len(classes) - 1), 1, "logistic"
+
+
+def check_known_labels(y: np.ndarray, binarizer: LabelBinarizer, all_of_them: bool) -> None:
+    """Raise ValueError, in scikit-learn's words, unless the labels of y are (all of) those ``binarizer`` was fitted to."""
+    labels, classes = unique_labels(y), binarizer.classes_
+    if all_of_them:
+        if set(labels) != set(classes):
+            raise ValueError(
+                "warm_start can only be used where `y` has the same classes as in the previous call to fit."
+                f" Previously got {classes}, `y` has {labels}"
+            )
+    elif len(np.setdiff1d(labels, classes, assume_unique=True)):
+        raise ValueError(f"`y` has classes not in `self.classes_`. `self.classes_` has {classes}. 'y' has {labels}.")
+    if type_of_target(y).startswith("multilabel") != binarizer.y_type_.startswith("multilabel"):
+        raise ValueError("The object was not fitted with multilabel input.")
 
 
 def row_weights(sample_weight: Any, X: Any, dtype: np.dtype) -> Array | None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -17,19 +15,18 @@ from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
+from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
-from fastnn import lbfgs, training
 from fastnn.backends import choose
-from fastnn.backends.base import Data, Engine, Plan, TrainState
-from fastnn.data import design_matrix, hold_out, label_codes, row_weights, target_columns
+from fastnn.backends.base import Data
+from fastnn.data import check_known_labels, design_matrix, encode_labels, row_weights, target_columns
 from fastnn.network import NetworkSpec, initialise
-from fastnn.optimizers import OPTIMIZERS, SGD, Adam, Optimizer
+from fastnn.optimizers import OPTIMIZERS
 from fastnn.parameters import ATTRIBUTES, PARAMETERS, SharedParameters
 from fastnn.prediction import Network, check_memory
-from fastnn.schedules import SCHEDULES, Constant
-from fastnn.workers import available_cpus
+from fastnn.solvers import SOLVERS
+from fastnn.training import Memory
 
 _FLOATS = (np.float64, np.float32)
 _SPARSE = ("csr", "csc")
@@ -53,7 +50,7 @@ def _unchanged_on_error(estimator: BaseEstimator) -> Iterator[None]:
 class _BaseMLP(SharedParameters):
     """What the classifier and the regressor share. Attributes with a trailing underscore are the truth outside a fit."""
 
-    _memory: training.Memory  # what partial_fit goes on from; absent before the first fit with 'adam' or 'sgd'
+    _memory: Memory  # what partial_fit goes on from; absent before the first fit with 'adam' or 'sgd'
     _model: Network  # the vector that coefs_ and intercepts_ are views of; absent from pickles
 
     # ---- fitting
@@ -121,10 +118,7 @@ class _BaseMLP(SharedParameters):
         data = Data(design_matrix(X, dtype), y, weight)
 
         self.n_layers_ = len(network.spec.layers) + 1
-        if self.solver == "lbfgs":
-            self._solve_lbfgs(network, data)
-        else:
-            self._solve_stochastic(network, data, random_state, first, incremental)
+        SOLVERS[self.solver](self, network, data, random_state, first, incremental)
         self._adopt(network)
         return self
 
@@ -146,82 +140,6 @@ class _BaseMLP(SharedParameters):
         for name in ("loss_curve_", "best_loss_", "validation_scores_", "best_validation_score_", "_memory"):
             self.__dict__.pop(name, None)
         self.t_ = self.n_iter_ = self._no_improvement_count = 0
-
-    def _engine(self, network: Network, optimizer: Optimizer, batch_size: int) -> Engine:
-        plan = Plan(optimizer, batch_size, self.alpha, self.n_threads or available_cpus())
-        dtype = network.params.dtype
-        return choose(self.backend, network.spec, dtype).engine(network.spec, plan, dtype)
-
-    def _solve_lbfgs(self, network: Network, data: Data) -> None:
-        engine = self._engine(network, SGD(), data.X.shape[0])  # L-BFGS takes gradients; it steps by itself
-        self.n_iter_, self.loss_ = lbfgs.minimise(
-            engine, network.params, data, max_iter=self.max_iter, max_fun=self.max_fun, tol=self.tol, verbose=bool(self.verbose)
-        )
-
-    def _solve_stochastic(
-        self, network: Network, data: Data, random_state: np.random.RandomState, first: bool, incremental: bool
-    ) -> None:
-        rows, validation_score = np.arange(data.X.shape[0], dtype=np.int64), None
-        if self.early_stopping:
-            rows, held_out = hold_out(len(rows), self.validation_fraction, self._strata(data.y), random_state)
-            validation = Data(data.X[held_out], data.y[held_out], None if data.weight is None else data.weight[held_out])
-            validation_score = partial(self._validation_score, network, validation)
-        memory = self._memory if incremental and hasattr(self, "_memory") else self._new_memory(network)
-        state = TrainState(network.params, memory.slots.copy(), memory.step)
-        best_loss, best_score = getattr(self, "best_loss_", None), getattr(self, "best_validation_score_", None)
-        loop = training.LoopState(
-            rate=memory.rate,
-            t=self.t_,
-            no_improvement_count=self._no_improvement_count,
-            best_loss=np.inf if best_loss is None else best_loss,
-            best_score=-np.inf if best_score is None else best_score,
-            # A later fit of a warm start keeps its last parameters unless a better score comes, as in scikit-learn.
-            best_params=network.params.copy() if self.early_stopping and first else None,
-        )
-        rules = training.Rules(
-            batch_size=self._batch_size(len(rows)),
-            max_iter=1 if incremental else self.max_iter,
-            tol=self.tol,
-            n_iter_no_change=self.n_iter_no_change,
-            shuffle=self.shuffle,
-            verbose=bool(self.verbose),
-            warn=not incremental,
-        )
-        engine = self._engine(network, memory.optimizer, rules.batch_size)
-        training.train(engine, state, data, rows, memory.schedule, rules, loop, random_state, validation_score)
-        self._memory = training.Memory(memory.optimizer, memory.schedule, state.slots, state.step, loop.rate)
-        self._publish(loop)
-
-    def _publish(self, loop: training.LoopState) -> None:
-        """What the loop remembers, under scikit-learn's names. Curves grow in place: many calls of partial_fit stay cheap."""
-        self.n_iter_, self.t_, self._no_improvement_count = loop.n_iter, loop.t, loop.no_improvement_count
-        if loop.losses:
-            self.loss_ = loop.losses[-1]
-        self.loss_curve_ = getattr(self, "loss_curve_", [])
-        self.loss_curve_ += loop.losses
-        self.validation_scores_ = getattr(self, "validation_scores_", None)
-        self.best_validation_score_ = getattr(self, "best_validation_score_", None)
-        self.best_loss_ = None if self.early_stopping else loop.best_loss
-        if self.early_stopping:
-            self.validation_scores_ = [*(self.validation_scores_ or []), *loop.scores]
-            self.best_validation_score_ = loop.best_score
-
-    def _new_memory(self, network: Network) -> training.Memory:
-        optimizer: Optimizer
-        if self.solver == "sgd":
-            optimizer = SGD(self.momentum, self.nesterovs_momentum)
-            schedule = SCHEDULES[self.learning_rate](self.learning_rate_init, self.power_t)
-        else:
-            optimizer = Adam(self.beta_1, self.beta_2, self.epsilon)
-            schedule = Constant(self.learning_rate_init)
-        slots = np.zeros((optimizer.n_slots, len(network.params)), network.params.dtype)
-        return training.Memory(optimizer, schedule, slots, 0, schedule.rate_init)
-
-    def _batch_size(self, n_rows: int) -> int:
-        batch_size = 200 if self.batch_size == "auto" else int(self.batch_size)
-        if self.batch_size != "auto" and batch_size > n_rows:
-            warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=2)
-        return min(batch_size, n_rows)
 
     # ---- predicting
 
@@ -310,26 +228,8 @@ class MLPClassifier(ClassifierMixin, _BaseMLP):  # noqa: D101 - the f-string is 
             self._label_binarizer = LabelBinarizer().fit(y)
             self.classes_ = self._label_binarizer.classes_
         else:
-            self._check_known_labels(y)
-        if self._label_binarizer.y_type_ == "multiclass":
-            return label_codes(y, self.classes_), len(self.classes_), "softmax"
-        if self._label_binarizer.y_type_.startswith("multilabel"):
-            return self._label_binarizer.transform(y).astype(np.float64), len(self.classes_), "logistic"
-        # A single class is never the positive one
-        return (y == self.classes_[-1]).astype(np.float64) * (len(self.classes_) - 1), 1, "logistic"
-
-    def _check_known_labels(self, y: Any) -> None:
-        labels = unique_labels(y)
-        if self.warm_start:
-            if set(labels) != set(self.classes_):
-                raise ValueError(
-                    "warm_start can only be used where `y` has the same classes as in the previous call to fit."
-                    f" Previously got {self.classes_}, `y` has {labels}"
-                )
-        elif len(np.setdiff1d(labels, self.classes_, assume_unique=True)):
-            raise ValueError(f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. 'y' has {labels}.")
-        if type_of_target(y).startswith("multilabel") != self._label_binarizer.y_type_.startswith("multilabel"):
-            raise ValueError("The object was not fitted with multilabel input.")
+            check_known_labels(y, self._label_binarizer, all_of_them=self.warm_start)
+        return encode_labels(y, self._label_binarizer)
 
     def _strata(self, y: np.ndarray) -> np.ndarray | None:
         """What to stratify a hold-out by: the two classes; as in scikit-learn, more than two are not stratified."""

@@ -20,7 +20,7 @@ PACKAGE = ROOT / "fastnn"
 FLOORS = [
     {"activations", "losses", "optimizers", "schedules", "network", "cost"},
     {"backends", "workers"},
-    {"training", "lbfgs", "prediction", "parameters", "data", "shuffling", "callbacks", "measure", "export"},
+    {"training", "lbfgs", "prediction", "parameters", "data", "shuffling", "solvers", "callbacks", "measure", "export"},
     {"estimators", "display", "environment", "precision", "space", "front", "trials", "exploration"},
     {"search", "tables", "persistence", "report", "demo", "terminal"},
     {"cli", "__main__"},
