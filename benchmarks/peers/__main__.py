@@ -76,6 +76,7 @@ def _about(bench: Bench, seconds: float) -> dict[str, Any]:
         "rounds": bench.rounds,
         "block_seconds": bench.seconds,
         "blocks_rejected": bench.calibrator.rejected,
+        "blocks_unsteady": bench.calibrator.unsteady,
         "peak_tolerance": TOLERANCE,
         "loss_tolerance": LOSS_TOLERANCE,
         "loss_compared_after_epochs": CHECK_EPOCHS,

@@ -28,8 +28,9 @@ def conditions(result: dict[str, Any]) -> str:
         f" {about['peak_gflops']['float32']:.0f} GFLOP/s in float32, {about['peak_gflops']['float64']:.0f} in float64",
         f"* Python {about['python']}, {versions}; fastnn's backend: {about['backend']}",
         f"* threads: {about['threads']}; one process for each peer, pinned, {about['rounds']} rounds in random order",
-        f"* medians; {about['blocks_rejected']} blocks measured again because the peak had moved by more than"
-        f" {about['peak_tolerance']:.0%}; losses after {about['loss_compared_after_epochs']} epochs agree within {tolerance}",
+        f"* medians; {about['blocks_rejected']} blocks measured again because the peak moved, or others took the core,"
+        f" by more than {about['peak_tolerance']:.0%}; {about['blocks_unsteady']} blocks never steady and kept",
+        f"* losses after {about['loss_compared_after_epochs']} epochs agree within {tolerance}",
     ]
     return "\n".join(lines + [f"* not measured: {name} ({reason})" for name, reason in result["skipped"].items()])
 
@@ -38,6 +39,11 @@ def ratios(row: dict[str, Any], peer: str, ours: str = "fastnn") -> list[float]:
     """How many times as long as fastnn the peer took, in each round."""
     seconds = row["seconds"]
     return [theirs / mine for theirs, mine in zip(seconds[peer], seconds[ours], strict=True)]
+
+
+def quartiles(values: Sequence[float]) -> list[float]:
+    """The first, the median and the third; one value is all three."""
+    return quantiles(values, n=4, method="inclusive") if len(values) > 1 else [values[0]] * 3
 
 
 def peers(rows: Sequence[dict[str, Any]]) -> list[str]:
@@ -98,7 +104,7 @@ def won_and_lost(rows: Sequence[dict[str, Any]], label: Callable[[dict[str, Any]
     outcomes: dict[str, dict[str, list[str]]] = {"won": {}, "lost": {}, "undecided": {}}
     for row in rows:
         for name in peers([row]):
-            low, *_, high = quantiles(ratios(row, name) * 2, n=4, method="inclusive")  # twice, since one value has none
+            low, _, high = quartiles(ratios(row, name))
             outcome = "won" if low > 1 else "lost" if high < 1 else "undecided"
             outcomes[outcome].setdefault(name, []).append(f"{label(row)} {low:.2f}-{high:.2f}x")
     lines = ["Quartiles of the ratio over the rounds:", ""]

@@ -15,7 +15,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, Pipe
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 from benchmarks.peers.problems import Array, Problem, Weights
@@ -71,14 +71,22 @@ class Worker:
         return self._pipe.poll(seconds)
 
     def result(self) -> Any:
-        error, value = self._pipe.recv()
+        return self._answer()[0]
+
+    def _answer(self) -> tuple[Any, float]:
+        error, value, busy = self._pipe.recv()
         if error:
             raise error
-        return value
+        return value, busy
 
     def call(self, method: str, *arguments: Any) -> Any:
         self.start(method, *arguments)
         return self.result()
+
+    def timed(self, method: str, *arguments: Any) -> tuple[Any, float]:
+        """What the method returns, and the process's processor time over the time it took."""
+        self.start(method, *arguments)
+        return self._answer()
 
     def close(self) -> None:
         self._pipe.close()
@@ -93,9 +101,9 @@ def _serve(fileno: int, name: str, cores: list[int], options: dict[str, Any]) ->
     try:
         peer_class = importlib.import_module(f"benchmarks.peers.{module}").Peer
         timed = _Timed(peer_class(len(cores), **more, **options))
-        pipe.send((None, {package: _version(package) for package in peer_class.PACKAGES}))
+        pipe.send((None, {package: _version(package) for package in peer_class.PACKAGES}, 1.0))
     except ImportError as error:
-        pipe.send((Absent(f"{error}"), None))
+        pipe.send((Absent(f"{error}"), None, 1.0))
         return
     while True:
         try:
@@ -104,9 +112,11 @@ def _serve(fileno: int, name: str, cores: list[int], options: dict[str, Any]) ->
             return
         try:
             owner = timed if hasattr(timed, method) else timed.peer
-            pipe.send((None, getattr(owner, method)(*arguments)))
+            start, busy_start = perf_counter(), process_time()
+            value = getattr(owner, method)(*arguments)
+            pipe.send((None, value, (process_time() - busy_start) / (perf_counter() - start)))
         except Exception:
-            pipe.send((RuntimeError(f"{name}: {traceback.format_exc()}"), None))
+            pipe.send((RuntimeError(f"{name}: {traceback.format_exc()}"), None, 1.0))
 
 
 def _version(package: str) -> str:
@@ -131,15 +141,17 @@ class _Timed:
         return self.peer.weights()
 
     def epochs_for(self, seconds: float) -> tuple[int, int]:
-        """A short and a long number of epochs whose fits differ by about so many seconds."""
-        self.peer.fit(2)
+        """A short and a long number of epochs whose fits differ by about so many seconds of processor time."""
+
+        def fit(n_epochs: int) -> float:
+            start = process_time()
+            self.peer.fit(n_epochs)
+            return process_time() - start
+
         n_epochs = 1
-        while True:
-            short, long = self.peer.fit(n_epochs), self.peer.fit(3 * n_epochs)
-            if long - short > seconds / 4 or long > seconds * 2:
-                break
+        while (difference := fit(3 * n_epochs) - fit(n_epochs)) < seconds / 4:
             n_epochs *= 2
-        n_more = max(1, round(seconds / max((long - short) / (2 * n_epochs), 1e-9)))
+        n_more = max(1, round(2 * n_epochs * seconds / difference))
         return max(1, n_more // 2), max(1, n_more // 2) + n_more
 
     def step_seconds(self, short: int, long: int) -> float:
