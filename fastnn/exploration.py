@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import math
+import pickle
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,8 @@ from threadpoolctl import threadpool_limits
 from fastnn.front import check_refit, pareto_front
 from fastnn.measure import FITS, QUANTITIES, Clock, Fold, FreshProcesses, Table, fold
 from fastnn.trials import Candidate, Trials
+
+Split = tuple[np.ndarray, np.ndarray]  # rows to train on, rows to test on
 
 HOPELESS = 5  # so many candidates failing from the start, all for the same reason: it is not the candidates
 STARTUP_S = 2.0  # a fresh process: interpreter, imports and the repeats of its predictions
@@ -49,7 +52,7 @@ class Run:
     search: Any
     estimator: BaseEstimator
     table: Table
-    splits: list[tuple[np.ndarray, np.ndarray]]
+    splits: list[Split]
     trials: Trials
     clock: Clock
     n_jobs: int
@@ -78,7 +81,7 @@ class Run:
     def _seconds_alone(self, candidate: Candidate) -> float:
         """How long it will take to measure a candidate alone."""
         seconds = candidate.value("fit_time")
-        return self.startup + min(FITS.most * seconds, seconds + FITS.seconds)
+        return self.startup + min((1 + FITS.most) * seconds, 2 * seconds + FITS.seconds)
 
     def _seconds_refit(self) -> float:
         """How long fitting the chosen candidate on all rows may take: as long as any of the front's."""
@@ -158,23 +161,24 @@ class Run:
         context = task.subcontext(task_name="candidate", max_subtasks=len(self.splits))
         context.call_on_fit_task_begin(estimator=self.search, X=self.table.X, y=self.table.y, metadata=self.table.metadata)
         config = get_config()  # scikit-learn's is the thread's own
-        folds = [
-            pool.submit(self._fold, params, train, test, context.subcontext(task_name="fold"), config)
-            for train, test in self.splits
-        ]
+        folds = [pool.submit(self._fold, params, split, context.subcontext(task_name="fold"), config) for split in self.splits]
         return Begun(params, folds, context)
 
-    def _fold(self, params: dict[str, Any], train: np.ndarray, test: np.ndarray, context: Any, config: Any) -> Fold | None:
+    def _fold(self, params: dict[str, Any], split: Split, context: Any, config: Any) -> Fold | None:
         """Train and measure one fold, in a thread of the pool; None if the time was up before."""
         if self._time_is_up():
             return None
         with config_context(**config):
             estimator = _single_threaded(with_params(self.estimator, params))
+            return fold(estimator, self.table, split, self.search.scorer_, self.clock, self._telling(context, estimator))
+
+    @contextlib.contextmanager
+    def _telling(self, context: Any, estimator: BaseEstimator) -> Iterator[None]:
+        """Tell callbacks of a fit, and hand them on to the estimator for its time."""
+        with context.propagate_callback_context(estimator):
             context.call_on_fit_task_begin(estimator=self.search, metadata=self.table.metadata)
-            propagated = context.propagate_callback_context(estimator)
-            result = fold(estimator, self.table, train, test, self.search.scorer_, self.clock, propagated)
-            context.call_on_fit_task_end(estimator=self.search, metadata=self.table.metadata)
-            return result
+            yield
+        context.call_on_fit_task_end(estimator=self.search, metadata=self.table.metadata)
 
     def _finish(self, number: int, begun: Begun) -> None:
         """Record a candidate all of whose folds are done, or give it up for this time."""
@@ -215,13 +219,15 @@ class Run:
         """
         task = root.subcontext(task_name="measure-front", max_subtasks=None)
         task.call_on_fit_task_begin(estimator=self.search, X=self.table.X, y=self.table.y, metadata=self.table.metadata)
+        if self._measures_again():
+            self._measure_front(task)
+        task.call_on_fit_task_end(estimator=self.search, X=self.table.X, y=self.table.y, metadata=self.table.metadata)
+
+    def _measure_front(self, task: Any) -> None:
         left: set[int] = set()
         candidates = self.trials.candidates
         with FreshProcesses(self.table.at(self.estimator, self.splits[0][0]), self.clock) as processes:
-            while self._measures_again():
-                waiting = [number for number in self.front() if candidates[number].alone is None and number not in left]
-                if not waiting:
-                    break
+            while waiting := [one for one in self.front() if candidates[one].alone is None and one not in left]:
                 number = max(waiting, key=lambda number: candidates[number].value("score"))
                 start = self.clock.wall()
                 time_left = self.end - start - self._seconds_refit()
@@ -233,13 +239,13 @@ class Run:
                     estimator = with_params(self.estimator, candidates[number].params)
                     alone = processes.measure(estimator, None if time_left == math.inf else time_left)
                     self.trials.record_alone(number, alone)
-                    self.startup = self.clock.wall() - start - sum(alone.fit_time)  # the next will take as long
-                except TimeoutError:
+                    fits = alone.fit_time[0] + sum(alone.fit_time)
+                    self.startup = self.clock.wall() - start - fits  # the next will take as long
+                except (TimeoutError, pickle.PicklingError):
                     left.add(number)
                 except RuntimeError as error:
                     self.trials.record_alone(number, None, str(error))
                 step.call_on_fit_task_end(estimator=self.search)
-        task.call_on_fit_task_end(estimator=self.search, X=self.table.X, y=self.table.y, metadata=self.table.metadata)
 
 
 @dataclass(frozen=True)

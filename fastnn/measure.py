@@ -100,6 +100,7 @@ class Effort:
 # Beside others, a glance; alone, enough for a median that another measurement repeats.
 GLANCE = Effort(least=5, most=30, seconds=0.01)
 CAREFUL = Effort(least=15, most=300, seconds=0.15)
+LONG_FIT = 10.0
 FITS = Effort(least=1, most=5, seconds=0.7)
 BULK_ROWS = 10_000
 
@@ -116,7 +117,7 @@ class Fold:
     score_time: float
     latency_us: list[float]
     row_us: list[float]
-    model_bytes: int
+    model_bytes: float  # NaN where it cannot be pickled
     flops: float  # NaN where the model holds no network
 
 
@@ -168,18 +169,18 @@ def fit(estimator: BaseEstimator, X: Any, y: Any, params: Mapping[str, Any]) -> 
 def fold(
     estimator: BaseEstimator,
     table: Table,
-    train: np.ndarray,
-    test: np.ndarray,
+    split: tuple[np.ndarray, np.ndarray],
     scorer: Callable[..., float],
     clock: Clock,
-    during_fit: contextlib.AbstractContextManager[None],
+    during_fit: contextlib.AbstractContextManager[None] = contextlib.nullcontext(),  # noqa: B008 - it has no state
 ) -> Fold:
-    """Fit ``estimator`` on the rows ``train`` and measure it on the rows ``test``; meant to run in a thread of its own.
+    """Fit ``estimator`` on the first rows of ``split`` and measure it on the second; meant to run in a thread of its own.
 
     ``during_fit`` surrounds the fit alone: what it hangs on the estimator must be gone before that is pickled for its size.
 
     Raises whatever the estimator or the scorer raises, and ValueError if the score is not a finite number.
     """
+    train, test = split
     X, y = table.rows(estimator, train)
     fit_params = _check_method_params(table.X, table.fit_params, train)
     with during_fit:
@@ -195,8 +196,16 @@ def fold(
     if not isinstance(score, numbers.Real) or not math.isfinite(score):
         raise ValueError(f"the score must be a finite number, got {score!r}")
     latency_us, row_us = _prediction_times(estimator, X, GLANCE, clock.wall)
-    size = len(pickler.dumps(estimator))
+    size = model_bytes(estimator)
     return Fold(float(score), fit_time, cpu_time, score_time, latency_us, row_us, size, flops(estimator))
+
+
+def model_bytes(estimator: BaseEstimator) -> float:
+    """Length of the pickled ``estimator``; NaN if it cannot be pickled."""
+    try:
+        return float(len(pickler.dumps(estimator)))
+    except Exception:  # pickling runs code of the estimator's, which may raise anything
+        return math.nan
 
 
 def _prediction_times(
@@ -232,21 +241,28 @@ def network_of(estimator: Any) -> Any:
 
 def alone(estimator: BaseEstimator, table: Table, clock: Clock) -> Alone:
     """Fit ``estimator`` on the table and predict with it; meant for a process in which nothing else happens."""
+    params = _check_method_params(table.X, table.fit_params)
     fit_time: list[float] = []
     cpu_time: list[float] = []
-    joules, peak = rapl_joules(), _PeakMemory()
-    end = clock.wall() + FITS.seconds
-    while len(fit_time) < FITS.least or (len(fit_time) < FITS.most and clock.wall() < end):
+    joules: list[float | None] = []
+    peak = _PeakMemory()
+    warm = False
+    while not warm or len(fit_time) < FITS.least or (len(fit_time) < FITS.most and sum(fit_time) < FITS.seconds):
         model = clone(estimator)
+        before = rapl_joules()
         start, start_cpu = clock.wall(), clock.process_cpu()
-        fit(model, table.X, table.y, _check_method_params(table.X, table.fit_params))
-        fit_time.append(clock.wall() - start)
-        cpu_time.append(clock.process_cpu() - start_cpu)
+        fit(model, table.X, table.y, params)
+        seconds, cpu_seconds = clock.wall() - start, clock.process_cpu() - start_cpu
+        # The first fit also pays for what the process loads once, such as compiled code; of a long one that is a small part.
+        if warm or seconds > LONG_FIT:
+            fit_time.append(seconds)
+            cpu_time.append(cpu_seconds)
+            after = rapl_joules()
+            joules.append(None if before is None or after is None or after <= before else after - before)
+        warm = True
     peak_bytes = peak.rise()
-    energy_j, source = estimated_joules(cpu_time), estimate_label()
-    joules_after = rapl_joules()
-    if joules is not None and joules_after is not None and joules_after > joules:
-        energy_j, source = [(joules_after - joules) / len(fit_time)], COUNTED
+    counted = [one for one in joules if one is not None]
+    energy_j, source = (counted, COUNTED) if counted else (estimated_joules(cpu_time), estimate_label())
     latency_us, row_us = _prediction_times(model, table.X, CAREFUL, clock.wall)
     return Alone(fit_time, cpu_time, latency_us, row_us, peak_bytes, energy_j, source)
 
@@ -351,8 +367,13 @@ class FreshProcesses:
             If it takes longer than ``timeout`` seconds; the process is then ended.
         RuntimeError
             If it fails there; the message ends with the last line that the process wrote.
+        pickle.PicklingError
+            If it cannot be sent there.
         """
-        (Path(self.folder.name) / "candidate").write_bytes(pickler.dumps(estimator))
+        try:
+            (Path(self.folder.name) / "candidate").write_bytes(pickler.dumps(estimator))
+        except TypeError as error:
+            raise pickle.PicklingError(str(error)) from error
         command = [sys.executable, "-c", "from fastnn.measure import _serve; _serve()", self.folder.name]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         try:

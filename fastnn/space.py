@@ -39,8 +39,8 @@ def axis(name: str, values: Any) -> Axis:
         return Axis(values, lambda draw: draw, _optuna_size(values))
     if hasattr(values, "ppf"):  # any distribution is a uniform one, through its quantiles
         low, high = values.support()
-        size = high - low + 1 if hasattr(values, "pmf") else math.inf
-        return Axis(distributions.FloatDistribution(1e-12, 1 - 1e-12), lambda u: values.ppf(u).item(), size)
+        kind, size = (int, high - low + 1) if hasattr(values, "pmf") else (float, math.inf)
+        return Axis(distributions.FloatDistribution(1e-12, 1 - 1e-12), lambda u: kind(values.ppf(u)), size)
     if hasattr(values, "rvs"):  # nothing to learn from, but it can be drawn
         return Axis(distributions.IntDistribution(0, 2**31 - 1), lambda seed: values.rvs(random_state=seed), math.inf)
     if isinstance(values, Sequence | np.ndarray) and not isinstance(values, str) and len(values):

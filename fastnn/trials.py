@@ -16,6 +16,12 @@ from numpy.typing import NDArray
 from fastnn.measure import QUANTITIES, Alone, Fold, watts
 from fastnn.space import Space, import_optuna
 
+WHY_UNKNOWN = {
+    "flops": "the model holds no network",
+    "model_bytes": "the model cannot be pickled",
+    "latency_us": "the model has no predict",
+    "row_us": "the model has no predict",
+}
 MOST_DRAWS = 10_000  # without a new candidate: what is left is too improbable to be drawn
 
 
@@ -67,18 +73,26 @@ class Trials:
     def __init__(self, space: Space, objectives: tuple[str, ...], storage: Any, name: str, seed: int) -> None:
         optuna = import_optuna()
         self.space, self.objectives, self.fail = space, objectives, optuna.trial.TrialState.FAIL
+        storage = _open_storage(optuna, storage)
         with _quiet(optuna):
             self.study = optuna.create_study(
-                storage=_open_storage(optuna, storage),
+                storage=storage,
                 study_name=name,
                 load_if_exists=True,
                 directions=["maximize" if QUANTITIES[q].better == "max" else "minimize" for q in objectives],
             )
             found = self.study.get_trials(deepcopy=False)
+            others = 0 if storage is None else len(optuna.get_all_study_names(storage)) - 1
             # A sampler's own state is not stored; a search that goes on must not draw the first candidates again.
             self.rng = np.random.RandomState((seed + len(found)) % 2**32)
             self.study.sampler = optuna.samplers.TPESampler(
                 seed=self.rng.randint(2**31), multivariate=True, group=True, constant_liar=True
+            )
+        if others and not found:
+            warnings.warn(
+                f"The storage holds {others} other search{'es' * (others > 1)}, of other data, another estimator or another"
+                " space; a new one begins beside it.",
+                stacklevel=4,
             )
         self.candidates: dict[int, Candidate] = {}
         self.open: dict[int, Any] = {}
@@ -125,7 +139,7 @@ class Trials:
         self.candidates[number] = candidate
         unknown = [] if candidate.failure else [q for q in self.objectives if math.isnan(candidate.value(q))]
         if unknown:
-            candidate.failure = f"{unknown[0]} is an objective, but not known of this candidate"
+            candidate.failure = f"{unknown[0]} is an objective, but cannot be told: {WHY_UNKNOWN[unknown[0]]}"
         trial = self.open.pop(number)
         trial.set_user_attr("record", {"folds": [asdict(one) for one in candidate.folds], "failure": candidate.failure})
         if candidate.failure:
