@@ -150,7 +150,7 @@ class Run:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
         if not self.succeeded:
-            raise ValueError(self._all_failed())
+            raise self._all_failed()
         task.call_on_fit_task_end(estimator=self.search, X=self.table.X, y=self.table.y, metadata=self.table.metadata)
 
     def _wants_more(self, n_begun: int) -> bool:
@@ -202,12 +202,13 @@ class Run:
     def _check_hope(self) -> None:
         failures = [one.failure for one in self.trials.candidates.values()]
         if len(failures) >= HOPELESS and len(set(failures)) == 1 and failures[0]:
-            raise ValueError(self._all_failed())
+            raise self._all_failed()
 
-    def _all_failed(self) -> str:
+    def _all_failed(self) -> Exception:
         failures = [one.failure for one in self.trials.candidates.values()]
         reasons = "\n".join(f"{failures.count(reason)} of them: {reason}" for reason in dict.fromkeys(failures))
-        return f"All of the {len(failures)} candidates tried failed.\n{reasons}"
+        kind = TypeError if all(reason.startswith("TypeError") for reason in failures) else ValueError
+        return kind(f"All of the {len(failures)} candidates tried failed.\n{reasons}")
 
     # ---- measuring the front
 
@@ -215,7 +216,7 @@ class Run:
         """Measure the candidates on the front alone, the most accurate first, until all that are on it have been.
 
         A candidate that turns out dearer may let another one onto the front, which is then measured as well. What there is no
-        time for stays as it was measured in the search.
+        time for, or fails there, stays as it was measured in the search.
         """
         task = root.subcontext(task_name="measure-front", max_subtasks=None)
         task.call_on_fit_task_begin(estimator=self.search, X=self.table.X, y=self.table.y, metadata=self.table.metadata)
@@ -243,8 +244,9 @@ class Run:
                     self.startup = self.clock.wall() - start - fits  # the next will take as long
                 except (TimeoutError, pickle.PicklingError):
                     left.add(number)
-                except RuntimeError as error:
-                    self.trials.record_alone(number, None, str(error))
+                except RuntimeError as error:  # its folds went well: what is wrong is the process, or the machine
+                    left.add(number)
+                    warnings.warn(f"A candidate stays as it was measured beside others; alone {error}", stacklevel=4)
                 step.call_on_fit_task_end(estimator=self.search)
 
 

@@ -191,10 +191,12 @@ class TradeoffSearchCV(BaseSearchCV):
         ImportError
             Without Optuna.
         ValueError
-            If a parameter is wrong, if every candidate fails, or if no candidate keeps within the limits of ``refit``;
-            ``cv_results_`` and ``pareto_front_`` are there in the last case.
+            If a parameter is wrong, if every candidate fails (TypeError if each by one), or if no candidate keeps within the
+            limits of ``refit``; ``cv_results_`` and ``pareto_front_`` are there in the last case.
         """
         start = self._clock.wall()
+        if y is None and get_tags(self.estimator).target_tags.required:
+            raise ValueError(f"This {type(self).__name__} requires y to be passed, but the target y is None.")
         self.objectives_ = self._check_objectives()
         self.scorer_, self.multimetric_ = check_scoring(self.estimator, self.scoring), False
         X, y = indexable(X, y)

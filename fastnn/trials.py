@@ -147,12 +147,10 @@ class Trials:
         else:
             self.study.tell(trial, [_steering_value(candidate, q) for q in self.objectives])
 
-    def record_alone(self, number: int, alone: Alone | None, failure: str = "") -> None:
+    def record_alone(self, number: int, alone: Alone) -> None:
         """Keep what a candidate showed in a process of its own."""
         self.candidates[number].alone = alone
-        self.candidates[number].failure = failure
-        if alone is not None:
-            self.study.set_user_attr(f"alone {number}", asdict(alone))
+        self.study.set_user_attr(f"alone {number}", asdict(alone))
 
     def abandon(self, number: int) -> None:
         """Leave a candidate that was not finished for the next run of the search."""

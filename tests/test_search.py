@@ -44,6 +44,14 @@ def clock(monkeypatch):
     monkeypatch.setattr(TradeoffSearchCV, "_clock", CLOCK)
 
 
+@pytest.fixture
+def no_processes(monkeypatch):
+    """Measure the front in this process, where that is not what is tested."""
+    monkeypatch.setattr(
+        exploration.FreshProcesses, "measure", lambda self, estimator, timeout: measure.alone(estimator, self.table, self.clock)
+    )
+
+
 def brute_force(points):
     """The front of rows of costs, written out: what no other row is as good as everywhere and better than somewhere."""
     return {
@@ -119,7 +127,6 @@ def test_the_front_is_made_anew_from_what_candidates_show_alone(clock, monkeypat
         seconds = seconds_alone[estimator.skill]
         return measure.Alone([seconds], [seconds], [1.0], [1.0], 0.0, [1.0], "")
 
-    monkeypatch.setattr(measure.FreshProcesses, "measure", measure_alone)
     monkeypatch.setattr(exploration.FreshProcesses, "measure", measure_alone)
     parts = [{"skill": [a], "seconds": [b]} for a, b in ((0.9, 0.5), (0.8, 0.75), (0.7, 1.0))]
     search = TradeoffSearchCV(Timed(), parts, cv=2, random_state=0).fit(X, y)
@@ -128,16 +135,18 @@ def test_the_front_is_made_anew_from_what_candidates_show_alone(clock, monkeypat
     np.testing.assert_allclose(front, [0.7, 0.8, 0.9])
 
 
-def test_a_candidate_that_fails_alone_has_failed(clock, monkeypatch):
+def test_a_candidate_that_fails_alone_stays_as_it_was(clock, monkeypatch):
     def measure_alone(self, estimator, timeout=None):
         if estimator.skill == 0.9:
             raise RuntimeError("it died")
         return measure.Alone([1.0], [1.0], [1.0], [1.0], 0.0, [1.0], "")
 
     monkeypatch.setattr(exploration.FreshProcesses, "measure", measure_alone)
-    search = TradeoffSearchCV(Timed(), {"skill": [0.5, 0.9]}, cv=2).fit(X, y)
-    assert search.best_params_ == {"skill": 0.5}
-    assert sorted(search.cv_results_["failure"]) == ["", "it died"]
+    search = TradeoffSearchCV(Timed(), [{"skill": [0.5], "seconds": [0.5]}, {"skill": [0.9]}], cv=2)
+    with pytest.warns(UserWarning, match="stays as it was measured beside others; alone it died"):
+        search.fit(X, y)
+    assert search.best_params_ == {"skill": 0.9}
+    assert sorted(search.cv_results_["measured"]) == ["alone", "beside others"]
 
 
 def test_kinds_of_estimators_lie_on_one_front():
@@ -276,7 +285,7 @@ SETTINGS = [(0.9, 8.0, 2**-6), (0.8, 2.0, 2**-8), (0.6, 1.0, 2**-12), (0.5, 4.0,
     ],
     ids=str,
 )
-def test_refit(clock, refit, skill):
+def test_refit(clock, no_processes, refit, skill):
     search = chosen(refit, SETTINGS).fit(X, y)
     assert search.best_params_["skill"] == skill
     assert search.best_score_ == skill
@@ -284,18 +293,18 @@ def test_refit(clock, refit, skill):
     assert search.refit_time_ == search.best_params_["seconds"]
 
 
-def test_what_refit_limits_is_an_objective(clock):
+def test_what_refit_limits_is_an_objective(clock, no_processes):
     search = chosen({"latency_us": 300, "score": "max"}, SETTINGS).fit(X, y)
     assert search.objectives_ == ("score", "fit_time", "latency_us")
 
 
-def test_no_refit(clock):
+def test_no_refit(clock, no_processes):
     search = chosen(False, SETTINGS).fit(X, y)
     assert len(search.pareto_front_) == 3
     assert not hasattr(search, "best_estimator_") and not hasattr(search, "predict")
 
 
-def test_a_limit_that_nothing_meets_names_the_nearest(clock):
+def test_a_limit_that_nothing_meets_names_the_nearest(clock, no_processes):
     search = chosen({"fit_time": 0.25, "score": "max"}, SETTINGS)
     with pytest.raises(
         ValueError,
@@ -343,7 +352,7 @@ def test_bad_parameters_are_named_before_anything_is_trained(params, message, mo
 # ---- when something goes wrong
 
 
-def test_candidates_that_fail_are_recorded_and_the_search_goes_on(clock):
+def test_candidates_that_fail_are_recorded_and_the_search_goes_on(clock, no_processes):
     parts = [{"skill": [0.1 * i], "fails": ["", "out of luck"]} for i in range(1, 5)] + [{"skill": [np.nan]}]
     search = TradeoffSearchCV(Timed(), parts, cv=2, random_state=0).fit(X, y)
     failures = search.cv_results_["failure"]
@@ -389,7 +398,7 @@ class Interrupting(Timed):
         return super().fit(X, y)
 
 
-def test_ctrl_c_ends_with_what_has_been_found(clock):
+def test_ctrl_c_ends_with_what_has_been_found(clock, no_processes):
     parts = [{"skill": [skill]} for skill in (0.9, 0.6, 0.5, 0.2, 0.1, 0.3)]
     search = TradeoffSearchCV(Interrupting(), parts, cv=2, random_state=3)
     with pytest.warns(UserWarning, match=r"Search interrupted by user; it ends with the \d candidates found so far."):
@@ -466,7 +475,7 @@ def test_a_storage_keeps_searches_apart(clock, tmp_path):
     assert again.cv_results_["params"] == search.cv_results_["params"]
 
 
-def test_candidates_measured_alone_are_not_measured_again(clock, tmp_path, monkeypatch):
+def test_candidates_measured_alone_are_not_measured_again(clock, no_processes, tmp_path, monkeypatch):
     search = TradeoffSearchCV(Timed(), {"skill": [0.5]}, cv=2, storage=tmp_path / "log").fit(X, y)
     monkeypatch.setattr(exploration.FreshProcesses, "measure", lambda *args: pytest.fail("measured again"))
     again = clone(search).fit(X, y)
@@ -496,7 +505,7 @@ def test_max_time_holds_by_the_clock(clock, monkeypatch):
     assert len(search.cv_results_["params"]) >= 2
 
 
-def test_one_candidate_is_finished_however_short_the_time(clock):
+def test_one_candidate_is_finished_however_short_the_time(clock, no_processes):
     search = TradeoffSearchCV(Timed(seconds=100.0), {"skill": [0.5, 0.25]}, cv=2, max_time=1.0, random_state=0).fit(X, y)
     assert len(search.cv_results_["params"]) == 1
 
@@ -540,6 +549,7 @@ def test_networks_take_one_thread_in_a_fold_and_the_users_number_afterwards():
 # ---- scikit-learn's conventions
 
 
+@pytest.mark.filterwarnings("ignore:invalid value encountered in cast")  # scikit-learn's, of a y with infinities
 @parametrize_with_checks(
     [
         TradeoffSearchCV(LogisticRegression(), {"C": [0.1, 1.0]}, objectives=("score", "model_bytes"), cv=2, random_state=0),
