@@ -54,7 +54,8 @@ def jit(*flags: str):
     """
 
     def decorate(function):
-        options = {"nogil": True, "error_model": "numpy", "fastmath": set(flags)}
+        # Without reference counts (_nrt) a slice costs nothing; with them each row's slices took longer than its arithmetic.
+        options = {"nogil": True, "error_model": "numpy", "fastmath": set(flags), "_nrt": False}
         try:
             return njit(cache=True, **options)(function)
         except RuntimeError:  # "cannot cache function ...: no locator available"
@@ -65,9 +66,6 @@ def jit(*flags: str):
 
 exact = jit("contract")
 fast = jit("contract", "reassoc", "nsz", "arcp")
-
-
-# Matrix product
 
 
 def _tile(n_vectors):
@@ -589,12 +587,13 @@ def loss_grad(loss, alpha, layers, params, data, rows, padded, work, result):
 
 
 @fast
-def forward(layers, params, data, out, padded, work):
-    """``Engine.forward``; ``padded (n_padded,)``."""
+def forward(layers, params, data, rows, out, padded, work):
+    """``Engine.forward``; ``rows`` counts a block's rows from 0, ``padded (n_padded,)``."""
     pad(layers, params, padded, False)
     last = layers[layers.size - 1]
     for start in range(0, out.shape[0], BLOCK_ROWS):
-        rows = np.arange(start, min(start + BLOCK_ROWS, out.shape[0]))
-        forward_block(layers, padded, data, rows, work)
-        for i in range(rows.size):
+        block = rows[: out.shape[0] - start]
+        forward_block(layers, padded, data, block, work)
+        for i in range(block.size):
             copy(work[last.out + i * last.ld : last.out + i * last.ld + last.n_out], out[start + i])
+            block[i] += BLOCK_ROWS

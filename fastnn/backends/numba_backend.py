@@ -84,9 +84,10 @@ class NumbaEngine:
         return kernels.loss_grad(self._loss, alpha, layers, _plain(state.params), source, _plain(rows), padded, work, grad)
 
     def forward(self, params: Array, X: Array | csr_array, out: Array, link: bool = False) -> None:
-        layers, n_padded, n_work = _lay_out(self.spec, self.dtype, min(len(out), kernels.BLOCK_ROWS), isinstance(X, csr_array))
+        rows = np.arange(min(len(out), kernels.BLOCK_ROWS))
+        layers, n_padded, n_work = _lay_out(self.spec, self.dtype, len(rows), isinstance(X, csr_array))
         padded, work = _aligned(n_padded, self.dtype), _aligned(n_work, self.dtype)
-        kernels.forward(layers, _plain(params), self._source(X), out, padded, work)
+        kernels.forward(layers, _plain(params), self._source(X), rows, out, padded, work)
         if link:
             out[...] = LINKS[LOSSES[self.spec.loss].link](out)
 
