@@ -33,7 +33,8 @@ from fastnn.activations import ACTIVATIONS
 from fastnn.losses import LOSSES
 from fastnn.optimizers import Adam
 
-LOGISTIC, TANH, RELU = (ACTIVATIONS[name].code for name in ("logistic", "tanh", "relu"))
+KNOWN_ACTIVATIONS = ("identity", "logistic", "tanh", "relu")
+_, LOGISTIC, TANH, RELU = (ACTIVATIONS[name].code for name in KNOWN_ACTIVATIONS)
 SQUARED_ERROR, POISSON = LOSSES["squared_error"].code, LOSSES["poisson"].code
 BINARY_LOG_LOSS, LOG_LOSS = LOSSES["binary_log_loss"].code, LOSSES["log_loss"].code
 ADAM = Adam.code

@@ -136,6 +136,9 @@ class CythonBackend:
     def supports(self, spec: NetworkSpec, dtype: np.dtype) -> str | None:
         if np.dtype(dtype) not in (np.float32, np.float64):
             return f"it computes in float32 or float64, not in {np.dtype(dtype)}."
+        for layer in spec.layers:
+            if layer.activation not in _core.CODES:
+                return f"its kernels do not know the activation {layer.activation!r}; README.md says how to add it."
         return None
 
     def engine(self, spec: NetworkSpec, plan: Plan, dtype: np.dtype) -> Engine:

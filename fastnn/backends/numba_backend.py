@@ -178,6 +178,9 @@ class NumbaBackend:
     def supports(self, spec: NetworkSpec, dtype: np.dtype) -> str | None:
         if np.dtype(dtype) not in (np.float32, np.float64):
             return f"it computes in float32 or float64, not {np.dtype(dtype)}."
+        for layer in spec.layers:
+            if layer.activation not in kernels.KNOWN_ACTIVATIONS:
+                return f"its kernels do not know the activation {layer.activation!r}; README.md says how to add it."
         return None
 
     def engine(self, spec: NetworkSpec, plan: Plan, dtype: np.dtype) -> Engine:
