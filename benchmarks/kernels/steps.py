@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from itertools import pairwise
 
 import numpy as np
 
@@ -36,7 +37,7 @@ SHAPES = {  # name: (layer sizes, batch, loss)
 
 def flops_of_a_step(units: list[int], batch: int) -> int:
     """Useful floating-point operations: forward, weight gradient, and all but the first layer's input gradient."""
-    weights = sum(a * b for a, b in zip(units, units[1:], strict=False))
+    weights = sum(a * b for a, b in pairwise(units))
     return 6 * batch * weights - 2 * batch * units[0] * units[1]
 
 
