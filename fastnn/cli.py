@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        print("fastnn: interrupted; nothing was saved", file=sys.stderr)
+        print("fastnn: interrupted", file=sys.stderr)
         return INTERRUPTED
     except OSError as error:
         what = f"{error.filename}: " if error.filename else ""
@@ -194,7 +194,7 @@ def _note(message: str) -> None:
 
 def _show(rows: Sequence[tuple[str, str]]) -> None:
     """Print aligned terms and values."""
-    width = max(25, *(len(term) for term, _ in rows))
+    width = max(25, max(len(term) for term, _ in rows))
     for term, value in rows:
         print(f"{term:{width}}  {value}")
 
@@ -394,24 +394,19 @@ def _explore(arguments: argparse.Namespace) -> None:
         "rows": len(y),
         "params": {k: str(v) for k, v in search.best_params_.items()},
     }
-    rows = []
     if y_test is not None:
         about["held_out"] = _quality(search.best_estimator_, X_test, y_test)
-        rows += [
-            ("chosen, measured", f"on {len(y_test)} rows held out"),
-            *_quality_rows(search.best_estimator_, about["held_out"]),
-        ]
+        measured = ("chosen, measured", f"on {len(y_test)} rows held out")
+        _show([measured, *_quality_rows(search.best_estimator_, about["held_out"])])
     if arguments.output:
         save_model(arguments.output, TableModel(search.best_estimator_, schema, about))
-        rows.append(("saved", arguments.output))
+        _show([("saved", arguments.output)])
     if arguments.report:
         with busy("writing the report"):
             code = _data_code(arguments, schema, y_test is not None, y_all)
             title = Path(arguments.data).name
             write_report(arguments.report, search, X, y, X_test, y_test, title=title, schema=schema, data_code=code)
-        rows.append(("report", arguments.report))
-    if rows:
-        _show(rows)
+        _show([("report", arguments.report)])
 
 
 def _front_table(search: Any) -> str:

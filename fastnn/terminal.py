@@ -141,19 +141,17 @@ class _Candidates:
         """Nothing is needed before a search."""
 
     def on_fit_task_begin(self, estimator: Any, context: Any, **_: Any) -> None:
-        """Nothing is shown when a candidate begins."""
+        """Say that the second stage of the search has begun."""
+        if context.task_name == "measure-front":
+            self.display.update(self.task, description="measuring the front alone")
 
     def on_fit_task_end(self, estimator: Any, context: Any, **_: Any) -> None:
         """Count a candidate, tried in the search or measured again after it."""
-        if context.task_name != "candidate":
-            return
-        if context.parent.task_name == "search":
+        if context.task_name == "candidate" and context.parent.task_name == "search":
             self.n_done += 1
             self.display.update(self.task, description=f"exploring, {self.n_done} candidates")
             if not self.by_time:
                 self.display.update(self.task, completed=self.n_done)
-        else:
-            self.display.update(self.task, description="measuring the front alone")
 
     def teardown(self, estimator: Any, context: Any) -> None:
         """Nothing is left after a search."""

@@ -354,7 +354,7 @@ def test_ctrl_c_in_explore_reports_what_was_found(run, monkeypatch):
 def test_ctrl_c_before_anything(run, monkeypatch):
     monkeypatch.setattr(cli, "_read", lambda _: signal.raise_signal(signal.SIGINT))
     status, out, err = run("fit", "homes.csv", "--target", "kind", "-o", "m.skops")
-    assert (status, out, err) == (130, "", "fastnn: interrupted; nothing was saved\n")
+    assert (status, out, err) == (130, "", "fastnn: interrupted\n")
     assert not os.path.exists("m.skops")
 
 

@@ -226,7 +226,7 @@ def test_the_script_runs_in_a_browser(classified, tmp_path):
         float(score) for score in re.findall(r'<tr class="[^"]*" data-key="\d+"><td[^>]*>\d+</td><td[^>]*data-v="([^"]+)"', dom)
     ]
     assert len(scores) > 2 and scores == sorted(scores, reverse=True)
-    assert re.search(r'<div id="tip" role="status" style="[^"]+">candidate \d+\naccuracy', dom)
+    assert re.search(r'<div id="tip" role="status" style="[^"]+">candidate \d+\naccuracy: ', dom)
 
 
 # ---- figures

@@ -14,7 +14,8 @@
     const row = target.dataset.key && document.querySelector(`tr[data-key="${target.dataset.key}"]`);
     if (!row) return target.dataset.tip;
     const heads = row.closest("table").tHead.rows[0].cells;
-    return [...row.cells].map((cell, i) => (i ? `${heads[i].textContent}  ${cell.textContent}` : `candidate ${cell.textContent}`)).join("\n");
+    const known = [...row.cells].map((cell, i) => [heads[i].textContent, cell.textContent]).filter(([, text]) => text !== "\u2013");
+    return known.map(([head, text], i) => (i ? `${head}: ${text}` : `candidate ${text}`)).join("\n");
   };
   const show = (target) => {
     tip.textContent = words(target);
