@@ -258,10 +258,7 @@ def recognise(
             text = _as_text(column)
             distinct = text.dropna().unique()
             if name not in categorical and len(distinct) > max(MAX_FREE_TEXT_VALUES, len(column) / 2):
-                left_out[name] = (
-                    f"{len(distinct)} different texts in {len(column)} rows, like names or identifiers "
-                    f"(--categorical {name} keeps it)"
-                )
+                left_out[name] = _why_free_text(name, text.dropna(), len(distinct))
             else:
                 categories[name] = sorted(distinct)
         else:
@@ -344,6 +341,14 @@ def _why_useless(column: pd.Series) -> str:
     return ""
 
 
+def _why_free_text(name: str, text: pd.Series, n_distinct: int) -> str:
+    """Return why a column of mostly different texts is left out: numbers with a few typing errors, or names."""
+    odd = text[need("pandas").to_numeric(text, errors="coerce").isna()]
+    if len(odd) < len(text) / 10:
+        return f"it holds numbers, but also {odd.iloc[0]!r} (in {len(odd)} rows such cells); correct or empty them to use it"
+    return f"{n_distinct} different texts in {len(text)} rows, like names or identifiers (--categorical {name} keeps it)"
+
+
 def _holds_dates(column: pd.Series) -> bool:
     pd = need("pandas")
     if pd.api.types.is_datetime64_any_dtype(column):
@@ -367,7 +372,7 @@ def _as_text(column: pd.Series) -> pd.Series:
     pd = need("pandas")
     present = column.notna()
     values = column[present]
-    if pd.api.types.is_float_dtype(values) and np.all(np.mod(values, 1) == 0):
+    if pd.api.types.is_float_dtype(values) and np.all((np.mod(values, 1) == 0) & (np.abs(values) < 2**53)):
         values = values.astype("int64")
     text = pd.Series(np.nan, index=column.index, dtype=object, name=column.name)
     text[present] = values.astype(str).astype(object)

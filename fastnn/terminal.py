@@ -146,7 +146,7 @@ class _Candidates:
             self.display.update(self.task, description="measuring the front alone")
 
     def on_fit_task_end(self, estimator: Any, context: Any, **_: Any) -> None:
-        """Count a candidate, tried in the search or measured again after it."""
+        """Count a candidate that the search has tried."""
         if context.task_name == "candidate" and context.parent.task_name == "search":
             self.n_done += 1
             self.display.update(self.task, description=f"exploring, {self.n_done} candidates")

@@ -199,6 +199,7 @@ def test_useless_columns_are_left_out_with_the_reason():
         when=[f"2024-01-{i % 28 + 1:02d} 10:00" for i in range(40)],
         stamp=pd.date_range("2024-01-01", periods=40),
         name=[f"person {i}" for i in range(40)],
+        typo=["12..5", *map(str, range(39))],
         lists=[[1, 2]] * 40,
         half=["x", None] * 20,
     )
@@ -208,6 +209,7 @@ def test_useless_columns_are_left_out_with_the_reason():
     assert left_out.pop("when").startswith("it holds dates (2024-01-01 10:00); to use it, turn it into numbers first")
     assert left_out.pop("stamp").startswith("it holds dates (2024-01-01 00:00:00)")
     assert left_out.pop("name") == "40 different texts in 40 rows, like names or identifiers (--categorical name keeps it)"
+    assert left_out.pop("typo") == "it holds numbers, but also '12..5' (in 1 rows such cells); correct or empty them to use it"
     assert left_out.pop("lists") == "its cells are of type list"
     assert left_out.pop("city") == "you asked for it"
     assert not left_out  # `half` says something by being missing
