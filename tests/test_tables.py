@@ -312,7 +312,7 @@ def test_an_absent_package_names_the_extra():
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason=f"{SHARED} is not there")
-@pytest.mark.parametrize("name", ["titanic", "credit_g", "insurance", "ames", "satimage"])
+@pytest.mark.parametrize("name", ["titanic", "credit_g", "insurance", "california", "satimage"])
 def test_real_tables(name):
     meta = json.loads((SHARED / "meta.json").read_text())[name]
     frame = read_table(os.fspath(SHARED / f"{name}.csv.gz"))
