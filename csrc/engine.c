@@ -34,6 +34,7 @@ struct fnn_engine {
     char *strips, *sum; /* gradients: of one unit for each thread; of all parameters where a batch has several blocks */
     size_t strip_size;
     ptrdiff_t block, f_rows;                           /* rows */
+    ptrdiff_t n_segments;                              /* of all gradients: 16 rows of a tile at most */
     double *panel_loss, *panel_weight, *unit_squares; /* by panel, by panel, by unit */
     fnn_columns columns;
     ptrdiff_t *next_in_column;
@@ -122,6 +123,9 @@ int fnn_prepare(fnn_engine *e, const fnn_task *task, int n_threads, size_t *byte
     const ptrdiff_t rows = least(task->batch_size, task->n_visits);
     e->block = ceil_div(most(1, least(rows, BLOCK)), k->lanes) * k->lanes;
     e->f_rows = e->block;
+    e->n_segments = 1;
+    for (ptrdiff_t i = 0; i < e->n_layers; i++)
+        e->n_segments += ceil_div(e->layers[i].n_in, k->tile) * ceil_div(k->f_panels(e->layers[i].n_out), k->group) * e->block / k->lanes;
     for (int placing = 0; placing < 2; placing++) {
         char *memory = NULL;
         if (placing)
@@ -223,7 +227,7 @@ static void rows_forward_and_back(fnn_engine *e, const fnn_task *task, const int
 
 /* Phase B for one unit: the gradient of its parameters and, at the end of a batch, their update. */
 static void unit_update(fnn_engine *e, const fnn_task *task, const fnn_rule *rule, ptrdiff_t unit, ptrdiff_t n, int add,
-                        int ends, char *strip)
+                        int ends, char *strip, fnn_ahead *ahead)
 {
     const fnn_kernels *k = e->k;
     ptrdiff_t i = e->n_layers - 1;
@@ -241,7 +245,7 @@ static void unit_update(fnn_engine *e, const fnn_task *task, const fnn_rule *rul
         if (i == 0 && task->data.indptr)
             k->sparse_gradient(&d, &e->columns, task->data.values, l->delta_f, e->f_rows, k0, k1, add, g);
         else
-            k->gradient(&d, l->a, l->delta, l->delta_f, n, e->f_rows, k0, k1, add, g);
+            k->gradient(&d, l->a, l->delta, l->delta_f, n, e->f_rows, k0, k1, add, g, ahead);
     }
     if (ends) {
         fnn_rule mine = *rule;
@@ -282,6 +286,18 @@ static double sum_up(const double *x, ptrdiff_t n)
     return sum;
 }
 
+/* This thread's share of the block that begins at `rows`, spread evenly over its share of phase B. */
+static fnn_ahead look_ahead(const fnn_engine *e, const fnn_task *task, const int64_t *rows, int me, int n_threads)
+{
+    const int64_t *end = task->rows + task->n_passes * task->n_visits;
+    const ptrdiff_t n = least(least(e->block, task->batch_size), end - rows);
+    const size_t row_size = e->layers[0].n_in * e->k->size;
+    if (task->data.indptr || n == 0)
+        return (fnn_ahead){NULL, 0, NULL, NULL, 0, 0};
+    return (fnn_ahead){task->data.values, row_size, rows + n * me / n_threads, rows + n * (me + 1) / n_threads, 0,
+                       (ptrdiff_t)(n * (row_size / 64 + 1)) / e->n_segments + 1};
+}
+
 /* One batch of n rows; returns its loss in thread 0. */
 static double batch(fnn_engine *e, const fnn_task *task, const int64_t *rows, ptrdiff_t n, double rate, int me, int n_threads)
 {
@@ -300,9 +316,10 @@ static double batch(fnn_engine *e, const fnn_task *task, const int64_t *rows, pt
         weight += sum_up(e->panel_weight, panels);
         const fnn_rule rule = {task->optimizer, e->plan.nesterov, rate, e->plan.beta_1, e->plan.beta_2, e->plan.epsilon,
                                e->plan.alpha, weight == 0 ? 0 : 1 / weight};
+        fnn_ahead ahead = look_ahead(e, task, rows + begin + m, me, n_threads);
         ptrdiff_t unit;
         while ((unit = fnn_add(&e->crew.next, 1)) < e->n_units)
-            unit_update(e, task, &rule, unit, m, begin > 0, begin + m == n, strip);
+            unit_update(e, task, &rule, unit, m, begin > 0, begin + m == n, strip, &ahead);
         fnn_meet(&e->crew, n_threads);
     }
     if (weight == 0)

@@ -35,6 +35,15 @@ typedef struct {
     int64_t *at;      /* place of the value in data->values */
 } fnn_columns;
 
+/* The rows that the next block will gather, brought near while this one computes: `pace` cache lines a step of `gradient`. */
+typedef struct {
+    const char *x; /* NULL: nothing ahead */
+    size_t row_size;
+    const int64_t *row, *end;
+    size_t at;
+    ptrdiff_t pace;
+} fnn_ahead;
+
 typedef struct {
     int lanes;
     int group; /* T panels that one product takes at once */
@@ -61,7 +70,7 @@ typedef struct {
     ptrdiff_t (*f_panels)(ptrdiff_t n);
     /* g (k1 - k0, n_out) = sum over the batch of a (rows k0..k1) times delta; added to g if `add`. */
     void (*gradient)(const fnn_dense *d, const void *a, const void *delta_t, const void *delta_f, ptrdiff_t batch,
-                     ptrdiff_t f_rows, ptrdiff_t k0, ptrdiff_t k1, int add, void *g);
+                     ptrdiff_t f_rows, ptrdiff_t k0, ptrdiff_t k1, int add, void *g, fnn_ahead *ahead);
     void (*sparse_gradient)(const fnn_dense *d, const fnn_columns *columns, const void *values, const void *delta_f,
                             ptrdiff_t f_rows, ptrdiff_t k0, ptrdiff_t k1, int add, void *g);
     /* g (n,) = sum over the batch of the delta. */

@@ -20,8 +20,10 @@
 
 #if defined(__GNUC__)
 #define INLINE static inline __attribute__((always_inline))
+#define PREFETCH(p) __builtin_prefetch(p, 0, 2)
 #else
 #define INLINE static __forceinline
+#define PREFETCH(p) ((void)(p))
 #endif
 
 #if defined(__has_builtin)
