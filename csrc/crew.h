@@ -4,6 +4,8 @@
 
 #include <stdint.h>
 
+enum { FNN_SPINS = 1000 };
+
 #if defined(_MSC_VER) && !defined(__clang__)
 #include <windows.h>
 typedef volatile LONG fnn_atomic;
@@ -11,15 +13,15 @@ typedef volatile LONG fnn_atomic;
 #define fnn_store(p, v) InterlockedExchange(p, v)
 #define fnn_add(p, v) InterlockedExchangeAdd(p, v)
 #define fnn_pause() YieldProcessor()
-#define fnn_yield() SwitchToThread()
+#define fnn_exchange(p, v) InterlockedExchange(p, v)
 #define fnn_nap() Sleep(1)
 #else
-#include <sched.h>
 #include <time.h>
 typedef int fnn_atomic;
 #define fnn_load(p) __atomic_load_n(p, __ATOMIC_ACQUIRE)
 #define fnn_store(p, v) __atomic_store_n(p, v, __ATOMIC_RELEASE)
-#define fnn_add(p, v) __atomic_fetch_add(p, v, __ATOMIC_ACQ_REL)
+#define fnn_add(p, v) __atomic_fetch_add(p, v, __ATOMIC_SEQ_CST)
+#define fnn_exchange(p, v) __atomic_exchange_n(p, v, __ATOMIC_SEQ_CST)
 #if defined(__x86_64__) || defined(__i386__)
 #define fnn_pause() __builtin_ia32_pause()
 #elif defined(__aarch64__)
@@ -27,7 +29,6 @@ typedef int fnn_atomic;
 #else
 #define fnn_pause() ((void)0)
 #endif
-#define fnn_yield() sched_yield()
 static inline void fnn_nap(void)
 {
     const struct timespec t = {0, 50000};
@@ -35,29 +36,58 @@ static inline void fnn_nap(void)
 }
 #endif
 
+#if defined(__linux__)
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+/* Sleeps while *p is `old`, until woken; returns at once if it is not. */
+static inline void fnn_sleep(fnn_atomic *p, int old) { syscall(SYS_futex, p, FUTEX_WAIT_PRIVATE, old, NULL, NULL, 0); }
+static inline void fnn_wake(fnn_atomic *p) { syscall(SYS_futex, p, FUTEX_WAKE_PRIVATE, 1 << 30, NULL, NULL, 0); }
+#else
+static inline void fnn_sleep(fnn_atomic *p, int old)
+{
+    (void)p, (void)old;
+    fnn_nap();
+}
+static inline void fnn_wake(fnn_atomic *p) { (void)p; }
+#endif
+
+/* Each number has a cache line of its own. */
 typedef struct {
     fnn_atomic n; /* threads; 0 until fnn_start */
     char apart_1[60];
     fnn_atomic waiting;
     char apart_2[60];
     fnn_atomic round;
-    char apart_3[60];
-    fnn_atomic next; /* number of the next tile to deal out */
+    fnn_atomic sleepers;
+    char apart_3[56];
+    fnn_atomic next; /* number of the next unit to deal out */
     char apart_4[60];
 } fnn_crew;
 
-/* Returns when *p differs from `old`. Where there are fewer processors than threads, spinning would be a catastrophe. */
-static inline int fnn_wait_while(fnn_atomic *p, int old)
+/* Returns *p when it differs from `old`. Spins for some ten microseconds, longer than the others' work should differ; then the
+ * other thread has probably lost its processor, and spinning on would keep it from getting one. */
+static inline int fnn_wait_while(fnn_crew *crew, fnn_atomic *p, int old)
 {
     int now;
-    for (int turns = 0; (now = (int)fnn_load(p)) == old; turns++)
-        if (turns < 2000)
-            fnn_pause();
-        else if (turns < 4000)
-            fnn_yield();
-        else
-            fnn_nap();
+    for (int turns = 0; turns < FNN_SPINS; turns++) {
+        if ((now = (int)fnn_load(p)) != old)
+            return now;
+        fnn_pause();
+    }
+    fnn_add(&crew->sleepers, 1);
+    while ((now = (int)fnn_load(p)) == old)
+        fnn_sleep(p, old);
+    fnn_add(&crew->sleepers, -1);
     return now;
+}
+
+/* Sets *p and wakes who sleeps on it. */
+static inline void fnn_announce(fnn_crew *crew, fnn_atomic *p, int value)
+{
+    fnn_exchange(p, value); /* in full order with the look at sleepers */
+    if (fnn_add(&crew->sleepers, 0))
+        fnn_wake(p);
 }
 
 static inline void fnn_meet(fnn_crew *crew, int n)
@@ -67,9 +97,9 @@ static inline void fnn_meet(fnn_crew *crew, int n)
     const int round = (int)fnn_load(&crew->round);
     if (fnn_add(&crew->waiting, 1) == n - 1) {
         fnn_store(&crew->waiting, 0);
-        fnn_store(&crew->round, round + 1);
+        fnn_announce(crew, &crew->round, round + 1);
     } else {
-        fnn_wait_while(&crew->round, round);
+        fnn_wait_while(crew, &crew->round, round);
     }
 }
 

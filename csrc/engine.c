@@ -327,11 +327,11 @@ static double batch(fnn_engine *e, const fnn_task *task, const int64_t *rows, pt
     return (loss + (e->plan.alpha ? 0.5 * e->plan.alpha * sum_up(e->unit_squares, e->n_units) : 0)) / weight;
 }
 
-void fnn_start(fnn_engine *e, int n_threads) { fnn_store(&e->crew.n, n_threads); }
+void fnn_start(fnn_engine *e, int n_threads) { fnn_announce(&e->crew, &e->crew.n, n_threads); }
 
 void fnn_work(fnn_engine *e, const fnn_task *task, int me)
 {
-    const int n_threads = fnn_wait_while(&e->crew.n, 0);
+    const int n_threads = fnn_wait_while(&e->crew, &e->crew.n, 0);
     if (n_threads < 0)
         return; /* dismissed: the call was given up before it began */
     const uint64_t before = fnn_flush_denormals();

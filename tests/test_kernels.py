@@ -441,7 +441,7 @@ def test_no_memory_is_an_error_that_names_the_bytes():
     spec = NetworkSpec.dense([1, 2**45, 1], "relu", "squared_error")  # only described, never allocated
     with pytest.raises((MemoryError, ValueError)):
         engine = cython_backend.BACKEND.engine(spec, Plan(SGD(), 10), np.dtype("float64"))
-        engine._core.forward(np.empty(0), np.empty((1, 1)), np.empty((1, 1)))
+        engine._core.forward(np.empty(0), np.empty((1, 1)), np.empty((1, 1)), False)
 
 
 @pytest.mark.parametrize("isa", _core.INSTRUCTION_SETS)
