@@ -20,6 +20,7 @@ from sklearn import metrics  # noqa: E402
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor  # noqa: E402
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris  # noqa: E402
 from sklearn.ensemble import RandomForestRegressor  # noqa: E402
+from sklearn.exceptions import NotFittedError  # noqa: E402
 from sklearn.linear_model import LinearRegression, LogisticRegression  # noqa: E402
 from sklearn.model_selection import train_test_split  # noqa: E402
 from sklearn.pipeline import Pipeline, make_pipeline  # noqa: E402
@@ -198,6 +199,18 @@ def test_models_without_probabilities_or_loss_curves(tmp_path):
     write_report(tmp_path / "s.html", machine, X, y, X, y)
     text = Page((tmp_path / "s.html").read_text(encoding="utf-8")).text
     assert "ROC curve" in text and "Calibration error" not in text
+
+
+def test_what_no_report_can_be_about(tmp_path):
+    X, y = load_iris(return_X_y=True, as_frame=True)
+    search = TradeoffSearchCV(LogisticRegression(max_iter=500), {"C": [0.1, 1.0]}, objectives=("score", "model_bytes"))
+    with pytest.raises(NotFittedError):
+        write_report(tmp_path / "r.html", search, X, y)
+    with pytest.raises(ValueError, match="about a chosen model, but the search has refit=False"):
+        write_report(tmp_path / "r.html", search.set_params(refit=False).fit(X, y), X, y)
+    with pytest.raises(ValueError, match=r"one target per row, but y has shape \(150, 2\)"):
+        write_report(tmp_path / "r.html", search.set_params(refit="score").fit(X, y), X, np.column_stack([y, y]))
+    assert not (tmp_path / "r.html").exists()
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
 import fastnn
 from fastnn.measure import network_of
@@ -57,9 +58,15 @@ def write_report(
         Python code that makes ``X`` and ``y``, for the program at the end of the page.
     step : callable
         Receives a few words before everything that takes time.
+
+    Raises
+    ------
+    ValueError
+        If the search is not fitted, has chosen no model (``refit=False``), or y has several columns.
     """
+    page = report(search, X, y, X_test, y_test, title=title, schema=schema, data_code=data_code, step=step)
     with open(path, "w", encoding="utf-8") as file:
-        file.write(report(search, X, y, X_test, y_test, title=title, schema=schema, data_code=data_code, step=step))
+        file.write(page)
 
 
 def report(
@@ -76,9 +83,14 @@ def report(
 ) -> str:
     """Return the page of `write_report` as text."""
     pd = need("pandas")
+    if search.refit is False:
+        raise ValueError("A report is about a chosen model, but the search has refit=False. Give refit another value.")
+    check_is_fitted(search)
     model = search.best_estimator_
     X = _frame(pd, X)
     y = np.asarray(y)
+    if y.ndim != 1:
+        raise ValueError(f"A report is about one target per row, but y has shape {y.shape}.")
     held_out = X_test is not None
     step("predicting unseen rows")
     if held_out:
