@@ -12,7 +12,7 @@ from time import perf_counter
 from fastnn.backends import _core
 
 TOLERANCE = 0.05
-_ATTEMPTS = 8
+_ATTEMPTS, _PATIENCE = 8, 5.0  # a measurement is repeated so often at most, and for so many seconds
 
 
 class Calibrator:
@@ -54,7 +54,11 @@ class Calibrator:
             If no attempt yields a positive number.
         """
         attempts: list[tuple[float, float, float]] = []
+        limit = perf_counter() + _PATIENCE
         for _ in range(_ATTEMPTS):
+            if attempts and perf_counter() > limit:
+                self.unsteady += 1
+                break
             before = self.gflops(dtype)
             seconds, busy = measure()
             after = self.gflops(dtype)
@@ -67,6 +71,5 @@ class Calibrator:
         else:
             if not attempts:
                 raise RuntimeError(f"{_ATTEMPTS} measurements yielded no positive time: this machine is too busy.")
-            self.rejected -= 1
             self.unsteady += 1
         return min(attempts)[1:]
