@@ -40,18 +40,22 @@ class Calibrator:
         """The best of three runs of a few milliseconds, in GFLOP/s: short enough to fall between two interruptions."""
         return max(flops / seconds for flops, seconds in (self._time(dtype) for _ in range(3))) / 1e9
 
-    def watch(self, measure: Callable[[], tuple[float, float]], dtype: str = "float32") -> tuple[float, float]:
+    def watch(
+        self, measure: Callable[[], tuple[float, float]], dtype: str = "float32", flops: float = 0.0
+    ) -> tuple[float, float]:
         """A measured number of seconds and the mean peak around it, in GFLOP/s.
 
         Parameters
         ----------
         measure : callable ``() -> (seconds, busy)``
             ``busy`` is processor time over time: below 1 where others took the core in between.
+        flops : float
+            The work of a core in these seconds. A time in which it cannot be done at the core's peak is no measurement.
 
         Raises
         ------
         RuntimeError
-            If no attempt yields a positive number.
+            If no attempt yields a possible time.
         """
         attempts: list[tuple[float, float, float]] = []
         limit = perf_counter() + _PATIENCE
@@ -63,13 +67,13 @@ class Calibrator:
             seconds, busy = measure()
             after = self.gflops(dtype)
             disturbance = max(abs(after / before - 1), 1 - busy)
-            if seconds > 0:
+            if seconds > flops / (1e9 * max(before, after)):
                 attempts.append((disturbance, seconds, (before + after) / 2))
                 if disturbance <= TOLERANCE:
                     break
             self.rejected += 1
         else:
             if not attempts:
-                raise RuntimeError(f"{_ATTEMPTS} measurements yielded no positive time: this machine is too busy.")
+                raise RuntimeError(f"{_ATTEMPTS} measurements yielded no possible time: this machine is too busy.")
             self.unsteady += 1
         return min(attempts)[1:]

@@ -81,7 +81,9 @@ class Bench:
             for worker in workers.values():
                 worker.close()
 
-    def rounds_of(self, blocks: dict[str, Callable[[], tuple[float, float]]], dtype: str = "float32") -> dict[str, Any]:
+    def rounds_of(
+        self, blocks: dict[str, Callable[[], tuple[float, float]]], dtype: str = "float32", flops: float = 0.0
+    ) -> dict[str, Any]:
         """Each block's value in each round, the blocks taking turns in random order, and the peak of the core around them.
 
         Blocks that cannot be as short as asked for, like a whole fit, get fewer rounds, at least three.
@@ -94,7 +96,7 @@ class Bench:
             if n_done >= 3 and perf_counter() > limit:
                 break
             for name in order.sample(list(blocks), len(blocks)):
-                value, peak = self.calibrator.watch(blocks[name], dtype)
+                value, peak = self.calibrator.watch(blocks[name], dtype, flops)
                 values[name].append(value)
                 peaks.append(peak)
         return {"seconds": values, "peak_gflops": median(peaks)}
@@ -128,7 +130,8 @@ def _step_row(bench: Bench, problem: Problem, workers: dict[str, Worker], n_epoc
     blocks = {
         name: lambda worker=worker, name=name: worker.timed("step_seconds", *epochs[name]) for name, worker in workers.items()
     }
-    timed = bench.rounds_of(blocks, problem.dtype)
+    flops = problem.step_flops if problem.density == 1 else 0
+    timed = bench.rounds_of(blocks, problem.dtype, flops)
     return _described(problem) | {"losses": losses, "epochs": epochs} | timed
 
 
@@ -237,7 +240,7 @@ def threads(bench: Bench) -> list[dict[str, Any]]:
                 name: lambda worker=worker, epochs=epochs: worker.timed("step_seconds", *epochs)
                 for name, worker in workers.items()
             }
-            rows.append(_described(problem) | bench.rounds_of(blocks))
+            rows.append(_described(problem) | bench.rounds_of(blocks, flops=problem.step_flops / 2))
     return rows
 
 
