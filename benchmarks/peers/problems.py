@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -51,9 +52,9 @@ class Problem:
 
     @property
     def step_flops(self) -> int:
-        """Useful FLOPs of a training step, ``6 B P_w - 2 B n_0 n_1``, as in fastnn/cost.py."""
-        products = [a * b for a, b in zip(self.units, self.units[1:], strict=False)]
-        return self.batch * (6 * sum(products) - 2 * products[0])
+        """Useful FLOPs of a training step, ``4 B n_0 n_1`` (of its non-zeros) and ``6 B n_i n_j`` for every later layer."""
+        first, *others = [n_in * n_out for n_in, n_out in pairwise(self.units)]
+        return round(self.batch * (4 * first * self.density + 6 * sum(others)))
 
     def data(self) -> tuple[Any, Array]:
         """``X (n_rows, n_in)`` and ``y (n_rows,)``: numbers, or codes of classes as a noisy function of X."""

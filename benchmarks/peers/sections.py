@@ -130,8 +130,7 @@ def _step_row(bench: Bench, problem: Problem, workers: dict[str, Worker], n_epoc
     blocks = {
         name: lambda worker=worker, name=name: worker.timed("step_seconds", *epochs[name]) for name, worker in workers.items()
     }
-    flops = problem.step_flops if problem.density == 1 else 0
-    timed = bench.rounds_of(blocks, problem.dtype, flops)
+    timed = bench.rounds_of(blocks, problem.dtype, problem.step_flops)
     return _described(problem) | {"losses": losses, "epochs": epochs} | timed
 
 
