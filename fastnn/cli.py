@@ -384,7 +384,12 @@ def _explore(arguments: argparse.Namespace) -> None:
     )
     with exploring(search), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        search.fit(X, y)
+        try:
+            search.fit(X, y)
+        except ValueError:  # limits that no candidate keeps: what was found is worth seeing all the same
+            if hasattr(search, "pareto_front_"):
+                print(_front_table(search))
+            raise
     for warning in caught:  # candidates are meant to be stopped early and to fail; the results say which did
         if "interrupted" in str(warning.message):
             _note(str(warning.message))
@@ -413,15 +418,13 @@ def _front_table(search: Any) -> str:
     """Return the front as lines of text, cheapest first, the chosen candidate marked."""
     from fastnn.report.page import COSTS, cost, cost_name, say, short
 
-    results = search.cv_results_
+    results, chosen = search.cv_results_, getattr(search, "best_index_", None)
     costs = [name for name in COSTS if name in {*search.objectives_, "fit_time", "latency_us", "model_bytes"}]
     lines = [["", "score", "±", *map(cost_name, costs), "parameters"]]
     for i in search.pareto_front_:
         params = ", ".join(f"{short(name)}={say(value)}" for name, value in results["params"][i].items())
         score = [f"{results['mean_test_score'][i]:.4f}", f"{results['std_test_score'][i]:.4f}"]
-        lines.append(
-            ["*" if i == search.best_index_ else "", *score, *(cost(name, results[name][i]) for name in costs), params]
-        )
+        lines.append(["*" if i == chosen else "", *score, *(cost(name, results[name][i]) for name in costs), params])
     widths = [max(len(line[k]) for line in lines) for k in range(len(lines[0]) - 1)]
     n_failed = sum(map(bool, results["failure"]))
     failed = f" ({n_failed} failed)" if n_failed else ""

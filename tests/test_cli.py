@@ -305,8 +305,9 @@ def test_explore_and_train_again(run):
 def test_a_limit_decides(run):
     status, out, _ = explored(run, "--limit", "model_bytes=1e9")
     assert status == 0 and "* chosen" in out
-    status, _, err = explored(run, "--limit", "model_bytes=1")
-    assert status == 1 and "model_bytes" in err
+    status, out, err = explored(run, "--limit", "model_bytes=1")
+    assert status == 1 and "no candidate keeps within it. The nearest, candidate" in err
+    assert "on the front" in out and not re.search(r"^\*", out, re.M)
 
 
 def test_a_stored_search_goes_on(run, monkeypatch):
