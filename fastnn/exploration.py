@@ -96,10 +96,11 @@ class Run:
         return any(QUANTITIES[q].timed for q in [*self.trials.objectives, *check_refit(self.search.refit)])
 
     def _reserve(self) -> None:
-        """Set aside the time to measure the front alone and for the last fit, at most half of all."""
+        """Set aside the time for a fold that is still running, to measure the front alone, and for the last fit; at most half."""
         if self.end < math.inf and self.succeeded:
             waiting = [self.trials.candidates[number] for number in self.front()] if self._measures_again() else []
             seconds = sum(self._seconds_alone(one) for one in waiting if one.alone is None) + self._seconds_refit()
+            seconds += max(one.value("fit_time") for one in self.succeeded.values())
             self.search_end = self.end - min(seconds, self.half)
 
     def _time_is_up(self) -> bool:
