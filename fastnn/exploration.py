@@ -25,6 +25,7 @@ from fastnn.trials import Candidate, Trials
 Split = tuple[np.ndarray, np.ndarray]  # rows to train on, rows to test on
 
 HOPELESS = 5  # so many candidates failing from the start, all for the same reason: it is not the candidates
+PATIENCE = 4.0  # times the expected seconds, where time is limited: one candidate must not use up that of all others
 STARTUP_S = 2.0  # a fresh process: interpreter, imports and the repeats of its predictions
 
 
@@ -96,7 +97,7 @@ class Run:
         return any(QUANTITIES[q].timed for q in [*self.trials.objectives, *check_refit(self.search.refit)])
 
     def _reserve(self) -> None:
-        """Set aside the time for a fold that is still running, to measure the front alone, and for the last fit; at most half."""
+        """Set aside the time for a fold that still runs, to measure the front alone, and for the last fit; at most half."""
         if self.end < math.inf and self.succeeded:
             waiting = [self.trials.candidates[number] for number in self.front()] if self._measures_again() else []
             seconds = sum(self._seconds_alone(one) for one in waiting if one.alone is None) + self._seconds_refit()
@@ -233,13 +234,15 @@ class Run:
                 number = max(waiting, key=lambda number: candidates[number].value("score"))
                 start = self.clock.wall()
                 time_left = self.end - start - self._seconds_refit()
-                if self._seconds_alone(candidates[number]) > time_left:
+                expected = self._seconds_alone(candidates[number])
+                if expected > time_left:
                     left.add(number)
                     continue
                 step = task.subcontext(task_name="candidate").call_on_fit_task_begin(estimator=self.search)
                 try:
                     estimator = with_params(self.estimator, candidates[number].params)
-                    alone = processes.measure(estimator, None if time_left == math.inf else time_left)
+                    timeout = None if time_left == math.inf else min(time_left, PATIENCE * expected)
+                    alone = processes.measure(estimator, timeout)
                     self.trials.record_alone(number, alone)
                     fits = alone.fit_time[0] + sum(alone.fit_time)
                     self.startup = self.clock.wall() - start - fits  # the next will take as long

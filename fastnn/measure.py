@@ -98,7 +98,7 @@ class Effort:
 
 
 # Beside others, a glance; alone, enough for a median that another measurement repeats.
-GLANCE = Effort(least=5, most=30, seconds=0.01)
+GLANCE = Effort(least=1, most=30, seconds=0.005)  # in each fold
 CAREFUL = Effort(least=15, most=300, seconds=0.15)
 LONG_FIT = 10.0
 FITS = Effort(least=1, most=5, seconds=0.7)
