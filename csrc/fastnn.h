@@ -80,8 +80,8 @@ void fnn_start(fnn_engine *engine, int n_threads);
 int fnn_forward(const fnn_engine *engine, const void *params, const fnn_data *data, ptrdiff_t n_rows, int link, void *out,
                 size_t *bytes);
 
-/* Shuffles n < 2^32 row numbers as NumPy's RandomState does; next draws from the generator. */
-void fnn_shuffle(int64_t *rows, int64_t n, uint32_t (*next)(void *), void *generator);
+/* Shuffles n row numbers as NumPy's RandomState does; next draws from the generator. */
+void fnn_shuffle(int32_t *rows, int32_t n, uint32_t (*next)(void *), void *generator);
 
 /* The calibrator: n rounds of independent fused multiply-adds; returns the floating-point operations done. */
 double fnn_spin(const fnn_isa *isa, int is_double, ptrdiff_t n);

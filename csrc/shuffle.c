@@ -6,24 +6,24 @@
  */
 #include "fastnn.h"
 
-void fnn_shuffle(int64_t *rows, int64_t n, uint32_t (*next)(void *), void *generator)
+void fnn_shuffle(int32_t *rows, int32_t n, uint32_t (*next)(void *), void *generator)
 {
     enum { CHUNK = 512 };
     uint32_t partner[CHUNK];
-    for (int64_t i = n - 1; i > 0;) {
-        const int64_t begin = i;
+    for (int32_t i = n - 1; i > 0;) {
+        const int32_t begin = i;
         uint32_t mask = (uint32_t)i;
         for (int shift = 1; shift < 32; shift *= 2)
             mask |= mask >> shift;
-        const int64_t low = mask >> 1; /* from there down, the mask is another one */
-        const int64_t end = i - CHUNK > low ? i - CHUNK : low;
+        const int32_t low = mask >> 1; /* from there down, the mask is another one */
+        const int32_t end = i - CHUNK > low ? i - CHUNK : low;
         while (i > end) {
             const uint32_t draw = next(generator) & mask;
             partner[begin - i] = draw;
             i -= draw <= (uint32_t)i;
         }
-        for (int64_t k = begin; k > end; k--) {
-            const int64_t j = partner[begin - k], row = rows[k];
+        for (int32_t k = begin; k > end; k--) {
+            const int32_t j = partner[begin - k], row = rows[k];
             rows[k] = rows[j];
             rows[j] = row;
         }

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
-from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.multiclass import type_of_target, unique_labels
 from sklearn.utils.validation import _check_sample_weight
@@ -39,7 +38,7 @@ def encode_labels(y: np.ndarray, binarizer: LabelBinarizer) -> tuple[np.ndarray,
     Returns
     -------
     codes : ndarray
-        int32 positions ``(n_rows,)`` in the sorted classes if there are more than two; else float64 zeros and ones.
+        int32 positions ``(n_rows,)`` in the sorted classes if there are more than two; else bool.
     n_outputs : int
     link : str
     """
@@ -47,9 +46,8 @@ def encode_labels(y: np.ndarray, binarizer: LabelBinarizer) -> tuple[np.ndarray,
     if binarizer.y_type_ == "multiclass":
         return np.searchsorted(classes, y).astype(np.int32), len(classes), "softmax"
     if binarizer.y_type_.startswith("multilabel"):
-        return binarizer.transform(y).astype(np.float64), len(classes), "logistic"
-    # A single class is never the positive one
-    return (y == classes[-1]).astype(np.float64) * (len(classes) - 1), 1, "logistic"
+        return binarizer.transform(y).astype(bool), len(classes), "logistic"
+    return (y == classes[-1]) & (len(classes) > 1), 1, "logistic"  # a single class is never the positive one
 
 
 def check_known_labels(y: np.ndarray, binarizer: LabelBinarizer, all_of_them: bool) -> None:
@@ -77,13 +75,18 @@ def row_weights(sample_weight: Any, X: Any, dtype: np.dtype) -> Array | None:
     return np.require(weight, requirements=["C", "ALIGNED"])
 
 
+def row_numbers(n_rows: int) -> NDArray[np.integer]:
+    """0, 1, ... in int32 while that is enough: with many rows their order is much of what a fit keeps in memory."""
+    return np.arange(n_rows, dtype=np.int32 if n_rows < 2**31 else np.int64)
+
+
 def hold_out(
-    n_rows: int, fraction: float, stratify: np.ndarray | None, random_state: np.random.RandomState
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    rows: NDArray[np.integer], fraction: float, stratify: np.ndarray | None, random_state: np.random.RandomState
+) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
     """Row numbers to train and to validate on, the ones scikit-learn's ``train_test_split`` draws; X is not copied."""
-    train, validation = train_test_split(
-        np.arange(n_rows, dtype=np.int64), random_state=random_state, test_size=fraction, stratify=stratify
-    )
+    from sklearn.model_selection import train_test_split  # only early stopping needs it; it would make importing slower
+
+    train, validation = train_test_split(rows, random_state=random_state, test_size=fraction, stratify=stratify)
     if len(validation) < 2:
         raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
     return train, validation

@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, _fit_context
-from sklearn.metrics import accuracy_score, r2_score
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils._param_validation import StrOptions
@@ -108,12 +107,13 @@ class _BaseMLP(SharedParameters):
             spec = NetworkSpec.dense([X.shape[1], *hidden, n_outputs], self.activation, _LOSS_OF_LINK[link])
             check_memory(spec, dtype)
             choose(self.backend, spec, dtype)  # a backend that cannot run this says so before a number is drawn
-            network = Network(spec, initialise(spec, dtype, random_state, self.activation))
+            params = initialise(spec, X.dtype, random_state, self.activation)
+            network = Network(spec, params.astype(dtype, copy=False))
         else:
             network = self._network().copy(dtype)  # a copy, so that a diverging call costs nothing
             if n_outputs != network.spec.n_out:
                 raise ValueError(f"y has {n_outputs} outputs, but this model was fitted with {network.spec.n_out}.")
-        if y.dtype.kind == "f":
+        if link != "softmax":
             y = target_columns(y, dtype)
         data = Data(design_matrix(X, dtype), y, weight)
 
@@ -240,6 +240,8 @@ class MLPClassifier(ClassifierMixin, _BaseMLP):  # noqa: D101 - the f-string is 
         return probabilities.argmax(axis=1) if self.out_activation_ == "softmax" else probabilities > 0.5
 
     def _validation_score(self, network: Network, held_out: Data) -> float:
+        from sklearn.metrics import accuracy_score  # only early stopping needs it; it would make importing slower
+
         decided = self._decide(network.predict(held_out.X, self.backend))
         return float(accuracy_score(held_out.y, decided, sample_weight=held_out.weight))
 
@@ -411,6 +413,8 @@ class MLPRegressor(RegressorMixin, _BaseMLP):  # noqa: D101 - the f-string is it
         """Numbers are not stratified."""
 
     def _validation_score(self, network: Network, held_out: Data) -> float:
+        from sklearn.metrics import r2_score  # as above
+
         predictions = network.predict(held_out.X, self.backend)
         if not np.isfinite(predictions).all():
             return np.nan

@@ -11,7 +11,7 @@ import numpy as np
 from fastnn import lbfgs, training
 from fastnn.backends import choose
 from fastnn.backends.base import Data, Engine, Plan, TrainState
-from fastnn.data import hold_out
+from fastnn.data import hold_out, row_numbers
 from fastnn.optimizers import SGD, Adam, Optimizer
 from fastnn.prediction import Network
 from fastnn.schedules import SCHEDULES, Constant
@@ -40,9 +40,9 @@ def solve_stochastic(
     incremental : bool
         Whether it is a call of ``partial_fit``: one pass, which goes on with the optimizer of the call before.
     """
-    rows, validation_score = np.arange(data.X.shape[0], dtype=np.int64), None
+    rows, validation_score = row_numbers(data.X.shape[0]), None
     if model.early_stopping:
-        rows, held_out = hold_out(len(rows), model.validation_fraction, model._strata(data.y), random_state)
+        rows, held_out = hold_out(rows, model.validation_fraction, model._strata(data.y), random_state)
         validation = Data(data.X[held_out], data.y[held_out], None if data.weight is None else data.weight[held_out])
         validation_score = partial(model._validation_score, network, validation)
     memory = model._memory if incremental and hasattr(model, "_memory") else _new_memory(model, network)

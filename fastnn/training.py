@@ -21,9 +21,9 @@ from fastnn.optimizers import Optimizer
 from fastnn.schedules import Constant
 
 # A call into the engine does about this many multiplications, a tenth of a second or so, and visits this many rows, whose
-# numbers take 8 MiB: more saves nothing.
+# numbers take 2 MiB: more saves nothing.
 CALL_WORK = 2_000_000_000
-CALL_VISITS = 2**20
+CALL_VISITS = 2**18
 
 NON_FINITE = (
     "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
@@ -94,7 +94,7 @@ def train(
     engine: Engine,
     state: TrainState,
     data: Data,
-    rows: NDArray[np.int64],
+    rows: NDArray[np.integer],
     schedule: Constant,
     rules: Rules,
     loop: LoopState,
@@ -125,7 +125,8 @@ def train(
             for i in range(n_passes):
                 rates[i] = loop.rate
                 loop.rate = schedule.after_pass(loop.rate, loop.t + (i + 1) * len(rows))
-            losses = _run(engine, state, data, Passes(_orders(rows, n_passes, rules.shuffle, random_state), rates), rules)
+            orders = _orders(rows, n_passes, rules.shuffle, random_state)
+            losses = _run(engine, state, data, orders, rates, rules.batch_size)
             if validation_score is None and not all_finite(state.params):
                 raise ValueError(NON_FINITE)
 
@@ -182,30 +183,33 @@ def _passes_to_next_stop(rules: Rules, loop: LoopState, n_visits: int, n_params:
     return int(max(1, min(rules.max_iter - loop.n_iter, until_stop, per_call)))
 
 
-def _orders(rows: NDArray[np.int64], n_passes: int, shuffle: bool, random_state: np.random.RandomState) -> NDArray[np.int64]:
+def _orders(
+    rows: NDArray[np.integer], n_passes: int, shuffle: bool, random_state: np.random.RandomState
+) -> NDArray[np.integer]:
     """The order of visit of each pass ``(n_passes, n_visits)``; a single one is ``rows`` itself, not a copy."""
-    if not shuffle:
-        return np.tile(rows, (n_passes, 1))
     if n_passes == 1:
-        shuffling.shuffle(rows, random_state)
+        if shuffle:
+            shuffling.shuffle(rows, random_state)
         return rows[None]
-    orders = np.empty((n_passes, len(rows)), np.int64)
+    orders = np.empty((n_passes, len(rows)), rows.dtype)
     for order in orders:
-        shuffling.shuffle(rows, random_state)
+        if shuffle:
+            shuffling.shuffle(rows, random_state)
         order[...] = rows
     return orders
 
 
-def _run(engine: Engine, state: TrainState, data: Data, passes: Passes, rules: Rules) -> NDArray[np.float64]:
+def _run(
+    engine: Engine, state: TrainState, data: Data, orders: NDArray[np.integer], rates: NDArray[np.float64], batch_size: int
+) -> NDArray[np.float64]:
     """The mean loss of each pass. A long pass is cut into calls of whole batches."""
-    n_passes, n_visits = passes.rows.shape
-    per_call = max(1, CALL_WORK // (len(state.params) * rules.batch_size)) * rules.batch_size
-    if n_passes > 1 or n_visits <= per_call:
-        return engine.train(state, data, passes)
-    total = np.zeros(1)
+    n_passes, n_visits = orders.shape
+    batches = max(1, min(CALL_VISITS, CALL_WORK // len(state.params)) // batch_size)
+    per_call = n_visits if n_passes > 1 else batches * batch_size
+    totals = np.zeros(n_passes)
     for start in range(0, n_visits, per_call):
-        rows = passes.rows[:, start : start + per_call]
-        first_step = start // rules.batch_size
-        rates = passes.rates[:, first_step : first_step + -(-rows.shape[1] // rules.batch_size)]
-        total += engine.train(state, data, Passes(rows, rates)) * rows.shape[1]
-    return total / n_visits
+        rows = orders[:, start : start + per_call].astype(np.int64, copy=False)
+        first = start // batch_size
+        passes = Passes(rows, rates[:, first : first + -(-rows.shape[1] // batch_size)])
+        totals += engine.train(state, data, passes) * rows.shape[1]
+    return totals / n_visits

@@ -12,9 +12,10 @@ from fastnn.shuffling import shuffle
 
 @pytest.mark.parametrize("n", [0, 1, 2, 3, 4, 5, 16, 17, 511, 512, 513, 1024, 1025, 5000, 70_001])
 @pytest.mark.parametrize("bits", [np.random.MT19937, np.random.PCG64])
-def test_the_order_and_the_generator_afterwards_are_numpys(n, bits):
+@pytest.mark.parametrize("dtype", [np.int32, np.int64])
+def test_the_order_and_the_generator_afterwards_are_numpys(n, bits, dtype):
     ours, numpys = np.random.RandomState(bits(n)), np.random.RandomState(bits(n))
-    mine, expected = np.arange(n, dtype=np.int64), np.arange(n, dtype=np.int64)
+    mine, expected = np.arange(n, dtype=dtype), np.arange(n, dtype=np.int64)
     for _ in range(3):  # permutations compose
         shuffle(mine, ours)
         numpys.shuffle(expected)
@@ -24,7 +25,7 @@ def test_the_order_and_the_generator_afterwards_are_numpys(n, bits):
 
 def test_threads_that_share_a_generator_lose_no_row():
     random_state = np.random.RandomState(0)
-    orders = [np.arange(20_000, dtype=np.int64) for _ in range(4)]
+    orders = [np.arange(20_000, dtype=np.int32) for _ in range(4)]
     threads = [threading.Thread(target=shuffle, args=(order, random_state)) for order in orders]
     for thread in threads:
         thread.start()

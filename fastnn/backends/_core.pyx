@@ -9,7 +9,7 @@ import os
 
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.pycapsule cimport PyCapsule_GetPointer
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
 
@@ -66,7 +66,7 @@ cdef extern from "fastnn.h" nogil:
     void fnn_start(fnn_engine *engine, int n_threads)
     int fnn_forward(const fnn_engine *engine, const void *params, const fnn_data *data, ptrdiff_t n_rows, int link,
                     void *out, size_t *bytes)
-    void fnn_shuffle(int64_t *rows, int64_t n, uint32_t (*next)(void *) noexcept nogil, void *generator)
+    void fnn_shuffle(int32_t *rows, int32_t n, uint32_t (*next)(void *) noexcept nogil, void *generator)
     double fnn_spin(const fnn_isa *isa, int is_double, ptrdiff_t n)
     void fnn_apply(const fnn_isa *isa, int is_double, int function, void *values, ptrdiff_t n)
 
@@ -336,11 +336,11 @@ def apply(str isa, str function, values):
 
 
 def shuffle(rows, random_state):
-    """Shuffle the int64 array ``rows (n,)`` in place, exactly as ``random_state.shuffle`` does; n < 2**32."""
+    """Shuffle the int32 array ``rows (n,)`` in place, exactly as ``random_state.shuffle`` does."""
     cdef _Borrowed b = _Borrowed(True)
     generator = random_state._bit_generator
     cdef bitgen *bits = <bitgen *> PyCapsule_GetPointer(generator.capsule, "BitGenerator")
-    cdef int64_t n = len(rows)
-    cdef int64_t *c_rows = <int64_t *> b.take(rows, "lq", 8, n, True, "rows")
+    cdef int32_t n = len(rows)
+    cdef int32_t *c_rows = <int32_t *> b.take(rows, "il", 4, n, True, "rows")
     with generator.lock, nogil:
         fnn_shuffle(c_rows, n, bits.next_uint32, bits.state)
