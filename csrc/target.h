@@ -9,7 +9,7 @@
 #if defined(__clang__)
 #define TARGET_BEGIN(features) PRAGMA(clang attribute push(__attribute__((target(features))), apply_to = function))
 #define TARGET_END PRAGMA(clang attribute pop)
-#define UNROLL(n) PRAGMA(unroll)
+#define UNROLL(n) PRAGMA(clang loop unroll_count(n))
 #elif defined(__GNUC__)
 #define TARGET_BEGIN(features) PRAGMA(GCC push_options) PRAGMA(GCC target(features))
 #define TARGET_END PRAGMA(GCC pop_options)

@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.kernels.steps`` trains the shapes of the anchor table with the engine alone, one call of many steps, for
 each instruction set and precision. Only useful floating-point operations count: those of the three matrix products, without
-padding. The peak is that of independent fused multiply-adds, measured before and after each time; a time whose peaks differ by
+padding. Before it is timed, each variant must reach the generic kernels' losses and parameters. The peak is that of independent fused multiply-adds, measured before and after each time; a time whose peaks differ by
 more than 3 % is measured again. Pin it: ``taskset -c 1 python -m benchmarks.kernels.steps``.
 """
 
@@ -75,7 +75,15 @@ def step_time(
         y = (y > 0).astype(dtype)
     data, rule = Data(X, y), OPTIMIZERS[optimizer]()
     state = TrainState(initialise(spec, dtype, np.random.RandomState(0)), np.zeros((rule.n_slots, spec.layout.n_params), dtype))
-    engine = CythonBackend(isa).engine(spec, Plan(rule, batch, alpha=1e-4, n_threads=n_threads), dtype)
+    plan = Plan(rule, batch, alpha=1e-4, n_threads=n_threads)
+    engine = CythonBackend(isa).engine(spec, plan, dtype)
+    one = Passes(np.arange(n_rows, dtype=np.int64)[None, : 2 * batch], np.full((1, 2), 1e-4))
+    outcomes = []
+    for tried in (engine, CythonBackend("generic").engine(spec, plan, dtype)):
+        copy = TrainState(state.params.copy(), state.slots.copy())
+        losses = tried.train(copy, data, one)
+        outcomes.append(np.append(copy.params, losses))
+    np.testing.assert_allclose(*outcomes, rtol=0, atol=1e-3 if dtype == np.float32 else 1e-9)
     n_passes = max(1, int(0.03 / (flops_of_a_step(units, batch) / peak(isa, dtype.itemsize == 8) * 1.5) / n_batches))
     passes = Passes(
         np.array([rng.permutation(n_rows) for _ in range(n_passes)], dtype=np.int64), np.full((n_passes, n_batches), 1e-4)
