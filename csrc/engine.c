@@ -125,7 +125,8 @@ int fnn_prepare(fnn_engine *e, const fnn_task *task, int n_threads, size_t *byte
     e->f_rows = e->block;
     e->n_segments = 1;
     for (ptrdiff_t i = 0; i < e->n_layers; i++)
-        e->n_segments += ceil_div(e->layers[i].n_in, k->tile) * ceil_div(k->f_panels(e->layers[i].n_out), k->group) * e->block / k->lanes;
+        e->n_segments += ceil_div(e->layers[i].n_in, k->tile) * ceil_div(k->f_panels(e->layers[i].n_out), k->group) *
+                         (e->block / k->lanes);
     for (int placing = 0; placing < 2; placing++) {
         char *memory = NULL;
         if (placing)
@@ -218,7 +219,8 @@ static void rows_forward_and_back(fnn_engine *e, const fnn_task *task, const int
             if (i > 0) {
                 const fnn_dense d = dense(e, task->params, i);
                 const layer *below = &e->layers[i - 1];
-                k->backward(&d, AT(l->delta, l->n_out), AT(l->a, l->n_in), below->activation, AT(below->delta, l->n_in), panels);
+                k->backward(&d, AT(l->delta, l->n_out), AT(l->a, l->n_in), below->activation, AT(below->delta, l->n_in),
+                            panels);
             }
         }
 #undef AT

@@ -1,9 +1,10 @@
 """How long does one optimisation step take in the C core, and what share of the core's peak is that?
 
 ``python -m benchmarks.kernels.steps`` trains the shapes of the anchor table with the engine alone, one call of many steps, for
-each instruction set and precision. Only useful floating-point operations count: those of the three matrix products, without
-padding. Before it is timed, each variant must reach the generic kernels' losses and parameters. The peak is that of independent fused multiply-adds, measured before and after each time; a time whose peaks differ by
-more than 3 % is measured again. Pin it: ``taskset -c 1 python -m benchmarks.kernels.steps``.
+each instruction set and precision. Before it is timed, each variant must reach the generic kernels' losses and parameters. Only
+useful floating-point operations count: those of the three matrix products, without padding. The peak is that of independent
+fused multiply-adds, measured before and after each time; a time whose peaks differ by more than 3 % is measured again. Pin it:
+``taskset -c 1 python -m benchmarks.kernels.steps``.
 """
 
 from __future__ import annotations
