@@ -12,12 +12,15 @@ from sklearn.utils.multiclass import type_of_target, unique_labels
 from sklearn.utils.validation import _check_sample_weight
 
 from fastnn.activations import Array
+from fastnn.backends.base import check_csr
 
 
 def design_matrix(X: Any, dtype: np.dtype) -> Array | scipy.sparse.csr_array:
     """``X (n_rows, n_in)``, validated by scikit-learn, in C order or as CSR; the same memory where it fits already."""
     if scipy.sparse.issparse(X):
-        return scipy.sparse.csr_array(X, dtype=dtype)
+        matrix = scipy.sparse.csr_array(X, dtype=dtype)
+        check_csr(matrix)
+        return matrix
     return np.require(X, dtype, ["C", "ALIGNED"])
 
 

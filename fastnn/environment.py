@@ -50,7 +50,7 @@ def _config() -> dict[str, dict[str, Any]]:
     return {
         "versions": {"fastnn": fastnn.__version__, "python": platform.python_version()}
         | {name: _version(name) for name in _PACKAGES}
-        | {"platform": platform.platform()},
+        | {"platform": platform.platform(), "location": os.path.dirname(fastnn.__file__)},
         "backends": {name: "usable" if reason is None else f"not usable: {reason}" for name, reason in reasons.items()},
         "instruction sets": _instruction_sets() if reasons["cython"] is None else {"active": None, "available": []},
         "threads": {

@@ -86,7 +86,7 @@ class _BaseMLP(SharedParameters):
         if incremental:
             self._validate_params()  # scikit-learn does so at the first call only, and then takes a negative alpha
         hidden = self._hidden_sizes()
-        if self.early_stopping and incremental:
+        if self.early_stopping and incremental and self.solver in OPTIMIZERS:
             raise ValueError("partial_fit does not support early_stopping=True")
         first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
         X, y = validate_data(
@@ -98,7 +98,7 @@ class _BaseMLP(SharedParameters):
         dtype = X.dtype if first else self._network().params.dtype
         if self.solver == "lbfgs":
             dtype = np.dtype(np.float64)  # as in scikit-learn, whatever X is
-        weight = row_weights(sample_weight, X, dtype)
+        weight, design = row_weights(sample_weight, X, dtype), design_matrix(X, dtype)
         random_state = check_random_state(self.random_state)
 
         if first:
@@ -111,11 +111,17 @@ class _BaseMLP(SharedParameters):
             network = Network(spec, params.astype(dtype, copy=False))
         else:
             network = self._network().copy(dtype)  # a copy, so that a diverging call costs nothing
+            n_hidden = len(network.spec.layers) - 1
+            if len(hidden) != n_hidden:
+                raise ValueError(
+                    f"hidden_layer_sizes is {hidden}, but the model to go on from has {n_hidden} hidden layers."
+                    " Set warm_start=False and call fit to start anew."
+                )
             if n_outputs != network.spec.n_out:
                 raise ValueError(f"y has {n_outputs} outputs, but this model was fitted with {network.spec.n_out}.")
         if link != "softmax":
             y = target_columns(y, dtype)
-        data = Data(design_matrix(X, dtype), y, weight)
+        data = Data(design, y, weight)
 
         self.n_layers_ = len(network.spec.layers) + 1
         SOLVERS[self.solver](self, network, data, random_state, first, incremental)
@@ -129,7 +135,7 @@ class _BaseMLP(SharedParameters):
     def _hidden_sizes(self) -> list[int]:
         """``hidden_layer_sizes`` as a list."""
         sizes = np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=object)).tolist()
-        if not all(isinstance(size, Integral) for size in sizes):
+        if not all(isinstance(size, Integral) and not isinstance(size, bool) for size in sizes):
             raise ValueError(f"hidden_layer_sizes must hold whole numbers, got {self.hidden_layer_sizes}.")
         if any(size <= 0 for size in sizes):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
@@ -220,6 +226,7 @@ class MLPClassifier(ClassifierMixin, _BaseMLP):  # noqa: D101 - the f-string is 
     array([1, 0, 1, 0, 1])
     """
 
+    loss: ClassVar[str] = "log_loss"
     _y_checks: ClassVar[dict[str, bool]] = {}
 
     def _encode_targets(self, y: Any, incremental: bool) -> tuple[np.ndarray, int, str]:

@@ -38,12 +38,16 @@ class Network:
         """A network of copies of these arrays; shapes that do not fit together raise ValueError, naming the array."""
         if not len(coefs):
             raise ValueError("coefs_ must hold at least one array, got an empty list.")
+        coefs, intercepts = [np.asarray(coef) for coef in coefs], [np.asarray(intercept) for intercept in intercepts]
         for i, coef in enumerate(coefs):
             if np.ndim(coef) != 2:
                 raise ValueError(f"coefs_[{i}] must have two dimensions, (n_in, n_out), got shape {np.shape(coef)}.")
         units = [len(coef) for coef in coefs] + [np.shape(coefs[-1])[1]]
         spec = NetworkSpec.dense(units, activation, loss)
         return cls(spec, spec.layout.pack(coefs, intercepts, _float_dtype(np.result_type(*coefs, *intercepts))))
+
+    def __reduce__(self) -> tuple[type[Network], tuple[NetworkSpec, Array]]:
+        return Network, (self.spec, self.params)  # engines stay behind
 
     def copy(self, dtype: np.dtype) -> Network:
         """The same network with parameters of its own."""

@@ -73,7 +73,8 @@ def solve_stochastic(
 
 
 def _engine(model: Any, network: Network, optimizer: Optimizer, batch_size: int) -> Engine:
-    plan = Plan(optimizer, batch_size, model.alpha, model.n_threads or available_cpus())
+    n_cpus = available_cpus()
+    plan = Plan(optimizer, batch_size, model.alpha, min(model.n_threads or n_cpus, n_cpus))
     dtype = network.params.dtype
     return choose(model.backend, network.spec, dtype).engine(network.spec, plan, dtype)
 

@@ -130,7 +130,7 @@ def train(
             if validation_score is None and not all_finite(state.params):
                 raise ValueError(NON_FINITE)
 
-            for loss in losses.tolist():
+            for loss in losses:
                 loop.record_pass(loss, len(rows))
                 if rules.verbose:
                     print(f"Iteration {loop.n_iter}, loss = {loss:.8f}")

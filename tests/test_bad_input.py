@@ -540,3 +540,36 @@ def test_arrays_edited_into_shapes_that_do_not_fit(backend, edit, message):
         assert pickle.dumps(model) == before
     train(model, lambda model: model.fit(X, Y_REG))  # a cold fit begins anew
     assert np.isfinite(model.predict(X)).all()
+
+
+# ---- what goes on from a model, and matrices that contradict themselves
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_another_number_of_layers_cannot_go_on(method):
+    model = fastnn.MLPRegressor(hidden_layer_sizes=(4,), max_iter=2, warm_start=True, tol=0, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(X, X[:, 0])
+    before = [W.copy() for W in model.coefs_]
+    model.set_params(hidden_layer_sizes=(7, 7))
+    message = r"hidden_layer_sizes is \[7, 7\], but the model to go on from has 1 hidden layers\. Set warm_start=False"
+    with pytest.raises(ValueError, match=message):
+        getattr(model, method)(X, X[:, 0])
+    for W, old in zip(model.coefs_, before, strict=True):
+        np.testing.assert_array_equal(W, old)
+
+
+@pytest.mark.parametrize("sizes", [True, (True,), (3, False)])
+def test_truth_values_are_no_sizes(sizes):
+    with pytest.raises(ValueError, match="hidden_layer_sizes must"):
+        fastnn.MLPRegressor(hidden_layer_sizes=sizes).fit(X, X[:, 0])
+
+
+@pytest.mark.parametrize("column", [-1, 10**6])
+def test_a_csr_matrix_that_points_beyond_its_columns(backend, column):
+    broken = sp.csr_matrix(X)
+    broken.indices[3] = column
+    model = fastnn.MLPRegressor(hidden_layer_sizes=(4,), max_iter=2, backend=backend)
+    with pytest.raises(ValueError, match=rf"X\.indices must lie in \[0, {X.shape[1]}\), got values"):
+        model.fit(broken, X[:, 0])

@@ -167,3 +167,12 @@ def test_a_model_moves_between_backends(backend):
         each.partial_fit(X, Y_CLF)
     found, where = difference(numbers(again, X), numbers(model, X))
     assert found <= 1e-9, where
+
+
+def test_the_attributes_themselves_can_be_pickled_and_copied():
+    model = fastnn.MLPRegressor(hidden_layer_sizes=(4,), solver="lbfgs", max_iter=500, random_state=0)
+    X = np.random.default_rng(0).normal(size=(30, 2))
+    model.fit(X, X[:, 0]).predict(X)
+    for attributes in (pickle.loads(pickle.dumps(vars(model))), copy.deepcopy(vars(model))):
+        np.testing.assert_array_equal(attributes["coefs_"][0], model.coefs_[0])
+        np.testing.assert_array_equal(attributes["_model"].params, model._model.params)

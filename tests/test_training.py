@@ -269,3 +269,30 @@ def test_the_linear_model_is_least_squares(backend):
     np.testing.assert_allclose(model.coefs_[0].ravel(), expected[:-1], atol=1e-6)
     np.testing.assert_allclose(model.intercepts_[0], expected[-1:], atol=1e-6)
     assert model.n_layers_ == 2
+
+
+def test_lbfgs_goes_on_in_partial_fit_whatever_early_stopping_says():
+    def story(library):
+        model = regressor(library, solver="lbfgs", early_stopping=True, hidden_layer_sizes=(3,), max_iter=5)
+        with pytest.warns(ConvergenceWarning):
+            return model.partial_fit(X_REG, Y_REG)
+
+    ours, theirs = story(fastnn), story(sklearn.neural_network)
+    np.testing.assert_allclose(ours.coefs_[0], theirs.coefs_[0], rtol=1e-6)
+
+
+def test_any_number_of_threads_may_be_asked_for():
+    model = regressor(fastnn, n_threads=2**40, max_iter=1)
+    with pytest.warns(ConvergenceWarning):
+        model.fit(X_REG, Y_REG)
+
+
+def test_public_attributes_have_scikit_learns_types():
+    ours, theirs = classifier(fastnn, max_iter=2), classifier(sklearn.neural_network, max_iter=2)
+    assert ours.loss == theirs.loss
+    for model in (ours, theirs):
+        with pytest.warns(ConvergenceWarning):
+            fit(model)
+    for name in ("loss_", "best_loss_"):
+        assert type(getattr(ours, name)) is type(getattr(theirs, name))
+    assert type(ours.loss_curve_[0]) is type(theirs.loss_curve_[0])

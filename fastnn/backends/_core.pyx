@@ -110,7 +110,8 @@ def _chosen():
     if not name:
         return INSTRUCTION_SETS[0]
     if name not in INSTRUCTION_SETS:
-        raise ImportError(
+        # Not an ImportError: "auto" would take another backend, and what was asked for would pass unnoticed.
+        raise ValueError(
             f"The environment variable FASTNN_CPU is {name!r}; this CPU can run {', '.join(INSTRUCTION_SETS)}. "
             "Set it to one of these, or unset it to take the first."
         )

@@ -142,3 +142,14 @@ def check_rows(data: Data, rows: NDArray[np.int64]) -> None:
     n_rows = data.X.shape[0]
     if rows.size and not (0 <= rows.min() and rows.max() < n_rows):
         raise IndexError(f"rows must lie in [0, {n_rows}), got values from {rows.min()} to {rows.max()}.")
+
+
+def check_csr(X: Array | csr_array) -> None:
+    """Raise ValueError if X is a CSR matrix whose arrays contradict each other: compiled code would read beyond them."""
+    if isinstance(X, np.ndarray):
+        return
+    indices, indptr = X.indices, X.indptr
+    if indptr[0] != 0 or (np.diff(indptr) < 0).any() or indptr[-1] > len(indices) or len(indices) != len(X.data):
+        raise ValueError("X is no valid CSR matrix: indptr must begin with 0, not decrease, and end within indices and data.")
+    if indices.size and not (0 <= indices.min() and indices.max() < X.shape[1]):
+        raise ValueError(f"X.indices must lie in [0, {X.shape[1]}), got values from {indices.min()} to {indices.max()}.")

@@ -11,7 +11,7 @@ from scipy.sparse import csr_array
 
 from fastnn import workers
 from fastnn.activations import ACTIVATIONS, Array
-from fastnn.backends.base import Data, Engine, Passes, Plan, TrainState, check_batches, check_rows
+from fastnn.backends.base import Data, Engine, Passes, Plan, TrainState, check_batches, check_csr, check_rows
 from fastnn.losses import LOSSES
 from fastnn.network import NetworkSpec
 from fastnn.optimizers import SGD, Adam
@@ -102,18 +102,14 @@ class CythonEngine:
 
 
 def _for_c(X: Array | csr_array) -> Any:
-    """A dense X as it is; of a CSR matrix its three arrays, one index type for both, and the most entries of a row."""
+    """A dense X as it is; of a checked CSR matrix its three arrays, one index type for both, and the most entries of a row."""
+    check_csr(X)
     if isinstance(X, np.ndarray):
         return X
     indices, indptr = X.indices, X.indptr
     if indices.dtype != indptr.dtype:
         indices, indptr = indices.astype(np.int64), indptr.astype(np.int64)
-    lengths = np.diff(indptr)
-    if indptr[0] != 0 or (lengths.size and lengths.min() < 0) or indptr[-1] > len(indices) or len(indices) != len(X.data):
-        raise ValueError("X is no valid CSR matrix: indptr must begin with 0, not decrease, and end within indices and data.")
-    if indices.size and not (0 <= indices.min() and indices.max() < X.shape[1]):
-        raise IndexError(f"X.indices must lie in [0, {X.shape[1]}), got values from {indices.min()} to {indices.max()}.")
-    return X.data, indices, indptr, int(lengths.max(initial=0))
+    return X.data, indices, indptr, int(np.diff(indptr).max(initial=0))
 
 
 class CythonBackend:
