@@ -278,7 +278,7 @@ SETTINGS = [(0.9, 8.0, 2**-6), (0.8, 2.0, 2**-8), (0.6, 1.0, 2**-12), (0.5, 4.0,
         ({"score": "max"}, 0.9),
         (lambda results: int(np.argmin(results["mean_test_score"])), 0.5),
     ],
-    ids=str,
+    ids=lambda value: "callable" if callable(value) else str(value),  # a lambda's repr differs from process to process
 )
 def test_refit(clock, no_processes, refit, skill):
     search = chosen(refit, SETTINGS).fit(X, y)
