@@ -414,7 +414,7 @@ class MLPRegressor(RegressorMixin, _BaseMLP):  # noqa: D101 - the f-string is it
         if self.loss == "poisson" and (y < 0).any():
             raise ValueError(f"loss='poisson' needs y >= 0, got values down to {y.min()}.")
         link = next(link for link, loss in _LOSS_OF_LINK.items() if loss == self.loss)
-        return y.astype(np.float64, copy=False), 1 if y.ndim == 1 else y.shape[1], link
+        return y, 1 if y.ndim == 1 else y.shape[1], link
 
     def _strata(self, y: np.ndarray) -> None:
         """Numbers are not stratified."""
