@@ -71,7 +71,8 @@ def refuse_unwritable(path: str | None) -> None:
 def _progress(*columns: Any) -> Any:
     """Return rich's progress display on standard error; it shows nothing where that is no terminal."""
     console = need("rich.console").Console(stderr=True)
-    return need("rich.progress").Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    console.quiet = not console.is_terminal  # a disabled display alone still ends with an empty line, in rich up to 14
+    return need("rich.progress").Progress(*columns, console=console, transient=True, disable=console.quiet)
 
 
 @contextlib.contextmanager

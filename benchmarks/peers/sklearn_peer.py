@@ -80,6 +80,8 @@ class Peer:
         X, y = load_digits(return_X_y=True)
         grid = {"alpha": np.logspace(-6, 0, n_fits // 3)}
         model = self._estimator(False, random_state=0)
+        if "n_threads" in model.get_params():
+            model.set_params(n_threads=1)
         search = GridSearchCV(model, grid, cv=3, n_jobs=n_jobs, refit=False)
         start = perf_counter()
         with joblib.parallel_config("threading"):
