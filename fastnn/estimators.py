@@ -411,6 +411,8 @@ class MLPRegressor(RegressorMixin, _BaseMLP):  # noqa: D101 - the f-string is it
 
     def _encode_targets(self, y: np.ndarray, incremental: bool) -> tuple[np.ndarray, int, str]:
         """Targets as a backend reads them, the number of outputs, and the link."""
+        if y.dtype.kind not in "biuf":
+            y = y.astype(np.float64)  # before anything is drawn: words are no numbers
         if self.loss == "poisson" and (y < 0).any():
             raise ValueError(f"loss='poisson' needs y >= 0, got values down to {y.min()}.")
         link = next(link for link, loss in _LOSS_OF_LINK.items() if loss == self.loss)
