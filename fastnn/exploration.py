@@ -1,4 +1,4 @@
-"""How does a search go on? It proposes candidates, trains their folds in threads, and measures the front alone, in its time."""
+"""How does a search go on? It trains folds in threads and measures the front alone, in turns, until its time is up."""
 
 from __future__ import annotations
 
@@ -64,6 +64,7 @@ class Run:
         self.half = (self.end - self.clock.wall()) / 2
         self.startup = STARTUP_S
         self.search_end = self.end
+        self.left: set[int] = set()  # candidates that could not be measured alone
         self.stop = False
 
     # ---- what is known so far
@@ -96,22 +97,43 @@ class Run:
         """Whether the front is timed again: only if it hangs on a time, and so on what ran beside a candidate."""
         return any(QUANTITIES[q].timed for q in [*self.trials.objectives, *check_refit(self.search.refit)])
 
+    def _waiting(self) -> list[int]:
+        """Numbers of the candidates on the front that are still to be measured alone."""
+        return [one for one in self.front() if self.trials.candidates[one].alone is None and one not in self.left]
+
     def _reserve(self) -> None:
-        """Set aside the time for a fold that still runs, to measure the front alone, and for the last fit; at most half."""
+        """Set aside the time for a fold that still runs, to measure the front alone, and for the last fit; at most half.
+
+        Room for one more candidate is left: what runs when exploring ends may come onto the front.
+        """
         if self.end < math.inf and self.succeeded:
-            waiting = [self.trials.candidates[number] for number in self.front()] if self._measures_again() else []
-            seconds = sum(self._seconds_alone(one) for one in waiting if one.alone is None) + self._seconds_refit()
-            seconds += max(one.value("fit_time") for one in self.succeeded.values())
+            seconds = self._seconds_refit() + max(one.value("fit_time") for one in self.succeeded.values())
+            if self._measures_again():
+                alone = {number: self._seconds_alone(self.trials.candidates[number]) for number in self.front()}
+                seconds += sum(alone[number] for number in self._waiting()) + max(alone.values())
             self.search_end = self.end - min(seconds, self.half)
 
     def _time_is_up(self) -> bool:
         """Whether no more folds should start; one candidate is finished in any case."""
         return self.stop or (self.clock.wall() >= self.search_end and bool(self.succeeded))
 
+    def spend(self, root: Any) -> None:
+        """Explore and measure the front alone, in turns, until candidates are enough, time is up, or a callback says stop.
+
+        How long measuring takes is known only afterwards, so more is set aside for it than it mostly takes. What is left over
+        goes to exploring again, and what that brings onto the front is measured as well.
+        """
+        more = True
+        while more:
+            self._explore(root)
+            self._measure_front(root)
+            self._reserve()
+            more = self._wants_more(0)
+
     # ---- exploring
 
-    def explore(self, root: Any) -> None:
-        """Propose, train and record candidates until they are enough, the time is up, or a callback says stop."""
+    def _explore(self, root: Any) -> None:
+        """Propose, train and record candidates until they are enough, the reserve begins, or a callback says stop."""
         n_left = None if self.n_trials == math.inf else max(0, int(self.n_trials) - len(self.trials.candidates))
         task = root.subcontext(task_name="search", max_subtasks=n_left)
         task.call_on_fit_task_begin(estimator=self.search, X=self.table.X, y=self.table.y, metadata=self.table.metadata)
@@ -129,7 +151,7 @@ class Run:
                     while len(running) < self.n_jobs and self._wants_more(len(begun)):
                         proposal = self.trials.propose()
                         if proposal is None:
-                            self.n_trials = 0
+                            self.n_trials = len(self.trials.candidates) + len(begun)  # there are no others
                             break
                         number, params = proposal
                         begun[number] = self._begin(pool, params, task)
@@ -183,18 +205,18 @@ class Run:
         context.call_on_fit_task_end(estimator=self.search, metadata=self.table.metadata)
 
     def _finish(self, number: int, begun: Begun) -> None:
-        """Record a candidate all of whose folds are done, or give it up for this time."""
+        """Record a candidate all of whose folds are done, or put it off."""
         errors = [future.exception() for future in begun.folds if not future.cancelled()]
         error = next((one for one in errors if one is not None), None)
         if error is not None:
             self.trials.record(number, Candidate(begun.params, failure=f"{type(error).__name__}: {error}"))
             self._check_hope()
         else:
-            folds = [future.result() for future in begun.folds]
-            if any(one is None for one in folds):
-                self.trials.abandon(number)
-                return
-            self.trials.record(number, Candidate(begun.params, [one for one in folds if one is not None]))
+            folds = [fold for fold in (future.result() for future in begun.folds) if fold is not None]
+            if len(folds) == len(self.splits):
+                self.trials.record(number, Candidate(begun.params, folds))
+            else:
+                self.trials.put_off(number)
         self._reserve()
         if begun.context.call_on_fit_task_end(
             estimator=self.search, X=self.table.X, y=self.table.y, metadata=self.table.metadata
@@ -214,7 +236,7 @@ class Run:
 
     # ---- measuring the front
 
-    def measure_front(self, root: Any) -> None:
+    def _measure_front(self, root: Any) -> None:
         """Measure the candidates on the front alone, the most accurate first, until all that are on it have been.
 
         A candidate that turns out dearer may let another one onto the front, which is then measured as well. What there is no
@@ -222,36 +244,35 @@ class Run:
         """
         task = root.subcontext(task_name="measure-front", max_subtasks=None)
         task.call_on_fit_task_begin(estimator=self.search, X=self.table.X, y=self.table.y, metadata=self.table.metadata)
-        if self._measures_again():
-            self._measure_front(task)
+        if self._measures_again() and self._waiting():
+            with FreshProcesses(self.table.at(self.estimator, self.splits[0][0]), self.clock) as processes:
+                while waiting := self._waiting():
+                    number = max(waiting, key=lambda number: self.trials.candidates[number].value("score"))
+                    self._measure_alone(number, processes, task)
         task.call_on_fit_task_end(estimator=self.search, X=self.table.X, y=self.table.y, metadata=self.table.metadata)
 
-    def _measure_front(self, task: Any) -> None:
-        left: set[int] = set()
-        candidates = self.trials.candidates
-        with FreshProcesses(self.table.at(self.estimator, self.splits[0][0]), self.clock) as processes:
-            while waiting := [one for one in self.front() if candidates[one].alone is None and one not in left]:
-                number = max(waiting, key=lambda number: candidates[number].value("score"))
-                start = self.clock.wall()
-                time_left = self.end - start - self._seconds_refit()
-                expected = self._seconds_alone(candidates[number])
-                if expected > time_left:
-                    left.add(number)
-                    continue
-                step = task.subcontext(task_name="candidate").call_on_fit_task_begin(estimator=self.search)
-                try:
-                    estimator = with_params(self.estimator, candidates[number].params)
-                    timeout = None if time_left == math.inf else min(time_left, PATIENCE * expected)
-                    alone = processes.measure(estimator, timeout)
-                    self.trials.record_alone(number, alone)
-                    fits = alone.fit_time[0] + sum(alone.fit_time)
-                    self.startup = self.clock.wall() - start - fits  # the next will take as long
-                except (TimeoutError, pickle.PicklingError):
-                    left.add(number)
-                except RuntimeError as error:  # its folds went well: what is wrong is the process, or the machine
-                    left.add(number)
-                    warnings.warn(f"A candidate stays as it was measured beside others; alone {error}", stacklevel=4)
-                step.call_on_fit_task_end(estimator=self.search)
+    def _measure_alone(self, number: int, processes: FreshProcesses, task: Any) -> None:
+        """Measure a candidate in a fresh process, or leave it as it is."""
+        candidate = self.trials.candidates[number]
+        start = self.clock.wall()
+        time_left = self.end - start - self._seconds_refit()
+        expected = self._seconds_alone(candidate)
+        if expected > time_left:
+            self.left.add(number)
+            return
+        step = task.subcontext(task_name="candidate").call_on_fit_task_begin(estimator=self.search)
+        try:
+            timeout = None if time_left == math.inf else min(time_left, PATIENCE * expected)
+            alone = processes.measure(with_params(self.estimator, candidate.params), timeout)
+            self.trials.record_alone(number, alone)
+            fits = alone.fit_time[0] + sum(alone.fit_time)
+            self.startup = self.clock.wall() - start - fits  # the next will take as long
+        except (TimeoutError, pickle.PicklingError):
+            self.left.add(number)
+        except RuntimeError as error:  # its folds went well: what is wrong is the process, or the machine
+            self.left.add(number)
+            warnings.warn(f"A candidate stays as it was measured beside others; alone {error}", stacklevel=6)
+        step.call_on_fit_task_end(estimator=self.search)
 
 
 @dataclass(frozen=True)

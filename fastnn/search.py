@@ -46,7 +46,7 @@ class TradeoffSearchCV(BaseSearchCV):
 
     Every candidate is cross-validated, its folds training in threads beside each other, and its cost measured: seconds to
     fit, microseconds to predict, bytes, FLOPs, joules. Optuna's tree-structured Parzen estimator proposes candidates that
-    push the front. At the end the candidates on the front are measured again, one by one, each in a fresh process.
+    push the front. The candidates on the front are measured again, one by one, each in a fresh process.
 
     Parameters
     ----------
@@ -232,13 +232,12 @@ class TradeoffSearchCV(BaseSearchCV):
             end=math.inf if self.max_time is None else start + self.max_time,
         )
         try:
-            run.explore(root)
-            run.measure_front(root)
+            run.spend(root)
         except KeyboardInterrupt:
             if not run.front().size:
                 raise
             n_found = len(run.succeeded)
-            warnings.warn(f"Search interrupted by user; it ends with the {n_found} candidates found so far.", stacklevel=2)
+            warnings.warn(f"Search interrupted by user; it ends with the {n_found} candidates found so far.", stacklevel=3)
         self._publish(run)
         if self.refit is not False:
             self._refit(run, root)
@@ -265,10 +264,10 @@ class TradeoffSearchCV(BaseSearchCV):
         return f"fastnn-{joblib.hash(parts)}"
 
     def _begin_callbacks(self, table: Table) -> Any:
-        """The root of scikit-learn's tree of tasks, which its callbacks follow; three stages below it."""
+        """The root of scikit-learn's tree of tasks, which its callbacks follow; below it stages, as many as time allows."""
         if not hasattr(self, "_init_callback_context"):  # scikit-learn before 1.9
             return Silent()
-        root = self._init_callback_context(max_subtasks=2 + (self.refit is not False))
+        root = self._init_callback_context(max_subtasks=2 + (self.refit is not False) if self.max_time is None else None)
         return root.call_on_fit_task_begin(estimator=self, X=table.X, y=table.y, metadata=table.metadata)
 
     def _publish(self, run: Run) -> None:

@@ -99,6 +99,7 @@ class Trials:
             )
         self.candidates: dict[int, Candidate] = {}
         self.open: dict[int, Any] = {}
+        self.unfinished: list[int] = []
         self.seen: set[str] = set()
         for trial in found:
             self._restore(trial)
@@ -117,6 +118,9 @@ class Trials:
 
     def propose(self) -> tuple[int, dict[str, Any]] | None:
         """The next candidate and its number; None if there is none left that has not been proposed."""
+        if self.unfinished:
+            number = self.unfinished.pop()
+            return number, self.space.read(self.open[number].params)
         while len(self.seen) < self.space.size:
             trial = self.study.ask()
             params = self.space.suggest(trial)
@@ -155,9 +159,9 @@ class Trials:
         self.candidates[number].alone = alone
         self.study.set_user_attr(f"alone {number}", asdict(alone))
 
-    def abandon(self, number: int) -> None:
-        """Leave a candidate that was not finished for the next run of the search."""
-        self.open.pop(number)
+    def put_off(self, number: int) -> None:
+        """Leave a candidate that there was no time to finish for later, or for the next run of the search."""
+        self.unfinished.append(number)
 
 
 def _steering_value(candidate: Candidate, quantity: str) -> float:

@@ -23,7 +23,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
-from timed import CLOCK, Timed
+from timed import CLOCK, Timed, advance
 
 from fastnn import MLPClassifier, TradeoffSearchCV, exploration, measure
 from fastnn.measure import QUANTITIES
@@ -498,6 +498,47 @@ def test_max_time_holds_by_the_clock(clock, monkeypatch):
     search = TradeoffSearchCV(Timed(seconds=4.0), {"skill": stats.uniform(0, 1)}, cv=2, max_time=33.0, random_state=0).fit(X, y)
     assert CLOCK.wall() - start <= 33.0
     assert len(search.cv_results_["params"]) >= 2
+
+
+@pytest.fixture
+def events(monkeypatch):
+    """Who is trained and who is measured alone, in order; a fresh process takes half a second more than two fits."""
+    events = []
+
+    def measure_alone(self, estimator, timeout=None):
+        advance(0.5 + 2 * estimator.seconds)
+        events.append(("alone", estimator.skill))
+        return measure.Alone([estimator.seconds], [estimator.seconds], [1.0], [1.0], 0.0, [1.0], "")
+
+    def fit_and_note(self, X, y, fit=Timed.fit):
+        events.append(("fold", self.skill))
+        return fit(self, X, y)
+
+    monkeypatch.setattr(exploration.FreshProcesses, "measure", measure_alone)
+    monkeypatch.setattr(Timed, "fit", fit_and_note)
+    return events
+
+
+def test_exploring_and_measuring_take_turns_until_the_time_is_spent(clock, events):
+    """Two seconds are set aside for a candidate before one has been measured: most of that is left over."""
+    space = {"skill": stats.uniform(0, 1), "seconds": [2**-4]}
+    search = TradeoffSearchCV(Timed(), space, cv=2, max_time=10.0, random_state=0)
+    start = CLOCK.wall()
+    search.fit(X, y)
+    assert 8.5 < CLOCK.wall() - start <= 10.0
+    kinds = [kind for kind, _ in itertools.groupby(events[:-1], key=lambda event: event[0])]  # the last is the chosen one's fit
+    assert len(kinds) >= 3
+    assert set(search.cv_results_["measured"][search.pareto_front_]) == {"alone"}
+
+
+def test_a_candidate_begun_too_late_is_finished_in_the_next_turn(clock, events):
+    """Where the reserve begins between its two folds, a candidate waits until the front has been measured."""
+    space = {"skill": [i / 32 for i in range(1, 30)], "seconds": [0.625]}
+    search = TradeoffSearchCV(Timed(), space, cv=2, max_time=24.0, random_state=0).fit(X, y)
+    turn = next(i for i, (kind, _) in enumerate(events) if kind == "alone")
+    assert events[turn - 2] != events[turn - 1] == events[turn + 1] == events[turn + 2]
+    skills = [params["skill"] for params in search.cv_results_["params"]]
+    assert events[turn - 1][1] in skills and len(set(skills)) == len(skills)
 
 
 def test_one_candidate_is_finished_however_short_the_time(clock, no_processes):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import load_iris
@@ -110,6 +111,11 @@ def test_callbacks_follow_the_search_and_can_stop_it(monkeypatch):
 
     search.set_callbacks(Counting(stop_after=2)).fit(X, y)
     assert len(search.cv_results_["params"]) == 2
+
+    counting = Counting()
+    search.set_params(param_distributions={"skill": stats.uniform()}, max_time=9.5).set_callbacks(counting).fit(X, y)
+    assert sorted(counting.begun) == sorted(counting.ended)  # a candidate that the time ends too
+    assert counting.begun.count("candidate") == len(search.cv_results_["params"]) + 1
 
 
 def test_the_default_space_varies_the_network_wherever_it_stands():
