@@ -65,6 +65,7 @@ class Run:
         self.startup = STARTUP_S
         self.search_end = self.end
         self.left: set[int] = set()  # candidates that could not be measured alone
+        self.processes = FreshProcesses(self.table, self.clock, self.splits[0][0])
         self.stop = False
 
     # ---- what is known so far
@@ -123,12 +124,13 @@ class Run:
         How long measuring takes is known only afterwards, so more is set aside for it than it mostly takes. What is left over
         goes to exploring again, and what that brings onto the front is measured as well.
         """
-        more = True
-        while more:
-            self._explore(root)
-            self._measure_front(root)
-            self._reserve()
-            more = self._wants_more(0)
+        with self.processes:
+            more = True
+            while more:
+                self._explore(root)
+                self._measure_front(root)
+                self._reserve()
+                more = self._wants_more(0)
 
     # ---- exploring
 
@@ -244,14 +246,11 @@ class Run:
         """
         task = root.subcontext(task_name="measure-front", max_subtasks=None)
         task.call_on_fit_task_begin(estimator=self.search, X=self.table.X, y=self.table.y, metadata=self.table.metadata)
-        if self._measures_again() and self._waiting():
-            with FreshProcesses(self.table.at(self.estimator, self.splits[0][0]), self.clock) as processes:
-                while waiting := self._waiting():
-                    number = max(waiting, key=lambda number: self.trials.candidates[number].value("score"))
-                    self._measure_alone(number, processes, task)
+        while self._measures_again() and (waiting := self._waiting()):
+            self._measure_alone(max(waiting, key=lambda number: self.trials.candidates[number].value("score")), task)
         task.call_on_fit_task_end(estimator=self.search, X=self.table.X, y=self.table.y, metadata=self.table.metadata)
 
-    def _measure_alone(self, number: int, processes: FreshProcesses, task: Any) -> None:
+    def _measure_alone(self, number: int, task: Any) -> None:
         """Measure a candidate in a fresh process, or leave it as it is."""
         candidate = self.trials.candidates[number]
         start = self.clock.wall()
@@ -263,7 +262,7 @@ class Run:
         step = task.subcontext(task_name="candidate").call_on_fit_task_begin(estimator=self.search)
         try:
             timeout = None if time_left == math.inf else min(time_left, PATIENCE * expected)
-            alone = processes.measure(with_params(self.estimator, candidate.params), timeout)
+            alone = self.processes.measure(with_params(self.estimator, candidate.params), timeout)
             self.trials.record_alone(number, alone)
             fits = alone.fit_time[0] + sum(alone.fit_time)
             self.startup = self.clock.wall() - start - fits  # the next will take as long

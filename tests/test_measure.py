@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import sys
 import threading
 
@@ -117,7 +118,12 @@ def test_alone_takes_the_first_fit_if_it_is_long():
     assert measure.alone(Timed(seconds=64.0), Table(X, y), CLOCK).fit_time == [64.0]
 
 
-def test_a_fresh_process_measures_with_the_clock_it_is_given():
+@pytest.fixture(params=[True, False] if measure.FORKS else [False], ids=lambda forks: "forked" if forks else "started")
+def forks(request, monkeypatch):
+    monkeypatch.setattr(measure, "FORKS", request.param)
+
+
+def test_a_fresh_process_measures_with_the_clock_it_is_given(forks):
     with FreshProcesses(Table(X, y), CLOCK) as processes:
         alone = processes.measure(Timed(seconds=0.5, latency=2**-9))
     assert isinstance(alone, Alone)
@@ -125,21 +131,61 @@ def test_a_fresh_process_measures_with_the_clock_it_is_given():
     assert set(alone.latency_us) == {1e6 * 2**-9}
 
 
+class Numbered(Timed):
+    """Its fit takes as many seconds as its process has the number; it prints."""
+
+    def fit(self, X, y):
+        print("fitted")
+        self.seconds = float(os.getpid())
+        return super().fit(X, y)
+
+
+def test_each_candidate_has_a_process_of_its_own(forks):
+    with FreshProcesses(Table(X, y), CLOCK) as processes:
+        numbers = {processes.measure(Numbered()).fit_time[0] for _ in range(3)}
+    assert len(numbers - {float(os.getpid())}) == 3
+
+
+def test_a_candidate_is_fitted_on_the_rows_named():
+    with FreshProcesses(Table(X, y), CLOCK, TRAIN[:8]) as processes:
+        row_us = processes.measure(Timed(latency=2**-10)).row_us
+    assert set(row_us) == {1e6 * 2**-13}
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is told exactly on Linux alone")
-def test_the_peak_of_memory_is_that_of_the_fit():
+def test_the_peak_of_memory_is_that_of_the_fit(forks):
     with FreshProcesses(Table(X, y), Clock()) as processes:
         little, much = (processes.measure(Hungry(n_bytes=n)).peak_bytes for n in (0, 200_000_000))
     assert 190e6 < much - little < 220e6
 
 
-def test_a_failure_in_a_fresh_process_says_what_failed():
-    with FreshProcesses(Table(X, y), Clock()) as processes, pytest.raises(RuntimeError, match=r"RuntimeError: out of luck$"):
-        processes.measure(Timed(fails="out of luck"))
+def test_a_failure_in_a_fresh_process_says_what_failed_and_the_next_is_measured(forks):
+    with FreshProcesses(Table(X, y), CLOCK) as processes:
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match=r"it failed in a process of its own: RuntimeError: out of luck$"):
+                processes.measure(Timed(fails="out of luck"))
+            assert set(processes.measure(Timed(seconds=2.0)).fit_time) == {2.0}
 
 
-def test_a_fresh_process_ends_in_time():
-    with FreshProcesses(Table(X, y), Clock()) as processes, pytest.raises(TimeoutError, match=r"not done after 0\.1 s"):
-        processes.measure(Timed(), timeout=0.1)
+def test_a_process_ended_from_outside_is_a_failure(forks):
+    with FreshProcesses(Table(X, y), CLOCK) as processes:
+        with pytest.raises(RuntimeError, match="it failed in a process of its own: it was ended from outside"):
+            processes.measure(Killed())
+        assert set(processes.measure(Timed(seconds=2.0)).fit_time) == {2.0}
+
+
+class Killed(Timed):
+    """As a process is that takes too much memory."""
+
+    def fit(self, X, y):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_fresh_process_ends_in_time(forks):
+    with FreshProcesses(Table(X, y), CLOCK) as processes:
+        with pytest.raises(TimeoutError, match=r"not done after 0\.1 s"):
+            processes.measure(Timed(), timeout=0.1)
+        assert set(processes.measure(Timed(seconds=2.0)).fit_time) == {2.0}
 
 
 def test_what_a_script_defines_reaches_the_fresh_process():
