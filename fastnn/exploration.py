@@ -8,7 +8,7 @@ import pickle
 import warnings
 from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,8 @@ from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from fastnn.front import check_refit, pareto_front
-from fastnn.measure import FITS, QUANTITIES, Clock, Fold, FreshProcesses, Table, fold
+from fastnn.measure import FITS, GLANCE, QUANTITIES, Clock, Fold, FreshProcesses, Table, fold, prediction_times
+from fastnn.preprocessing import Loan, Preprocessing, differ_in_the_last_step
 from fastnn.trials import Candidate, Trials
 
 Split = tuple[np.ndarray, np.ndarray]  # rows to train on, rows to test on
@@ -65,6 +66,10 @@ class Run:
         self.startup = STARTUP_S
         self.search_end = self.end
         self.left: set[int] = set()  # candidates that could not be measured alone
+        names = {name for part in self.trials.space.parts for name in part}
+        self.preprocessing = (
+            [Preprocessing(self.clock) for _ in self.splits] if differ_in_the_last_step(self.estimator, names) else []
+        )
         self.processes = FreshProcesses(self.table, self.clock, self.splits[0][0])
         self.stop = False
 
@@ -187,21 +192,33 @@ class Run:
         context = task.subcontext(task_name="candidate", max_subtasks=len(self.splits))
         context.call_on_fit_task_begin(estimator=self.search, X=self.table.X, y=self.table.y, metadata=self.table.metadata)
         config = get_config()  # scikit-learn's is the thread's own
-        folds = [pool.submit(self._fold, params, split, context.subcontext(task_name="fold"), config) for split in self.splits]
+        n = len(self.splits)
+        folds = [pool.submit(self._fold, params, i, context.subcontext(task_name="fold"), config) for i in range(n)]
         return Begun(params, folds, context)
 
-    def _fold(self, params: dict[str, Any], split: Split, context: Any, config: Any) -> Fold | None:
+    def _fold(self, params: dict[str, Any], number: int, context: Any, config: Any) -> Fold | None:
         """Train and measure one fold, in a thread of the pool; None if the time was up before."""
         if self._time_is_up():
             return None
         with config_context(**config):
             estimator = _single_threaded(with_params(self.estimator, params))
-            return fold(estimator, self.table, split, self.search.scorer_, self.clock, self._telling(context, estimator))
+            split, loan = self.splits[number], Loan()
+            during_fit = self._during_fit(context, estimator, number, loan)
+            found = fold(estimator, self.table, split, self.search.scorer_, self.clock, during_fit)
+            found = replace(found, fit_time=found.fit_time + loan.wall, cpu_time=found.cpu_time + loan.cpu)
+            if number > 0:
+                return found
+            X, _ = self.table.rows(estimator, split[1], split[0])
+            latency_us, row_us = prediction_times(estimator, X, GLANCE, self.clock.wall)
+            return replace(found, latency_us=latency_us, row_us=row_us)
 
     @contextlib.contextmanager
-    def _telling(self, context: Any, estimator: BaseEstimator) -> Iterator[None]:
-        """Tell callbacks of a fit, and hand them on to the estimator for its time."""
-        with context.propagate_callback_context(estimator):
+    def _during_fit(self, context: Any, estimator: BaseEstimator, number: int, loan: Loan) -> Iterator[None]:
+        """Tell callbacks of a fit, hand them on to the estimator for its time, and lend it what other fits have done for it."""
+        with contextlib.ExitStack() as stack:
+            if self.preprocessing:
+                stack.enter_context(self.preprocessing[number].lent_to(estimator, loan))
+            stack.enter_context(context.propagate_callback_context(estimator))
             context.call_on_fit_task_begin(estimator=self.search, metadata=self.table.metadata)
             yield
         context.call_on_fit_task_end(estimator=self.search, metadata=self.table.metadata)

@@ -28,6 +28,7 @@ from fastnn.measure import (
     BULK_ROWS,
     CAREFUL,
     FITS,
+    GLANCE,
     QUANTITIES,
     Clock,
     Table,
@@ -352,13 +353,14 @@ def _measurements(candidates: list[Candidate], run: Run) -> dict[str, str]:
     beside = "alone" if run.n_jobs == 1 else f"beside {run.n_jobs - 1} other"
     n_alone = sum(one.alone is not None for one in candidates)
     in_search = f"in the search: median over {len(run.splits)} folds, each in one thread, {beside}"
+    at_a_glance = f"in the search: median of up to {GLANCE.most} calls of the first fold's model, {beside}"
     in_process = f"{n_alone} candidates again, each alone in a fresh process on the first fold's rows: median of"
     words = {
         "score": f"mean over {len(run.splits)} folds; its spread is the standard deviation over them",
         "fit_time": f"wall seconds to fit the rows of a fold; {in_search}; {in_process} up to {FITS.most} fits",
         "cpu_time": f"CPU seconds to fit the rows of a fold; {in_search}; {in_process} up to {FITS.most} fits, all threads",
-        "latency_us": f"wall microseconds of predict on one row; {in_search}; {in_process} up to {CAREFUL.most} calls",
-        "row_us": f"wall microseconds per row of predict on up to {BULK_ROWS} rows; {in_search}; {in_process} the calls",
+        "latency_us": f"wall microseconds of predict on one row; {at_a_glance}; {in_process} up to {CAREFUL.most} calls",
+        "row_us": f"wall microseconds per row of predict on up to {BULK_ROWS} rows; {at_a_glance}; {in_process} the calls",
         "model_bytes": "length of the pickled fitted model, median over folds",
         "flops": "FLOPs of the network to predict one row, counted from its layers; preprocessing not counted",
         "peak_bytes": "rise of the resident memory while fitting, in a fresh process; the table is there before",

@@ -21,7 +21,7 @@ FLOORS = [
     {"activations", "losses", "optimizers", "schedules", "network", "cost"},
     {"backends", "workers"},
     {"training", "lbfgs", "prediction", "parameters", "data", "shuffling", "solvers", "callbacks", "measure", "export"},
-    {"estimators", "display", "environment", "precision", "space", "front", "trials", "exploration"},
+    {"estimators", "display", "environment", "precision", "space", "front", "trials", "preprocessing", "exploration"},
     {"search", "tables", "persistence", "report", "demo", "terminal"},
     {"cli", "__main__"},
 ]

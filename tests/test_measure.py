@@ -31,11 +31,15 @@ def measured(estimator, clock=CLOCK, **table):
 
 
 def test_a_fold_is_timed_by_the_clock():
-    fold = measured(Timed(skill=0.75, seconds=4.0, latency=2**-10))
+    fold = measured(Timed(skill=0.75, seconds=4.0))
     assert (fold.score, fold.fit_time, fold.cpu_time) == (0.75, 4.0, 4.0)
-    assert set(fold.latency_us) == {1e6 * 2**-10}
-    assert set(fold.row_us) == {1e6 * 2**-10 / len(TEST)}
-    assert len(fold.latency_us) >= measure.GLANCE.least
+
+
+def test_predictions_are_timed_by_the_clock():
+    latency_us, row_us = measure.prediction_times(Timed(latency=2**-10).fit(X, y), X, measure.GLANCE, now)
+    assert set(latency_us) == {1e6 * 2**-10}
+    assert set(row_us) == {1e6 * 2**-10 / len(X)}
+    assert len(latency_us) >= measure.GLANCE.least
 
 
 def test_a_fold_learns_from_its_own_rows_and_weights():
