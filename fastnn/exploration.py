@@ -18,7 +18,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
-from fastnn.front import check_refit, pareto_front
+from fastnn.front import check_refit, choose, pareto_front
 from fastnn.measure import FITS, GLANCE, QUANTITIES, Clock, Fold, FreshProcesses, Table, fold, prediction_times
 from fastnn.preprocessing import Loan, Preprocessing, differ_in_the_last_step
 from fastnn.trials import Candidate, Trials
@@ -85,6 +85,14 @@ class Run:
         found = self.succeeded
         values = {q: np.array([one.value(q) for one in found.values()]) for q in self.trials.objectives}
         return np.array(list(found), np.intp)[pareto_front(values)]
+
+    def choice(self) -> int:
+        """Number of the candidate of the front that ``refit`` takes; ValueError if none keeps within its limits."""
+        numbers, candidates = list(self.trials.candidates), list(self.trials.candidates.values())
+        values = {q: np.array([one.value(q) for one in candidates]) for q in QUANTITIES}
+        errors = np.array([one.standard_error() for one in candidates])
+        front = np.array([numbers.index(number) for number in self.front()], np.intp)
+        return numbers[choose(self.search.refit, values, self.trials.objectives, front, errors)]
 
     def _seconds_alone(self, candidate: Candidate) -> float:
         """How long it will take to measure a candidate alone."""
@@ -256,7 +264,7 @@ class Run:
     # ---- measuring the front
 
     def _measure_front(self, root: Any) -> None:
-        """Measure the candidates on the front alone, the most accurate first, until all that are on it have been.
+        """Measure the candidates on the front alone, until all that are on it have been.
 
         A candidate that turns out dearer may let another one onto the front, which is then measured as well. What there is no
         time for, or fails there, stays as it was measured in the search.
@@ -264,8 +272,16 @@ class Run:
         task = root.subcontext(task_name="measure-front", max_subtasks=None)
         task.call_on_fit_task_begin(estimator=self.search, X=self.table.X, y=self.table.y, metadata=self.table.metadata)
         while self._measures_again() and (waiting := self._waiting()):
-            self._measure_alone(max(waiting, key=lambda number: self.trials.candidates[number].value("score")), task)
+            self._measure_alone(self._most_wanted(waiting), task)
         task.call_on_fit_task_end(estimator=self.search, X=self.table.X, y=self.table.y, metadata=self.table.metadata)
+
+    def _most_wanted(self, waiting: list[int]) -> int:
+        """The candidate to measure first, should time be short: the one handed over as things stand, else the most accurate."""
+        if isinstance(self.search.refit, str | Mapping):
+            with contextlib.suppress(ValueError):  # so far, nothing keeps within the limits
+                if (number := self.choice()) in waiting:
+                    return number
+        return max(waiting, key=lambda number: self.trials.candidates[number].value("score"))
 
     def _measure_alone(self, number: int, task: Any) -> None:
         """Measure a candidate in a fresh process, or leave it as it is."""

@@ -35,10 +35,14 @@ def pareto_front(values: Mapping[str, Floats]) -> NDArray[np.intp]:
         Indices, ordered by the first objective that is a cost.
     """
     costs = as_costs(values)
-    known = np.flatnonzero(~np.isnan(costs).any(axis=1))
-    costs = costs[known]
-    stays = [not ((costs <= row).all(axis=1) & (costs < row).any(axis=1)).any() for row in costs]
-    front = known[np.array(stays, bool)]
+    left = np.lexsort(costs.T[::-1])  # in this order none is dominated by a later one
+    left = left[~np.isnan(costs[left]).any(axis=1)]
+    found: list[int] = []
+    while left.size:
+        found.append(left[0])
+        dominated = (costs[left] >= costs[left[0]]).all(axis=1) & (costs[left] > costs[left[0]]).any(axis=1)
+        left = left[1:][~dominated[1:]]
+    front = np.sort(np.array(found, np.intp))
     by = next((q for q in values if q != "score"), "score")
     return front[np.argsort(values[by][front], kind="stable")]
 

@@ -7,7 +7,7 @@ import math
 import numbers
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import joblib
 import numpy as np
@@ -23,7 +23,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import _check_method_params
 
 from fastnn.exploration import Run, Silent, with_params
-from fastnn.front import Refit, check_refit, choose
+from fastnn.front import check_refit
 from fastnn.measure import (
     BULK_ROWS,
     CAREFUL,
@@ -279,15 +279,13 @@ class TradeoffSearchCV(BaseSearchCV):
         candidates = [run.trials.candidates[number] for number in numbers_of_rows]
         self.cv_results_ = _results(candidates, self.n_splits_, self.pareto_front_)
         self.measurements_ = _measurements(candidates, run)
-        values = {q: np.array([one.value(q) for one in candidates]) for q in QUANTITIES}
         if callable(self.refit):
             self.best_index_ = int(self._select_best_index(self.refit, "score", self.cv_results_))
         elif self.refit is not False:
-            errors = np.array([one.standard_error() for one in candidates])
-            self.best_index_ = choose(cast(Refit, self.refit), values, self.objectives_, self.pareto_front_, errors)
+            self.best_index_ = row_of[run.choice()]
         if self.refit is not False:
             self.best_params_ = candidates[self.best_index_].params
-            self.best_score_ = float(values["score"][self.best_index_])
+            self.best_score_ = candidates[self.best_index_].value("score")
 
     def _refit(self, run: Run, root: Any) -> None:
         """Fit the chosen candidate on all rows."""

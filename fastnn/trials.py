@@ -7,7 +7,7 @@ import math
 import os
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ class Candidate:
     folds: list[Fold] = field(default_factory=list)
     failure: str = ""
     alone: Alone | None = None
+    known: dict[str, float] = field(default_factory=dict)  # values: after each candidate, those of all are asked for
 
     def repeats(self, quantity: str) -> NDArray[np.float64]:
         """Every measurement of ``quantity``: of the process of its own where there was one, else of the folds."""
@@ -46,10 +47,11 @@ class Candidate:
 
     def value(self, quantity: str) -> float:
         """What ``quantity`` is taken to be: the score's mean over folds, anything else's median. NaN where unknown."""
-        repeats = self.repeats(quantity)
-        if not repeats.size:
-            return math.nan
-        return float(repeats.mean() if quantity == "score" else np.median(repeats))
+        if quantity not in self.known:
+            repeats = self.repeats(quantity)
+            middle = np.mean if quantity == "score" else np.median
+            self.known[quantity] = float(middle(repeats)) if repeats.size else math.nan
+        return self.known[quantity]
 
     def standard_error(self) -> float:
         """Standard error of the score, from its spread over folds."""
@@ -156,7 +158,7 @@ class Trials:
 
     def record_alone(self, number: int, alone: Alone) -> None:
         """Keep what a candidate showed in a process of its own."""
-        self.candidates[number].alone = alone
+        self.candidates[number] = replace(self.candidates[number], alone=alone, known={})
         self.study.set_user_attr(f"alone {number}", asdict(alone))
 
     def put_off(self, number: int) -> None:

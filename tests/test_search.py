@@ -23,9 +23,10 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
-from timed import CLOCK, Timed, advance
+from timed import CLOCK, Timed
 
 from fastnn import MLPClassifier, TradeoffSearchCV, exploration, measure
+from fastnn.front import pareto_front
 from fastnn.measure import QUANTITIES
 
 optuna = pytest.importorskip("optuna")
@@ -91,6 +92,18 @@ def test_a_finite_space_is_enumerated_and_its_front_is_the_true_one():
     assert list(search.cv_results_["flops"][search.pareto_front_]) == sorted(search.cv_results_["flops"][search.pareto_front_])
 
 
+def test_the_front_is_that_of_brute_force_with_equals_and_unknowns():
+    rng = np.random.RandomState(0)
+    for n in (0, 1, 7, 60):
+        values = {q: rng.randint(0, 6, n).astype(float) for q in ("score", "fit_time", "flops")}
+        values["flops"][rng.rand(n) < 0.1] = np.nan
+        points = [(-s, t, f) for s, t, f in zip(*values.values(), strict=True)]
+        known = [i for i in range(n) if not np.isnan(points[i]).any()]
+        front = pareto_front(values)
+        assert sorted(front) == sorted(known[i] for i in brute_force([points[i] for i in known]))
+        assert list(values["fit_time"][front]) == sorted(values["fit_time"][front])
+
+
 def search_folds(y, k):
     return StratifiedKFold(k).split(np.zeros((len(y), 1)), y)
 
@@ -128,6 +141,22 @@ def test_the_front_is_made_anew_from_what_candidates_show_alone(clock, monkeypat
     assert tried == [0.9, 0.8, 0.7]
     front = search.cv_results_["mean_test_score"][search.pareto_front_]
     np.testing.assert_allclose(front, [0.7, 0.8, 0.9])
+
+
+def test_what_is_handed_over_is_measured_first(clock, monkeypatch):
+    tried = []
+
+    def measure_alone(self, estimator, timeout=None):
+        tried.append(estimator.skill)
+        return measure.Alone([estimator.seconds], [estimator.seconds], [1.0], [1.0], 0.0, [1.0], "")
+
+    monkeypatch.setattr(exploration.FreshProcesses, "measure", measure_alone)
+    chosen({"fit_time": 2.5, "score": "max"}, SETTINGS).fit(X, y)
+    assert tried == [0.8, 0.9, 0.6]
+    tried.clear()
+    with pytest.raises(ValueError, match="no candidate keeps within it"):
+        chosen({"fit_time": 0.25, "score": "max"}, SETTINGS).fit(X, y)
+    assert tried == [0.9, 0.8, 0.6]
 
 
 def test_a_candidate_that_fails_alone_stays_as_it_was(clock, monkeypatch):
@@ -487,96 +516,3 @@ def test_without_optuna_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(ImportError, match=r'pip install "fastnn\[search\]"'):
         TradeoffSearchCV(Timed(), {"skill": [0.5]}).fit(X, y)
-
-
-# ---- time and threads
-
-
-def test_max_time_holds_by_the_clock(clock, monkeypatch):
-    monkeypatch.setattr(exploration.FreshProcesses, "measure", lambda *args: pytest.fail("there is no time to measure alone"))
-    start = CLOCK.wall()
-    search = TradeoffSearchCV(Timed(seconds=4.0), {"skill": stats.uniform(0, 1)}, cv=2, max_time=33.0, random_state=0).fit(X, y)
-    assert CLOCK.wall() - start <= 33.0
-    assert len(search.cv_results_["params"]) >= 2
-
-
-@pytest.fixture
-def events(monkeypatch):
-    """Who is trained and who is measured alone, in order; a fresh process takes half a second more than two fits."""
-    events = []
-
-    def measure_alone(self, estimator, timeout=None):
-        advance(0.5 + 2 * estimator.seconds)
-        events.append(("alone", estimator.skill))
-        return measure.Alone([estimator.seconds], [estimator.seconds], [1.0], [1.0], 0.0, [1.0], "")
-
-    def fit_and_note(self, X, y, fit=Timed.fit):
-        events.append(("fold", self.skill))
-        return fit(self, X, y)
-
-    monkeypatch.setattr(exploration.FreshProcesses, "measure", measure_alone)
-    monkeypatch.setattr(Timed, "fit", fit_and_note)
-    return events
-
-
-def test_exploring_and_measuring_take_turns_until_the_time_is_spent(clock, events):
-    """Two seconds are set aside for a candidate before one has been measured: most of that is left over."""
-    space = {"skill": stats.uniform(0, 1), "seconds": [2**-4]}
-    search = TradeoffSearchCV(Timed(), space, cv=2, max_time=10.0, random_state=0)
-    start = CLOCK.wall()
-    search.fit(X, y)
-    assert 8.5 < CLOCK.wall() - start <= 10.0
-    kinds = [kind for kind, _ in itertools.groupby(events[:-1], key=lambda event: event[0])]  # the last is the chosen one's fit
-    assert len(kinds) >= 3
-    assert set(search.cv_results_["measured"][search.pareto_front_]) == {"alone"}
-
-
-def test_a_candidate_begun_too_late_is_finished_in_the_next_turn(clock, events):
-    """Where the reserve begins between its two folds, a candidate waits until the front has been measured."""
-    space = {"skill": [i / 32 for i in range(1, 30)], "seconds": [0.625]}
-    search = TradeoffSearchCV(Timed(), space, cv=2, max_time=24.0, random_state=0).fit(X, y)
-    turn = next(i for i, (kind, _) in enumerate(events) if kind == "alone")
-    assert events[turn - 2] != events[turn - 1] == events[turn + 1] == events[turn + 2]
-    skills = [params["skill"] for params in search.cv_results_["params"]]
-    assert events[turn - 1][1] in skills and len(set(skills)) == len(skills)
-
-
-def test_one_candidate_is_finished_however_short_the_time(clock, no_processes):
-    search = TradeoffSearchCV(Timed(seconds=100.0), {"skill": [0.5, 0.25]}, cv=2, max_time=1.0, random_state=0).fit(X, y)
-    assert len(search.cv_results_["params"]) == 1
-
-
-_meeting = threading.Barrier(2, timeout=60)
-_threads, _processes = set(), set()
-
-
-class Meeting(Timed):
-    """Waits in a fold until another fold is there as well."""
-
-    def fit(self, X, y):
-        _threads.add(threading.get_ident())
-        _processes.add(os.getpid())
-        if threading.current_thread() is not threading.main_thread():
-            _meeting.wait()
-        return super().fit(X, y)
-
-
-def test_folds_train_in_threads_of_this_process():
-    space = {"skill": [0.25, 0.5, 0.75]}
-    TradeoffSearchCV(Meeting(), space, objectives=("score", "model_bytes"), cv=2, n_jobs=2).fit(X, y)
-    assert _processes == {os.getpid()}
-    assert len(_threads) == 3  # two for the folds, and the main one for the last fit
-
-
-def test_networks_take_one_thread_in_a_fold_and_the_users_number_afterwards():
-    seen = []
-
-    class Noting(MLPClassifier):
-        def fit(self, X, y):
-            seen.append(self.n_threads)
-            return super().fit(X, y)
-
-    network = Noting((), solver="lbfgs", n_threads=3)
-    search = TradeoffSearchCV(network, {"alpha": [0.1]}, objectives=("score", "flops"), cv=2).fit(X, y)
-    assert seen == [1, 1, 3]
-    assert search.best_estimator_.n_threads == 3
