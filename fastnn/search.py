@@ -62,7 +62,8 @@ class TradeoffSearchCV(BaseSearchCV):
         "energy_j". Quantities that ``refit`` names are added.
     max_time : float or None, default=None
         Seconds that ``fit`` may take, measuring the front and the last fit included. A fit that runs is not cut short, so keep
-        the slowest candidate well below it.
+        the slowest candidate well below it. A candidate that would take over a tenth of it, and of which a fold takes four
+        times as long as others', is given up after a fold.
     n_trials : int or None, default=None
         How many candidates are tried, those found in ``storage`` included; 50 where neither limit is given. A finite space
         that holds no more than these is enumerated, each candidate once.

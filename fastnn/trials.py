@@ -161,6 +161,14 @@ class Trials:
         self.candidates[number] = replace(self.candidates[number], alone=alone, known={})
         self.study.set_user_attr(f"alone {number}", asdict(alone))
 
+    def leave(self, number: int, candidate: Candidate) -> None:
+        """Leave a candidate for the next run of the search; in this one it counts as failed.
+
+        To Optuna it goes on running: with ``constant_liar`` the sampler keeps away from what has no result yet.
+        """
+        self.candidates[number] = candidate
+        self.open.pop(number)
+
     def put_off(self, number: int) -> None:
         """Leave a candidate that there was no time to finish for later, or for the next run of the search."""
         self.unfinished.append(number)

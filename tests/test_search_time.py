@@ -72,6 +72,28 @@ def test_a_candidate_begun_too_late_is_finished_in_the_next_turn(clock, events):
     assert events[turn - 1][1] in skills and len(set(skills)) == len(skills)
 
 
+def test_a_candidate_that_would_use_up_the_time_of_many_others_is_given_up(clock, events, tmp_path):
+    quick, slow = [{"skill": [i / 16], "seconds": [0.25]} for i in range(8)], {"skill": [0.75], "seconds": [4.0]}
+    search = TradeoffSearchCV(Timed(), [*quick, slow], cv=3, max_time=60.0, random_state=0, storage=tmp_path / "log").fit(X, y)
+    reasons = {
+        params["skill"]: reason for params, reason in zip(*map(search.cv_results_.get, ("params", "failure")), strict=True)
+    }
+    assert reasons.pop(0.75) == "too slow: a fold took 4 s, and all would use up the time of many others; raise max_time"
+    assert set(reasons.values()) == {""} and len(reasons) == 8
+    assert events.count(("fold", 0.75)) == 1
+
+    more = search.set_params(max_time=600.0).fit(X, y)  # the storage has kept everything else
+    assert more.best_params_ == {"skill": 0.75, "seconds": 4.0}
+    assert not any(more.cv_results_["failure"])
+    assert events.count(("fold", 0.75)) == 1 + 3 + 1
+
+
+def test_where_all_candidates_are_slow_none_is_given_up(clock, events):
+    space = {"skill": [i / 8 for i in range(6)], "seconds": [4.0, 8.0]}
+    search = TradeoffSearchCV(Timed(), space, cv=3, max_time=100.0, random_state=0).fit(X, y)
+    assert not any(search.cv_results_["failure"])
+
+
 def test_one_candidate_is_finished_however_short_the_time(clock):
     search = TradeoffSearchCV(Timed(seconds=100.0), {"skill": [0.5, 0.25]}, cv=2, max_time=1.0, random_state=0).fit(X, y)
     assert len(search.cv_results_["params"]) == 1
