@@ -61,9 +61,29 @@ typedef struct {
     fnn_atomic round;
     fnn_atomic sleepers;
     char apart_3[56];
-    fnn_atomic next; /* number of the next unit to deal out */
-    char apart_4[60];
 } fnn_crew;
+
+/* A thread's share of the units of a block, dealt one by one. */
+typedef struct {
+    fnn_atomic next;
+    int end;
+    char apart[56];
+} fnn_share;
+
+/* The next unit for thread `me` of n: of its own share while there are any, so that a unit's optimizer slots stay in one core's
+ * cache from step to step; then of the others'. Negative when all are dealt. */
+static inline int fnn_deal(fnn_share *shares, int me, int n)
+{
+    for (int i = 0; i < n; i++) {
+        fnn_share *share = &shares[(me + i) % n];
+        if (fnn_load(&share->next) < share->end) {
+            const int unit = (int)fnn_add(&share->next, 1);
+            if (unit < share->end)
+                return unit;
+        }
+    }
+    return -1;
+}
 
 /* Returns *p when it differs from `old`. Spins for some ten microseconds, longer than the others' work should differ; then the
  * other thread has probably lost its processor, and spinning on would keep it from getting one. */

@@ -14,6 +14,8 @@
 
 enum { BLOCK = 1024, UNIT_ROWS = 32, UNIT_BYTES = 1 << 18, WEIGHTS_IN_CACHE = 1 << 19, ROW_BUFFER = 4096 };
 
+static const int SLOTS[] = {[FNN_SGD] = 1, [FNN_ADAM] = 2, [FNN_GRADIENT_ONLY] = 0};
+
 typedef struct {
     ptrdiff_t n_in, n_out;
     int activation;
@@ -37,7 +39,7 @@ struct fnn_engine {
     ptrdiff_t n_segments;                              /* of all gradients: 16 rows of a tile at most */
     double *panel_loss, *panel_weight, *unit_squares; /* by panel, by panel, by unit */
     fnn_columns columns;
-    ptrdiff_t *next_in_column;
+    fnn_share *shares; /* of phase B's units, one for each thread */
     fnn_crew crew;
 };
 
@@ -141,6 +143,7 @@ int fnn_prepare(fnn_engine *e, const fnn_task *task, int n_threads, size_t *byte
             l->delta_f = cut(&memory, &total, e->block * l->n_f * k->lanes * k->size);
         }
         e->strips = cut(&memory, &total, e->strip_size * n_threads);
+        e->shares = (fnn_share *)cut(&memory, &total, n_threads * sizeof *e->shares);
         e->sum = rows > e->block && !task->grad ? cut(&memory, &total, e->n_params * k->size) : NULL;
         e->panel_loss = (double *)cut(&memory, &total, e->block / k->lanes * sizeof(double));
         e->panel_weight = (double *)cut(&memory, &total, e->block / k->lanes * sizeof(double));
@@ -240,6 +243,14 @@ static void unit_update(fnn_engine *e, const fnn_task *task, const fnn_rule *rul
     const int is_bias = k0 >= l->n_in;
     const ptrdiff_t place = is_bias ? l->bias : l->w + k0 * l->n_out, size = is_bias ? l->n_out : (k1 - k0) * l->n_out;
     char *sum = task->grad ? task->grad : e->sum, *g = sum ? sum + place * k->size : strip;
+    char *params = (char *)task->params + place * k->size;
+    char *slots = task->slots ? (char *)task->slots + place * k->size : NULL;
+    ahead->n_changed = 0;
+    if (ends && !task->grad) {
+        ahead->changed[ahead->n_changed++] = params;
+        for (int i = 0; i < SLOTS[task->optimizer]; i++)
+            ahead->changed[ahead->n_changed++] = slots + i * e->n_params * k->size;
+    }
     if (is_bias) {
         k->bias_gradient(l->delta, l->n_out, ceil_div(n, k->lanes), add, g);
     } else {
@@ -253,8 +264,7 @@ static void unit_update(fnn_engine *e, const fnn_task *task, const fnn_rule *rul
         fnn_rule mine = *rule;
         if (is_bias)
             mine.alpha = 0;
-        const double squares = k->update(&mine, (char *)task->params + place * k->size,
-                                         task->slots ? (char *)task->slots + place * k->size : NULL, e->n_params, g, size);
+        const double squares = k->update(&mine, params, slots, e->n_params, g, size);
         e->unit_squares[unit] = is_bias ? 0 : squares;
     }
 }
@@ -295,9 +305,9 @@ static fnn_ahead look_ahead(const fnn_engine *e, const fnn_task *task, const int
     const ptrdiff_t n = least(least(e->block, task->batch_size), end - rows);
     const size_t row_size = e->layers[0].n_in * e->k->size;
     if (task->data.indptr || n == 0)
-        return (fnn_ahead){NULL, 0, NULL, NULL, 0, 0};
+        return (fnn_ahead){0};
     return (fnn_ahead){task->data.values, row_size, rows + n * me / n_threads, rows + n * (me + 1) / n_threads, 0,
-                       (ptrdiff_t)(n * (row_size / 64 + 1)) / e->n_segments + 1};
+                       (ptrdiff_t)(n * (row_size / 64 + 1)) / e->n_segments + 1, {0}, 0};
 }
 
 /* One batch of n rows; returns its loss in thread 0. */
@@ -307,11 +317,10 @@ static double batch(fnn_engine *e, const fnn_task *task, const int64_t *rows, pt
     char *strip = e->strips + me * e->strip_size;
     for (ptrdiff_t begin = 0; begin < n; begin += e->block) {
         const ptrdiff_t m = least(e->block, n - begin), panels = ceil_div(m, e->k->lanes);
-        if (me == 0) {
-            fnn_store(&e->crew.next, 0);
-            if (task->data.indptr)
-                turn_over(e, &task->data, rows + begin, m);
-        }
+        fnn_store(&e->shares[me].next, (int)(e->n_units * me / n_threads));
+        e->shares[me].end = (int)(e->n_units * (me + 1) / n_threads);
+        if (me == 0 && task->data.indptr)
+            turn_over(e, &task->data, rows + begin, m);
         rows_forward_and_back(e, task, rows + begin, m, panels * me / n_threads, panels * (me + 1) / n_threads, strip);
         fnn_meet(&e->crew, n_threads);
         loss += sum_up(e->panel_loss, panels);
@@ -319,8 +328,8 @@ static double batch(fnn_engine *e, const fnn_task *task, const int64_t *rows, pt
         const fnn_rule rule = {task->optimizer, e->plan.nesterov, rate, e->plan.beta_1, e->plan.beta_2, e->plan.epsilon,
                                e->plan.alpha, weight == 0 ? 0 : 1 / weight};
         fnn_ahead ahead = look_ahead(e, task, rows + begin + m, me, n_threads);
-        ptrdiff_t unit;
-        while ((unit = fnn_add(&e->crew.next, 1)) < e->n_units)
+        int unit;
+        while ((unit = fnn_deal(e->shares, me, n_threads)) >= 0)
             unit_update(e, task, &rule, unit, m, begin > 0, begin + m == n, strip, &ahead);
         fnn_meet(&e->crew, n_threads);
     }

@@ -35,13 +35,16 @@ typedef struct {
     int64_t *at;      /* place of the value in data->values */
 } fnn_columns;
 
-/* The rows that the next block will gather, brought near while this one computes: `pace` cache lines a step of `gradient`. */
+/* What comes next, brought near while a gradient computes: the rows that the next block will gather, `pace` cache lines a step
+ * of `gradient`; and the parameters and slots that the update after it changes, each from the gradient's first element on. */
 typedef struct {
     const char *x; /* NULL: nothing ahead */
     size_t row_size;
     const int64_t *row, *end;
     size_t at;
     ptrdiff_t pace;
+    const void *changed[3];
+    int n_changed;
 } fnn_ahead;
 
 typedef struct {

@@ -21,9 +21,11 @@
 #if defined(__GNUC__)
 #define INLINE static inline __attribute__((always_inline))
 #define PREFETCH(p) __builtin_prefetch(p, 0, 2)
+#define PREFETCH_TO_WRITE(p) __builtin_prefetch(p, 1, 2)
 #else
 #define INLINE static __forceinline
 #define PREFETCH(p) ((void)(p))
+#define PREFETCH_TO_WRITE(p) ((void)(p))
 #endif
 
 #if defined(__has_builtin)
