@@ -360,8 +360,8 @@ void fnn_work(fnn_engine *e, const fnn_task *task, int me)
     fnn_restore(before);
 }
 
-int fnn_forward(const fnn_engine *e, const void *params, const fnn_data *data, ptrdiff_t n_rows, int link, void *out,
-                size_t *bytes)
+int fnn_forward(const fnn_engine *e, const void *params, const fnn_data *data, ptrdiff_t n_rows, int link, int check,
+                void *out, size_t *bytes)
 {
     const fnn_kernels *k = e->k;
     const ptrdiff_t last = e->n_layers - 1, n_in = e->layers[0].n_in, n_out = e->layers[last].n_out;
@@ -380,6 +380,11 @@ int fnn_forward(const fnn_engine *e, const void *params, const fnn_data *data, p
     memory = (char *)(((uintptr_t)memory + 63) / 64 * 64);
     for (ptrdiff_t row = 0; row < n_rows; row += chunk) {
         char *in = memory, *next = memory + half;
+        const ptrdiff_t n = least(chunk, n_rows - row), panels = ceil_div(n, k->lanes);
+        if (check && !k->finite((const char *)data->values + row * n_in * k->size, n * n_in)) {
+            free(allocated);
+            return FNN_NOT_FINITE;
+        }
         if (by_rows) {
             const char *x = (const char *)data->values + row * n_in * k->size;
             for (ptrdiff_t i = 0; i <= last; i++) {
@@ -392,7 +397,6 @@ int fnn_forward(const fnn_engine *e, const void *params, const fnn_data *data, p
             continue;
         }
         int64_t rows[64];
-        const ptrdiff_t n = least(chunk, n_rows - row), panels = ceil_div(n, k->lanes);
         for (ptrdiff_t i = 0; i < n; i++)
             rows[i] = row + i;
         for (ptrdiff_t i = 0; i <= last; i++) {

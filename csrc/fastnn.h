@@ -13,7 +13,7 @@ enum fnn_activation { FNN_IDENTITY, FNN_LOGISTIC, FNN_TANH, FNN_RELU };
 enum fnn_loss { FNN_SQUARED_ERROR, FNN_POISSON, FNN_BINARY_LOG_LOSS, FNN_LOG_LOSS };
 enum fnn_optimizer { FNN_SGD, FNN_ADAM, FNN_GRADIENT_ONLY };
 
-enum fnn_error { FNN_OK, FNN_NO_MEMORY };
+enum fnn_error { FNN_OK, FNN_NO_MEMORY, FNN_NOT_FINITE };
 
 typedef struct {
     ptrdiff_t n_in, n_out;
@@ -76,9 +76,10 @@ int fnn_prepare(fnn_engine *engine, const fnn_task *task, int n_threads, size_t 
 void fnn_work(fnn_engine *engine, const fnn_task *task, int me);
 void fnn_start(fnn_engine *engine, int n_threads);
 
-/* Raw outputs of rows [0, n_rows) of data, or predictions if `link`, into out (n_rows, n_out). Re-entrant. */
-int fnn_forward(const fnn_engine *engine, const void *params, const fnn_data *data, ptrdiff_t n_rows, int link, void *out,
-                size_t *bytes);
+/* Raw outputs of rows [0, n_rows) of data, or predictions if `link`, into out (n_rows, n_out). Re-entrant. If `check`, dense rows
+ * are looked at on their way: FNN_NOT_FINITE, and out worth nothing, where NaN or infinity is among them. */
+int fnn_forward(const fnn_engine *engine, const void *params, const fnn_data *data, ptrdiff_t n_rows, int link, int check,
+                void *out, size_t *bytes);
 
 /* Shuffles n row numbers as NumPy's RandomState does; next draws from the generator. */
 void fnn_shuffle(int32_t *rows, int32_t n, uint32_t (*next)(void *), void *generator);

@@ -81,6 +81,8 @@ typedef struct {
     /* n parameters, their slots (slot s stands at slots + s * stride numbers), their gradient; returns the sum of p^2. */
     double (*update)(const fnn_rule *rule, void *p, void *slots, ptrdiff_t stride, void *g, ptrdiff_t n);
 
+    /* Whether none of n numbers is NaN or infinite. */
+    int (*finite)(const void *x, ptrdiff_t n);
     /* Raw outputs -> predictions, in place. */
     void (*link)(int loss, void *raw, ptrdiff_t n_rows, ptrdiff_t n_out);
     void (*apply)(int function, void *values, ptrdiff_t n);

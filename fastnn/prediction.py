@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import os
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -31,7 +32,7 @@ class Network:
         self.params = params
         self.coefs = tuple(spec.layout.coefs(params))
         self.intercepts = tuple(spec.layout.intercepts(params))
-        self._engines: dict[tuple[str, np.dtype], Engine] = {}
+        self._engines: dict[tuple[str, np.dtype, int | None], Engine] = {}
 
     @classmethod
     def gather(cls, coefs: Sequence[Array], intercepts: Sequence[Array], activation: str, loss: str) -> Network:
@@ -64,18 +65,21 @@ class Network:
             and all(map(operator.is_, intercepts, self.intercepts))
         )
 
-    def predict(self, X: Array | scipy.sparse.csr_array, backend: str) -> Array:
-        """Predictions ``(n_rows, n_out)`` for ``X (n_rows, n_in)``, through the link; float32 only if both sides are."""
+    def predict(self, X: Array | scipy.sparse.csr_array, backend: str, n_threads: int | None, check: bool = False) -> Array:
+        """Predictions ``(n_rows, n_out)`` for ``X (n_rows, n_in)``, through the link; float32 only if both sides are.
+
+        With ``check`` raises :class:`fastnn.backends.base.NotFinite` unless X is dense and all its numbers are finite.
+        """
         dtype = self.params.dtype
         if X.dtype != dtype:
             dtype = _float_dtype(np.result_type(X.dtype, dtype))
-        key = backend, dtype
+        key = backend, dtype, n_threads
         engine = self._engines.get(key)
         if engine is None:
-            plan = Plan(SGD())  # predicting takes no optimizer step; any will do
+            plan = Plan(SGD(), n_threads=n_threads or sys.maxsize)  # predicting takes no optimizer step; any will do
             engine = self._engines[key] = choose(backend, self.spec, dtype).engine(self.spec, plan, dtype)
         predictions = np.empty((X.shape[0], self.spec.n_out), dtype)
-        engine.forward(self.params.astype(dtype, copy=False), design_matrix(X, dtype), predictions, link=True)
+        engine.forward(self.params.astype(dtype, copy=False), design_matrix(X, dtype), predictions, True, check)
         return predictions
 
 

@@ -13,7 +13,7 @@ from problems import as_csr, copy_state, fresh_state, problem
 
 from fastnn import workers
 from fastnn.backends import load
-from fastnn.backends.base import Data, Passes, Plan
+from fastnn.backends.base import Data, NotFinite, Passes, Plan
 from fastnn.losses import LINKS, LOSSES
 from fastnn.network import NetworkSpec
 from fastnn.optimizers import SGD, Adam
@@ -354,3 +354,39 @@ def test_predictions_are_the_link_of_the_raw_outputs(backend, units, loss, dtype
     engine.forward(params, X, predictions, link=True)
     expected = LINKS[LOSSES[loss].link](raw)
     np.testing.assert_allclose(predictions, expected, rtol=20 * np.finfo(dtype).eps, atol=np.finfo(dtype).tiny)
+
+
+@each_dtype
+@pytest.mark.parametrize("n_rows", [1, 3, 50])
+@pytest.mark.parametrize("n_in", [1, 7, 16, 33, 70])
+def test_a_check_finds_what_is_not_finite_wherever_it_stands(backend, dtype, n_rows, n_in):
+    spec = NetworkSpec.dense([n_in, 5, 2], "relu", "squared_error")
+    engine = load(backend).engine(spec, Plan(SGD()), np.dtype(dtype))
+    params, out = fresh_state(spec, SGD(), dtype).params, np.empty((n_rows, 2), dtype)
+    X = problem(spec, n_rows, dtype).X
+    engine.forward(params, X, out, check=True)
+    for place in range(0, X.size, 1 + X.size // 100):
+        for value in (np.nan, np.inf, -np.inf):
+            bad = X.copy()
+            bad.flat[place] = value
+            with pytest.raises(NotFinite):
+                engine.forward(params, bad, out, check=True)
+
+
+@each_dtype
+@pytest.mark.parametrize("n_threads", [2, 3, 7])
+def test_a_prediction_on_several_threads_is_the_same_to_the_bit(dtype, n_threads, monkeypatch):
+    cython_backend = pytest.importorskip("fastnn.backends.cython_backend")
+    monkeypatch.setattr(cython_backend, "THREAD_WORK", 1000)
+    monkeypatch.setattr("fastnn.workers.available_cpus", lambda: n_threads)
+    spec = NetworkSpec.dense([9, 20, 3], "tanh", "log_loss")
+    params, X = fresh_state(spec, SGD(), dtype).params, problem(spec, 1001, dtype).X
+    outs = []
+    for most in (1, n_threads):
+        engine = cython_backend.BACKEND.engine(spec, Plan(SGD(), n_threads=most), np.dtype(dtype))
+        outs.append(np.empty((len(X), 3), dtype))
+        engine.forward(params, X, outs[-1], link=True, check=True)
+    np.testing.assert_array_equal(*outs)
+    X[-1, -1] = np.nan
+    with pytest.raises(NotFinite):
+        engine.forward(params, X, outs[-1], check=True)

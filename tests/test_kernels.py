@@ -209,9 +209,9 @@ def test_no_byte_beyond_an_array_is_read_or_written(isa, dtype):
                 state.params, state.slots, X, y, weight, out = (array for _, array in guarded)
             engine = cython_backend.CythonBackend(isa).engine(spec, plan, np.dtype(dtype))
             losses = engine.train(state, Data(X, y, weight), passes)
-            engine.forward(state.params, X, out)
+            engine.forward(state.params, X, out, check=True)  # NaN beyond X would be found
             first = np.zeros_like(out[:1])
-            engine.forward(state.params, X[-1:], first)
+            engine.forward(state.params, X[-1:], first, check=True)
             results.append([losses, state.params, state.slots, out, first])
             for room in rooms:
                 assert np.isnan(room[:32]).all()
@@ -439,7 +439,7 @@ def test_no_memory_is_an_error_that_names_the_bytes():
     spec = NetworkSpec.dense([1, 2**45, 1], "relu", "squared_error")  # only described, never allocated
     with pytest.raises((MemoryError, ValueError)):
         engine = cython_backend.BACKEND.engine(spec, Plan(SGD(), 10), np.dtype("float64"))
-        engine._core.forward(np.empty(0), np.empty((1, 1)), np.empty((1, 1)), False)
+        engine._core.forward(np.empty(0), np.empty((1, 1)), np.empty((1, 1)), False, False)
 
 
 @pytest.mark.parametrize("isa", _core.INSTRUCTION_SETS)

@@ -18,7 +18,7 @@ cdef extern from "fastnn.h" nogil:
         FNN_IDENTITY, FNN_LOGISTIC, FNN_TANH, FNN_RELU
         FNN_SQUARED_ERROR, FNN_POISSON, FNN_BINARY_LOG_LOSS, FNN_LOG_LOSS
         FNN_SGD, FNN_ADAM, FNN_GRADIENT_ONLY
-        FNN_OK, FNN_NO_MEMORY
+        FNN_OK, FNN_NO_MEMORY, FNN_NOT_FINITE
 
     ctypedef struct fnn_layer:
         ptrdiff_t n_in, n_out
@@ -65,7 +65,7 @@ cdef extern from "fastnn.h" nogil:
     void fnn_work(fnn_engine *engine, const fnn_task *task, int me)
     void fnn_start(fnn_engine *engine, int n_threads)
     int fnn_forward(const fnn_engine *engine, const void *params, const fnn_data *data, ptrdiff_t n_rows, int link,
-                    void *out, size_t *bytes)
+                    int check, void *out, size_t *bytes)
     void fnn_shuffle(int32_t *rows, int32_t n, uint32_t (*next)(void *) noexcept nogil, void *generator)
     double fnn_spin(const fnn_isa *isa, int is_double, ptrdiff_t n)
     void fnn_apply(const fnn_isa *isa, int is_double, int function, void *values, ptrdiff_t n)
@@ -163,8 +163,11 @@ cdef class Engine:
     def __dealloc__(self):
         fnn_engine_free(self.engine)
 
-    def forward(self, params, X, out, bint link):
-        """Raw outputs (or with ``link`` predictions) of ``X (n_rows, n_in)``, dense, into ``out (n_rows, n_out)``. Releases the GIL for more than a few rows."""
+    def forward(self, params, X, out, bint link, bint check):
+        """Raw outputs (or with ``link`` predictions) of ``X (n_rows, n_in)``, dense, into ``out (n_rows, n_out)``.
+
+        False, and ``out`` worth nothing, if ``check`` finds NaN or infinity in X. Releases the GIL for more than a few rows.
+        """
         cdef Py_buffer p, x, z
         cdef Py_ssize_t n_rows = len(X), size = 8 if self.is_double else 4
         cdef str kind = "d" if self.is_double else "f"
@@ -180,17 +183,18 @@ cdef class Engine:
                 _take(out, &z, kind, size, n_rows * self.n_out, True, "out")
                 data.values = x.buf
                 if n_rows < 4:
-                    error = fnn_forward(self.engine, p.buf, &data, n_rows, link, z.buf, &n_bytes)
+                    error = fnn_forward(self.engine, p.buf, &data, n_rows, link, check, z.buf, &n_bytes)
                 else:
                     with nogil:
-                        error = fnn_forward(self.engine, p.buf, &data, n_rows, link, z.buf, &n_bytes)
+                        error = fnn_forward(self.engine, p.buf, &data, n_rows, link, check, z.buf, &n_bytes)
                 PyBuffer_Release(&z)
             finally:
                 PyBuffer_Release(&x)
         finally:
             PyBuffer_Release(&p)
-        if error:
+        if error == FNN_NO_MEMORY:
             raise MemoryError(f"No memory for {n_bytes} bytes of scratch.")
+        return error == FNN_OK
 
     def forward_csr(self, params, values, indices, indptr, Py_ssize_t n_rows, out, bint link):
         """:meth:`forward` for the three arrays of a CSR matrix."""
@@ -203,7 +207,7 @@ cdef class Engine:
         data.y = data.weight = NULL
         b.csr(&data, values, indices, indptr, n_rows, 0)
         with nogil:
-            error = fnn_forward(self.engine, p, &data, n_rows, link, z, &n_bytes)
+            error = fnn_forward(self.engine, p, &data, n_rows, link, False, z, &n_bytes)
         if error:
             raise MemoryError(f"No memory for {n_bytes} bytes of scratch.")
 

@@ -7,6 +7,7 @@ and the rates to use come in as arrays.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -107,10 +108,11 @@ class Engine(Protocol):
         """
         ...
 
-    def forward(self, params: Array, X: Array | csr_array, out: Array, link: bool = False) -> None:
+    def forward(self, params: Array, X: Array | csr_array, out: Array, link: bool = False, check: bool = False) -> None:
         """Write the raw outputs, or with ``link`` the predictions of the loss's link, to ``out (n_rows, n_out)``.
 
-        Re-entrant: threads may share an engine.
+        Re-entrant: threads may share an engine. With ``check`` raises :class:`NotFinite`, ``out`` then worth nothing, if a
+        dense X holds NaN or infinity: a look at numbers that are at hand anyway.
         """
         ...
 
@@ -127,6 +129,16 @@ class Backend(Protocol):
     def engine(self, spec: NetworkSpec, plan: Plan, dtype: np.dtype) -> Engine:
         """An engine for this network."""
         ...
+
+
+class NotFinite(ValueError):
+    """X holds NaN, infinity, or numbers that only a full validation can tell from them."""
+
+
+def check_finite(X: Array | csr_array) -> None:
+    """Raise NotFinite unless the sum of squares of a dense X is finite: huge numbers are left to the full validation."""
+    if isinstance(X, np.ndarray) and not math.isfinite(np.vdot(X, X)):
+        raise NotFinite
 
 
 def check_batches(data: Data, passes: Passes, batch_size: int) -> None:

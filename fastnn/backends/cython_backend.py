@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ from scipy.sparse import csr_array
 
 from fastnn import workers
 from fastnn.activations import ACTIVATIONS, Array
-from fastnn.backends.base import Data, Engine, Passes, Plan, TrainState, check_batches, check_csr, check_rows
+from fastnn.backends.base import Data, Engine, NotFinite, Passes, Plan, TrainState, check_batches, check_csr, check_rows
 from fastnn.losses import LOSSES
 from fastnn.network import NetworkSpec
 from fastnn.optimizers import SGD, Adam
@@ -24,6 +26,9 @@ except ModuleNotFoundError as error:
         "Install a C compiler (gcc, clang) and reinstall with `pip install --force-reinstall --no-deps fastnn`; "
         "in a source checkout run `python setup.py build_ext --inplace`."
     ) from error
+
+
+THREAD_WORK = 20_000_000  # rows times parameters of a prediction that are worth a thread: half a millisecond
 
 
 class CythonEngine:
@@ -69,12 +74,21 @@ class CythonEngine:
         self._run(call)
         return float(loss[0])
 
-    def forward(self, params: Array, X: Array | csr_array, out: Array, link: bool = False) -> None:
-        if isinstance(X, np.ndarray):
-            self._core.forward(params, X, out, link)
+    def forward(self, params: Array, X: Array | csr_array, out: Array, link: bool = False, check: bool = False) -> None:
+        n_worth = len(out) * self._core.n_params // THREAD_WORK
+        if n_worth > 1 and self.plan.n_threads > 1 and isinstance(X, np.ndarray):
+            with workers.take(min(n_worth, self.plan.n_threads)) as n_threads, ThreadPoolExecutor(n_threads) as pool:
+                cuts = [len(out) * i // n_threads for i in range(n_threads + 1)]
+                parts = [slice(*ends) for ends in pairwise(cuts)]
+                finite = all(pool.map(lambda part: self._core.forward(params, X[part], out[part], link, check), parts))
+        elif isinstance(X, np.ndarray):
+            finite = self._core.forward(params, X, out, link, check)
         else:
             values, indices, indptr, _ = _for_c(X)
             self._core.forward_csr(params, values, indices, indptr, X.shape[0], out, link)
+            return
+        if not finite:
+            raise NotFinite
 
     def _worth(self, call: _core.Call) -> int:
         """How many threads the call is worth: the C core's cost model, at most what the plan allows."""

@@ -14,7 +14,7 @@ from scipy.sparse import csr_array
 
 from fastnn.activations import ACTIVATIONS, Array
 from fastnn.backends import _numba_kernels as kernels
-from fastnn.backends.base import Data, Engine, Passes, Plan, TrainState, check_batches, check_rows
+from fastnn.backends.base import Data, Engine, Passes, Plan, TrainState, check_batches, check_finite, check_rows
 from fastnn.losses import LINKS, LOSSES
 from fastnn.network import NetworkSpec
 
@@ -83,7 +83,9 @@ class NumbaEngine:
         source = self._source(data.X, data)
         return kernels.loss_grad(self._loss, alpha, layers, _plain(state.params), source, _plain(rows), padded, work, grad)
 
-    def forward(self, params: Array, X: Array | csr_array, out: Array, link: bool = False) -> None:
+    def forward(self, params: Array, X: Array | csr_array, out: Array, link: bool = False, check: bool = False) -> None:
+        if check:
+            check_finite(X)
         rows = np.arange(min(len(out), kernels.BLOCK_ROWS))
         layers, n_padded, n_work = _lay_out(self.spec, self.dtype, len(rows), isinstance(X, csr_array))
         padded, work = _aligned(n_padded, self.dtype), _aligned(n_work, self.dtype)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from fastnn.activations import ACTIVATIONS, Array
-from fastnn.backends.base import Data, Engine, Passes, Plan, TrainState, check_batches, check_rows
+from fastnn.backends.base import Data, Engine, Passes, Plan, TrainState, check_batches, check_finite, check_rows
 from fastnn.losses import LINKS, LOSSES
 from fastnn.network import NetworkSpec
 
@@ -62,7 +62,9 @@ class NumpyEngine:
                 delta = (delta @ coefs[i].T) * slopes[i - 1]
         return float(value)
 
-    def forward(self, params: Array, X: Array | csr_array, out: Array, link: bool = False) -> None:
+    def forward(self, params: Array, X: Array | csr_array, out: Array, link: bool = False, check: bool = False) -> None:
+        if check:
+            check_finite(X)
         layout = self.spec.layout
         a = X
         for layer, W, b in zip(self.spec.layers, layout.coefs(params), layout.intercepts(params), strict=True):

@@ -175,10 +175,10 @@ static void run(const fnn_isa *isa, int is_double, const problem *p, int sparse)
     const fnn_data data = {c_X, sparse ? indptr : NULL, sparse ? indices : NULL, 0, n_in, c_y, NULL};
     fnn_engine *e = fnn_engine_new(isa, is_double, &plan);
     size_t bytes = 0;
-    if (fnn_forward(e, c_params, &data, n, 0, c_raw, &bytes))
+    if (fnn_forward(e, c_params, &data, n, 0, !sparse, c_raw, &bytes))
         exit(2);
     check(fnn_isa_name(isa), is_double, "forward", c_raw, raw, n * n_out);
-    if (!sparse && fnn_forward(e, c_params, &data, 1, 0, c_raw, &bytes))
+    if (!sparse && fnn_forward(e, c_params, &data, 1, 0, 1, c_raw, &bytes))
         exit(2);
     check(fnn_isa_name(isa), is_double, "forward of one row", c_raw, raw, n_out);
 
