@@ -362,7 +362,7 @@ def _measurements(candidates: list[Candidate], run: Run) -> dict[str, str]:
         "row_us": f"wall microseconds per row of predict on up to {BULK_ROWS} rows; {at_a_glance}; {in_process} the calls",
         "model_bytes": "length of the pickled fitted model, median over folds",
         "flops": "FLOPs of the network to predict one row, counted from its layers; preprocessing not counted",
-        "peak_bytes": "rise of the resident memory while fitting, in a fresh process; the table is there before",
+        "peak_bytes": "rise of the resident memory (without files' pages) while fitting, in a fresh process with the table",
         "energy_j": f"joules of a fit; in the search {estimate_label()}; in a fresh process by energy_source",
     }
     assert words.keys() == QUANTITIES.keys()
