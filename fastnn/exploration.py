@@ -68,7 +68,9 @@ class Run:
 
     def __post_init__(self) -> None:
         self.half = (self.end - self.clock.wall()) / 2
-        self.too_slow = math.inf
+        # A fold's seconds beyond which a candidate is given up; until one has succeeded, those with which none could be done.
+        k = len(self.splits)
+        self.too_slow = 2 * self.half / (math.ceil(k / self.n_jobs) + (k / max(1, k - 1)) * (self.search.refit is not False))
         self.startup = STARTUP_S
         self.search_end = self.end
         self.left: set[int] = set()  # candidates that could not be measured alone
@@ -221,7 +223,7 @@ class Run:
         except Exception:
             enough.set()  # one failure will do
             raise
-        if found.fit_time > self.too_slow:
+        if found.fit_time > self.too_slow and (self.succeeded or self.clock.wall() < self.end):
             enough.set()
         return found
 

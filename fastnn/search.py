@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import numbers
+import pickle
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
@@ -261,9 +262,14 @@ class TradeoffSearchCV(BaseSearchCV):
 
     def _fingerprint(self, estimator: BaseEstimator, distributions: Any, table: Table, splits: Any) -> str:
         """The name under which a storage keeps this very search: any change in what decides a score makes it another one."""
-        scoring = getattr(self.scoring, "__qualname__", self.scoring)
-        parts = (estimator, describe(distributions), vars(table), splits, self.objectives_, scoring)
-        return f"fastnn-{joblib.hash(parts)}"
+        made_of = describe([estimator, distributions, self.scoring])
+        try:
+            return f"fastnn-{joblib.hash((made_of, vars(table), splits, self.objectives_))}"
+        except (pickle.PicklingError, TypeError, AttributeError) as error:
+            raise ValueError(
+                "storage tells searches apart by what they are made of, and something in the estimator, the space, the scoring"
+                f" or the data cannot be pickled for that: {str(error)[:200]}. Replace it, or search without storage."
+            ) from error
 
     def _begin_callbacks(self, table: Table) -> Any:
         """The root of scikit-learn's tree of tasks, which its callbacks follow; below it stages, as many as time allows."""

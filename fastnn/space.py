@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import CodeType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -127,16 +128,31 @@ class Space:
         return {name: axis.decode(draws[name]) for name, axis in self.parts[which].items()}
 
 
-def describe(param_distributions: Any) -> Any:
-    """What a space is made of, without the random state that a scipy.stats distribution drags along: for a hash."""
-    if isinstance(param_distributions, Mapping):
-        return {name: describe(values) for name, values in param_distributions.items()}
-    if hasattr(param_distributions, "ppf"):
-        frozen = param_distributions
-        return frozen.dist.name, frozen.args, frozen.kwds
-    if isinstance(param_distributions, list) and all(isinstance(one, Mapping) for one in param_distributions):
-        return [describe(one) for one in param_distributions]
-    return param_distributions
+def describe(what: Any) -> Any:
+    """What a space, an estimator or a scorer is made of: for a hash that changes where a result may.
+
+    Functions go by what they do, not by their names alone: a script that is edited and run again is another search. Random
+    states that scipy.stats distributions drag along are left out.
+    """
+    kind = type(what).__qualname__
+    if isinstance(what, Mapping):
+        return {name: describe(values) for name, values in what.items()}
+    if isinstance(what, list | tuple):
+        return [kind, *map(describe, what)]
+    if hasattr(what, "ppf"):
+        return what.dist.name, what.args, what.kwds
+    if isinstance(what, BaseEstimator) and not isinstance(what, type):
+        own = vars(type(what)) if type(what).__module__ == "__main__" else {}
+        methods = {name: describe(one) for name, one in own.items() if isinstance(one, FunctionType)}
+        return kind, type(what).__module__, methods, describe(what.get_params(deep=False))
+    if isinstance(what, FunctionType):
+        closure = [cell.cell_contents for cell in what.__closure__ or ()]
+        return what.__module__, what.__qualname__, describe(what.__code__), describe([what.__defaults__, closure])
+    if isinstance(what, CodeType):
+        return what.co_code, what.co_names, what.co_varnames, describe(what.co_consts)
+    if hasattr(what, "_score_func"):  # of make_scorer
+        return kind, describe(vars(what))
+    return what
 
 
 def _draw(distribution: Any, rng: np.random.RandomState) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import os
 import warnings
@@ -22,6 +23,7 @@ WHY_UNKNOWN = {
     "latency_us": "the model has no predict",
     "row_us": "the model has no predict",
 }
+LONGEST_LINE = 1 << 24  # of a journal, in bytes: a candidate's record is some kilobytes
 MOST_DRAWS = 10_000  # without a new candidate: what is left is too improbable to be drawn
 
 
@@ -185,8 +187,30 @@ def _open_storage(optuna: Any, storage: Any) -> Any:
     """A path becomes a journal file; a database URL, an Optuna storage or None go to Optuna as they are."""
     if not isinstance(storage, str | os.PathLike) or "://" in str(storage):
         return storage
-    journal = optuna.storages.journal
-    return optuna.storages.JournalStorage(journal.JournalFileBackend(os.fspath(storage)))
+    journal, path = optuna.storages.journal, os.fspath(storage)
+    if os.path.exists(path) and os.path.getsize(path):
+        lock = journal.JournalFileSymlinkLock(path)
+        lock.acquire()
+        try:
+            _mend_journal(path)
+        finally:
+            lock.release()
+    return optuna.storages.JournalStorage(journal.JournalFileBackend(path))
+
+
+def _mend_journal(path: str) -> None:
+    """Take a line that was written in part, as when a disk is full, off the end; ValueError if the file is no journal."""
+    with open(path, "rb+") as file:
+        try:
+            known = "op_code" in json.loads(file.readline())
+        except (ValueError, TypeError):
+            known = False
+        if not known:
+            raise ValueError(f"storage={path!r} holds something else than searches. Name another file.")
+        file.seek(max(0, os.path.getsize(path) - LONGEST_LINE))
+        end = file.read()
+        if not end.endswith(b"\n"):
+            file.truncate(file.seek(end.rfind(b"\n") + 1 - len(end), os.SEEK_END))
 
 
 @contextlib.contextmanager

@@ -133,3 +133,12 @@ def test_networks_take_one_thread_in_a_fold_and_the_users_number_afterwards():
     search = TradeoffSearchCV(network, {"alpha": [0.1]}, objectives=("score", "flops"), cv=2).fit(X, y)
     assert seen == [1, 1, 3]
     assert search.best_estimator_.n_threads == 3
+
+
+def test_what_cannot_be_done_in_time_is_given_up_for_what_can(clock):
+    space = [{"skill": [0.75], "seconds": [9.0]}, {"skill": [0.25], "seconds": [0.25]}]
+    for seed in range(4):  # whichever comes first
+        start = CLOCK.wall()
+        search = TradeoffSearchCV(Timed(), space, cv=4, max_time=10.0, objectives=("score",), random_state=seed).fit(X, y)
+        assert search.best_params_ == {"skill": 0.25, "seconds": 0.25}
+        assert CLOCK.wall() - start <= 10.0 + 9.0
