@@ -343,12 +343,18 @@ def _predict(arguments: argparse.Namespace) -> None:
 
 def _evaluate(arguments: argparse.Namespace) -> None:
     from fastnn.persistence import load_model
-    from fastnn.tables import features, targets, with_known_target
+    from fastnn.tables import TableError, features, targets, with_known_target
 
     loaded = load_model(arguments.model)
     frame = with_known_target(_read(arguments), loaded.schema.target, _note)
     y = targets(loaded.schema, frame)
     X = features(loaded.schema, frame, _note)
+    classes = getattr(loaded.model, "classes_", y).tolist()
+    if len(y) and not set(classes) & set(y.tolist()):
+        raise TableError(
+            f"No row of the table has a target that the model knows: column {loaded.schema.target!r} holds {str(y[0])!r}"
+            f" and the like; the model's classes are {', '.join(map(str, classes[:10]))}."
+        )
     with busy("predicting"):
         metrics = _quality(loaded.model, X, y)
     if arguments.json:

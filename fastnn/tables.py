@@ -33,6 +33,8 @@ MAX_INTEGER_CLASSES = 20
 MIN_ROWS_PER_INTEGER_CLASS = 5
 # Text with more different values than this, and mostly different in every row, is a name or an identifier.
 MAX_FREE_TEXT_VALUES = 20
+# Numbers beyond this overflow when they are squared, as standardising them does.
+LARGEST = 1e150
 
 _DATE = re.compile(r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](\d{4}|\d{2}))([ T].*)?")
 
@@ -444,6 +446,11 @@ def _as_numbers(column: pd.Series) -> pd.Series:
         raise TableError(
             f"Column {column.name!r} holds infinity in {int(infinite.sum())} rows. "
             "Empty these cells: missing values are allowed, infinite ones are not."
+        )
+    if (most := numbers.abs().max()) > LARGEST:
+        raise TableError(
+            f"Column {column.name!r} holds numbers up to {most:.3g}, too large to be standardised; at most {LARGEST:g} are"
+            " allowed. Scale the column, or take its logarithm."
         )
     return numbers
 

@@ -91,6 +91,10 @@ def test_fit_predict_evaluate(run):
     found = json.loads(out)
     assert found["task"] == "binary" and found["rows"] == 80 and found["accuracy"] == pytest.approx(accuracy)
 
+    table().assign(kind="palace").to_csv("palaces.csv", index=False)
+    status, _, err = run("evaluate", "m.skops", "palaces.csv")
+    assert status == 1 and "column 'kind' holds 'palace' and the like; the model's classes are cheap, dear." in err
+
 
 def test_regression(run):
     status, out, _ = run("fit", "prices.csv.gz", "--target", "price", "-o", "m.skops", "--hidden", 0, "--epochs", 2000)

@@ -259,6 +259,7 @@ def test_a_later_table_is_put_into_the_same_shape():
             r"'age' is one of numbers, but holds 'old' in row 1 \(and 1 more such",
         ),
         (lambda f: f.assign(age=[np.inf] + [30.0] * 39), r"'age' holds infinity in 1 rows\. Empty these cells"),
+        (lambda f: f.assign(age=[-1e200] + [30.0] * 39), r"'age' holds numbers up to 1e\+200, too large .*Scale the column"),
     ],
 )
 def test_a_later_table_that_does_not_fit_says_why(change, message):
