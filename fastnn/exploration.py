@@ -88,10 +88,10 @@ class Run:
         """The candidates that did not fail, by number."""
         return {number: one for number, one in self.trials.candidates.items() if not one.failure}
 
-    def front(self) -> NDArray[np.intp]:
-        """Numbers of the candidates on the front."""
+    def front(self, beside: bool = False) -> NDArray[np.intp]:
+        """Numbers of the candidates on the front; with ``beside``, on that of what all showed beside others."""
         found = self.succeeded
-        values = {q: np.array([one.value(q) for one in found.values()]) for q in self.trials.objectives}
+        values = {q: np.array([one.value(q, beside) for one in found.values()]) for q in self.trials.objectives}
         return np.array(list(found), np.intp)[pareto_front(values)]
 
     def choice(self) -> int:
@@ -120,8 +120,13 @@ class Run:
         return any(QUANTITIES[q].timed for q in [*self.trials.objectives, *check_refit(self.search.refit)])
 
     def _waiting(self) -> list[int]:
-        """Numbers of the candidates on the front that are still to be measured alone."""
-        return [one for one in self.front() if self.trials.candidates[one].alone is None and one not in self.left]
+        """Numbers of the candidates on the front that are still to be measured alone.
+
+        Those on the front of what all showed beside others, too: the first measured alone is the quicker for it, and would
+        hide them.
+        """
+        numbers = np.union1d(self.front(), self.front(beside=True)).tolist()
+        return [one for one in numbers if self.trials.candidates[one].alone is None and one not in self.left]
 
     def _reserve(self) -> None:
         """Set aside the time for a fold that still runs, to measure the front alone, and for the last fit; at most half.

@@ -357,6 +357,8 @@ def _measurements(candidates: list[Candidate], run: Run) -> dict[str, str]:
     """How each quantity was come by, in words."""
     beside = "alone" if run.n_jobs == 1 else f"beside {run.n_jobs - 1} other"
     n_alone = sum(one.alone is not None for one in candidates)
+    if n_alone:
+        beside += ", times the median ratio of alone to beside others among candidates measured both ways"
     in_search = f"in the search: median over {len(run.splits)} folds, each in one thread, {beside}"
     at_a_glance = f"in the search: median of up to {GLANCE.most} calls of the first fold's model, {beside}"
     in_process = f"{n_alone} candidates again, each alone in a fresh process on the first fold's rows: median of"

@@ -24,6 +24,7 @@ WHY_UNKNOWN = {
     "row_us": "the model has no predict",
 }
 LONGEST_LINE = 1 << 24  # of a journal, in bytes: a candidate's record is some kilobytes
+ENOUGH_TO_COMPARE = 3  # candidates measured both ways before a factor is taken from them
 MOST_DRAWS = 10_000  # without a new candidate: what is left is too improbable to be drawn
 
 
@@ -35,25 +36,30 @@ class Candidate:
     folds: list[Fold] = field(default_factory=list)
     failure: str = ""
     alone: Alone | None = None
-    known: dict[str, float] = field(default_factory=dict)  # values: after each candidate, those of all are asked for
+    factors: Mapping[str, float] = field(default_factory=dict)  # see Trials
+    known: dict[tuple[str, bool], float] = field(
+        default_factory=dict
+    )  # values: after each candidate, those of all are asked for
 
-    def repeats(self, quantity: str) -> NDArray[np.float64]:
-        """Every measurement of ``quantity``: of the process of its own where there was one, else of the folds."""
-        if quantity == "energy_j" and self.alone is None:
-            return self.repeats("cpu_time") * watts()
-        if QUANTITIES[quantity].timed and self.alone is not None:
+    def repeats(self, quantity: str, beside: bool = False) -> NDArray[np.float64]:
+        """Every measurement of ``quantity``: of the process of its own where there was one, else of the folds.
+
+        Those of the folds are made comparable by ``factors``; with ``beside`` they are as they were, even if there are others.
+        """
+        if quantity == "energy_j" and (self.alone is None or beside):
+            return self.repeats("cpu_time", beside) * watts()
+        if QUANTITIES[quantity].timed and self.alone is not None and not beside:
             return np.atleast_1d(getattr(self.alone, quantity))
-        if quantity == "peak_bytes":
-            return np.empty(0)
-        return np.hstack([getattr(one, quantity) for one in self.folds]) if self.folds else np.empty(0)
+        found = np.hstack([getattr(one, quantity, []) for one in self.folds]) if self.folds else np.empty(0)
+        return found if beside else found * self.factors.get(quantity, 1.0)
 
-    def value(self, quantity: str) -> float:
+    def value(self, quantity: str, beside: bool = False) -> float:
         """What ``quantity`` is taken to be: the score's mean over folds, anything else's median. NaN where unknown."""
-        if quantity not in self.known:
-            repeats = self.repeats(quantity)
+        if (quantity, beside) not in self.known:
+            repeats = self.repeats(quantity, beside)
             middle = np.mean if quantity == "score" else np.median
-            self.known[quantity] = float(middle(repeats)) if repeats.size else math.nan
-        return self.known[quantity]
+            self.known[quantity, beside] = float(middle(repeats)) if repeats.size else math.nan
+        return self.known[quantity, beside]
 
     def standard_error(self) -> float:
         """Standard error of the score, from its spread over folds."""
@@ -72,6 +78,13 @@ class Trials:
     name : str
         The study's name in the storage. A study of that name found there is continued.
     seed : int
+
+    Attributes
+    ----------
+    factors : dict of str to float
+        For each timed quantity, what a candidate shows alone over what it showed beside others, the median over those
+        measured both ways. Times of the others are multiplied by it: as they were, the first candidate measured alone would
+        seem quicker than all of them.
     """
 
     def __init__(self, space: Space, objectives: tuple[str, ...], storage: Any, name: str, seed: int) -> None:
@@ -103,11 +116,13 @@ class Trials:
                 stacklevel=4,
             )
         self.candidates: dict[int, Candidate] = {}
+        self.factors: dict[str, float] = {}
         self.open: dict[int, Any] = {}
         self.unfinished: list[int] = []
         self.seen: set[str] = set()
         for trial in found:
             self._restore(trial)
+        self._compare()
 
     def _restore(self, trial: Any) -> None:
         record = trial.user_attrs.get("record")
@@ -148,7 +163,7 @@ class Trials:
 
     def record(self, number: int, candidate: Candidate) -> None:
         """Keep what was found out about the candidate proposed as ``number``."""
-        self.candidates[number] = candidate
+        self.candidates[number] = candidate = replace(candidate, factors=self.factors)
         unknown = [] if candidate.failure else [q for q in self.objectives if math.isnan(candidate.value(q))]
         if unknown:
             candidate.failure = f"{unknown[0]} is an objective, but cannot be told: {WHY_UNKNOWN[unknown[0]]}"
@@ -162,7 +177,20 @@ class Trials:
     def record_alone(self, number: int, alone: Alone) -> None:
         """Keep what a candidate showed in a process of its own."""
         self.candidates[number] = replace(self.candidates[number], alone=alone, known={})
+        self._compare()
         self.study.set_user_attr(f"alone {number}", asdict(alone))
+
+    def _compare(self) -> None:
+        """Bring ``factors`` up to date, and with them the values of the candidates not measured alone."""
+        twice = [one for one in self.candidates.values() if one.alone is not None]
+        for quantity in ("fit_time", "cpu_time", "latency_us", "row_us"):
+            pairs = [(one.value(quantity), one.value(quantity, beside=True)) for one in twice]
+            ratios = [alone / beside for alone, beside in pairs if beside > 0]
+            if len(ratios) >= ENOUGH_TO_COMPARE:
+                self.factors[quantity] = float(np.median(ratios))
+        for number, one in self.candidates.items():
+            if one.alone is None:
+                self.candidates[number] = replace(one, factors=self.factors, known={})
 
     def leave(self, number: int, candidate: Candidate) -> None:
         """Leave a candidate for the next run of the search; in this one it counts as failed.

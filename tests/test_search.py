@@ -143,6 +143,21 @@ def test_the_front_is_made_anew_from_what_candidates_show_alone(clock, monkeypat
     np.testing.assert_allclose(front, [0.7, 0.8, 0.9])
 
 
+def test_the_first_measured_alone_does_not_hide_those_that_are_not(clock, monkeypatch):
+    """Alone, everything takes half the time; the front stays, and who is not on it is said to take half the time too."""
+
+    def measure_alone(self, estimator, timeout=None):
+        seconds = estimator.seconds / 2
+        return measure.Alone([seconds], [seconds], [1.0], [1.0], 0.0, [1.0], "")
+
+    monkeypatch.setattr(exploration.FreshProcesses, "measure", measure_alone)
+    parts = [{"skill": [a], "seconds": [b]} for a, b in ((0.6, 1.0), (0.7, 1.125), (0.8, 1.25), (0.9, 1.375), (0.5, 1.5))]
+    results = TradeoffSearchCV(Timed(), parts, cv=2, random_state=0).fit(X, y).cv_results_
+    assert sorted(results["mean_test_score"][results["on_front"]]) == pytest.approx([0.6, 0.7, 0.8, 0.9])
+    np.testing.assert_array_equal(results["measured"], np.where(results["on_front"], "alone", "beside others"))
+    np.testing.assert_allclose(results["fit_time"], [params["seconds"] / 2 for params in results["params"]])
+
+
 def test_what_is_handed_over_is_measured_first(clock, monkeypatch):
     tried = []
 
