@@ -62,7 +62,7 @@ PARAMETERS = """hidden_layer_sizes : int or array-like of int, default=(100,)
     backend : {'auto', 'cython', 'numba', 'numpy'}, default='auto'
         What does the arithmetic; 'auto' takes the first that is installed. See :func:`fastnn.show_config`.
     n_threads : int or None, default=None
-        The most threads a fit uses; None lets it choose. The numbers are bitwise the same for any choice."""
+        The most threads a fit or a prediction uses; None lets it choose. The numbers are bitwise the same for any choice."""
 
 ATTRIBUTES = """coefs_ : list of ndarray of shape (n_in, n_out)
         The weights of each layer. Edited in place or assigned anew, they are what predicting and training use.
