@@ -21,7 +21,7 @@ def search_of(storage, prepare=np.log1p, scoring=None, n_trials=2):
     """A search of two candidates whose estimator and score are functions of the user's."""
     model = make_pipeline(FunctionTransformer(prepare), LogisticRegression(max_iter=500))
     space = {"logisticregression__C": [0.01, 1.0, 100.0]}
-    options = {"objectives": ("score", "model_bytes"), "cv": 2, "random_state": 0, "storage": storage}
+    options = {"objectives": ("score",), "cv": 2, "random_state": 0, "storage": storage}
     return TradeoffSearchCV(model, space, scoring=scoring, n_trials=n_trials, refit=False, **options)
 
 
