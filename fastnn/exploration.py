@@ -139,8 +139,9 @@ class Run:
             self.too_slow = max(dear, PATIENCE * float(np.median(fits)))
             seconds = self._seconds_refit() + max(fits)
             if self._measures_again():
-                alone = {number: self._seconds_alone(self.trials.candidates[number]) for number in self.front()}
-                seconds += sum(alone[number] for number in self._waiting()) + max(alone.values())
+                candidates = self.trials.candidates
+                seconds += sum(self._seconds_alone(candidates[number]) for number in self._waiting())
+                seconds += max(self._seconds_alone(candidates[number]) for number in self.front())
             self.search_end = self.end - min(seconds, self.half)
 
     def _time_is_up(self) -> bool:

@@ -62,6 +62,22 @@ def test_exploring_and_measuring_take_turns_until_the_time_is_spent(clock, event
     assert set(search.cv_results_["measured"][search.pareto_front_]) == {"alone"}
 
 
+@pytest.mark.parametrize("factors", [(0.5, 0.5), (2.0, 2.0), (0.25, 1.0)])
+def test_turns_go_on_where_times_alone_are_others_than_beside_others(clock, monkeypatch, factors):
+    def measure_alone(self, estimator, timeout=None):
+        seconds = estimator.seconds * factors[int(100 * estimator.skill) % 2]
+        advance(0.5 + 2 * seconds)
+        return measure.Alone([seconds], [seconds], [1.0], [1.0], 0.0, [1.0], "")
+
+    monkeypatch.setattr(exploration.FreshProcesses, "measure", measure_alone)
+    space = {"skill": stats.uniform(0, 1), "seconds": [i / 16 for i in range(1, 9)]}
+    start = CLOCK.wall()
+    search = TradeoffSearchCV(Timed(), space, cv=2, max_time=60.0, random_state=0).fit(X, y)
+    assert 50 < CLOCK.wall() - start <= 60.0
+    assert len(search.pareto_front_) > 1
+    assert set(search.cv_results_["measured"][search.pareto_front_]) == {"alone"}
+
+
 def test_a_candidate_begun_too_late_is_finished_in_the_next_turn(clock, events):
     """Where the reserve begins between its two folds, a candidate waits until the front has been measured."""
     space = {"skill": [i / 32 for i in range(1, 30)], "seconds": [0.625]}
