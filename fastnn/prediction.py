@@ -68,7 +68,7 @@ class Network:
     def predict(self, X: Array | scipy.sparse.csr_array, backend: str, n_threads: int | None, check: bool = False) -> Array:
         """Predictions ``(n_rows, n_out)`` for ``X (n_rows, n_in)``, through the link; float32 only if both sides are.
 
-        With ``check`` raises :class:`fastnn.backends.base.NotFinite` unless X is dense and all its numbers are finite.
+        With ``check`` raises :class:`fastnn.backends.base.NotFinite` if X is dense and holds what may not be finite.
         """
         dtype = self.params.dtype
         if X.dtype != dtype:
