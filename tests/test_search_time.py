@@ -70,12 +70,14 @@ def test_turns_go_on_where_times_alone_are_others_than_beside_others(clock, monk
         return measure.Alone([seconds], [seconds], [1.0], [1.0], 0.0, [1.0], "")
 
     monkeypatch.setattr(exploration.FreshProcesses, "measure", measure_alone)
-    space = {"skill": stats.uniform(0, 1), "seconds": [i / 16 for i in range(1, 9)]}
+    space = [{"skill": stats.uniform(i / 8, 1 / 8), "seconds": [(i + 1) / 16]} for i in range(8)]  # skill takes its time
     start = CLOCK.wall()
     search = TradeoffSearchCV(Timed(), space, cv=2, max_time=60.0, random_state=0).fit(X, y)
     assert 50 < CLOCK.wall() - start <= 60.0
-    assert len(search.pareto_front_) > 1
-    assert set(search.cv_results_["measured"][search.pareto_front_]) == {"alone"}
+    measured = search.cv_results_["measured"][search.pareto_front_].tolist()
+    assert len(measured) >= 6
+    n_left = len(measured) - measured.count("alone")
+    assert n_left <= (factors[0] != factors[1])  # where each is a surprise, the last turn's may let in one more at the end
 
 
 def test_a_candidate_begun_too_late_is_finished_in_the_next_turn(clock, events):
