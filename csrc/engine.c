@@ -14,8 +14,6 @@
 
 enum { BLOCK = 1024, UNIT_ROWS = 32, UNIT_BYTES = 1 << 18, WEIGHTS_IN_CACHE = 1 << 19, ROW_BUFFER = 4096 };
 
-static const int SLOTS[] = {[FNN_SGD] = 1, [FNN_ADAM] = 2, [FNN_GRADIENT_ONLY] = 0};
-
 typedef struct {
     ptrdiff_t n_in, n_out;
     int activation;
@@ -248,7 +246,7 @@ static void unit_update(fnn_engine *e, const fnn_task *task, const fnn_rule *rul
     ahead->n_changed = 0;
     if (ends && !task->grad) {
         ahead->changed[ahead->n_changed++] = params;
-        for (int i = 0; i < SLOTS[task->optimizer]; i++)
+        for (ptrdiff_t i = 0; i < least(task->n_slots, MOST_SLOTS); i++)
             ahead->changed[ahead->n_changed++] = slots + i * e->n_params * k->size;
     }
     if (is_bias) {

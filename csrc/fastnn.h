@@ -44,7 +44,8 @@ typedef struct {
 /* One call of train, or of loss_grad where optimizer is FNN_GRADIENT_ONLY, grad is set and all rows are one batch. */
 typedef struct {
     fnn_data data;
-    void *params, *slots, *grad;
+    void *params, *slots, *grad; /* slots (n_slots, n_params) */
+    ptrdiff_t n_slots;
     const int64_t *rows; /* (n_passes, n_visits) */
     const double *rates; /* (n_passes, n_steps), with Adam's bias corrections folded in */
     ptrdiff_t n_passes, n_visits, batch_size;

@@ -35,6 +35,8 @@ typedef struct {
     int64_t *at;      /* place of the value in data->values */
 } fnn_columns;
 
+enum { MOST_SLOTS = 2 }; /* of an optimizer, that are brought near */
+
 /* What comes next, brought near while a gradient computes: the rows that the next block will gather, `pace` cache lines a step
  * of `gradient`; and the parameters and slots that the update after it changes, each from the gradient's first element on. */
 typedef struct {
@@ -43,7 +45,7 @@ typedef struct {
     const int64_t *row, *end;
     size_t at;
     ptrdiff_t pace;
-    const void *changed[3];
+    const void *changed[1 + MOST_SLOTS];
     int n_changed;
 } fnn_ahead;
 

@@ -285,6 +285,29 @@ def test_the_crew_works_with_the_threads_it_gets(monkeypatch):
     engine.train(state, data, passes)  # and the engine is free again
 
 
+@pytest.mark.parametrize("n_given", [0, 1])
+def test_a_prediction_does_without_the_threads_it_does_not_get(n_given, monkeypatch):
+    monkeypatch.setattr(cython_backend, "THREAD_WORK", 1000)
+    monkeypatch.setattr(cython_backend.workers, "available_cpus", lambda: 3)
+    spec = NetworkSpec.dense([9, 20, 3], "relu", "log_loss")
+    params, X = fresh_state(spec, SGD()).params, problem(spec, 1000).X
+    engine = cython_backend.BACKEND.engine(spec, Plan(SGD(), n_threads=3), np.dtype("float64"))
+    expected, out = np.empty((2, len(X), 3))
+    engine.forward(params, X, expected)
+    start, started = threading.Thread.start, []
+
+    def fails(thread):
+        if len(started) == n_given:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", fails)
+    engine.forward(params, X, out)
+    np.testing.assert_array_equal(out, expected)
+    assert len(started) == n_given
+
+
 def test_nothing_is_allocated_by_a_step():
     spec = NetworkSpec.dense([30, 40, 3], "relu", "log_loss")
     engine = cython_backend.BACKEND.engine(spec, Plan(Adam(), 50), np.dtype("float32"))

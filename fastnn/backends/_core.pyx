@@ -45,6 +45,7 @@ cdef extern from "fastnn.h" nogil:
         void *params
         void *slots
         void *grad
+        ptrdiff_t n_slots
         const int64_t *rows
         const double *rates
         ptrdiff_t n_passes, n_visits, batch_size
@@ -257,12 +258,13 @@ cdef class Call:
 
     def __cinit__(self, Engine owner, params, slots, grad, X, y, weight, rows, rates, losses):
         cdef _Borrowed b = _Borrowed(owner.is_double)
-        cdef Py_ssize_t n_rows = len(y), n_slots = 0 if slots is None else len(slots)
+        cdef Py_ssize_t n_rows = len(y)
         self.owner, self.arrays = owner, b
         self.task.params = b.real(params, owner.n_params, grad is None, "params")
         self.task.slots = self.task.grad = NULL
+        self.task.n_slots = 0 if slots is None else len(slots)
         if slots is not None:
-            self.task.slots = b.real(slots, n_slots * owner.n_params, True, "slots")
+            self.task.slots = b.real(slots, self.task.n_slots * owner.n_params, True, "slots")
         if grad is not None:
             self.task.grad = b.real(grad, owner.n_params, True, "grad")
         self.task.data.indptr = self.task.data.indices = self.task.data.weight = NULL

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -75,18 +76,23 @@ class CythonEngine:
         return float(loss[0])
 
     def forward(self, params: Array, X: Array | csr_array, out: Array, link: bool = False, check: bool = False) -> None:
-        n_worth = len(out) * self._core.n_params // THREAD_WORK
-        if n_worth > 1 and self.plan.n_threads > 1 and isinstance(X, np.ndarray):
-            with workers.take(min(n_worth, self.plan.n_threads)) as n_threads, ThreadPoolExecutor(n_threads) as pool:
-                cuts = [len(out) * i // n_threads for i in range(n_threads + 1)]
-                parts = [slice(*ends) for ends in pairwise(cuts)]
-                finite = all(pool.map(lambda part: self._core.forward(params, X[part], out[part], link, check), parts))
-        elif isinstance(X, np.ndarray):
-            finite = self._core.forward(params, X, out, link, check)
-        else:
+        if not isinstance(X, np.ndarray):
             values, indices, indptr, _ = _for_c(X)
             self._core.forward_csr(params, values, indices, indptr, X.shape[0], out, link)
             return
+        finite = None
+        n_threads = min(len(out) * self._core.n_params // THREAD_WORK, self.plan.n_threads)
+        if n_threads > 1:
+            with (
+                contextlib.suppress(RuntimeError),  # the system has no more threads to give
+                workers.take(n_threads) as n_threads,
+                ThreadPoolExecutor(n_threads) as pool,
+            ):
+                cuts = [len(out) * i // n_threads for i in range(n_threads + 1)]
+                parts = [slice(*ends) for ends in pairwise(cuts)]
+                finite = all(pool.map(lambda part: self._core.forward(params, X[part], out[part], link, check), parts))
+        if finite is None:
+            finite = self._core.forward(params, X, out, link, check)
         if not finite:
             raise NotFinite
 

@@ -182,7 +182,7 @@ static void run(const fnn_isa *isa, int is_double, const problem *p, int sparse)
         exit(2);
     check(fnn_isa_name(isa), is_double, "forward of one row", c_raw, raw, n_out);
 
-    fnn_task task = {data, c_params, NULL, c_grad, rows, NULL, 1, n, n, FNN_GRADIENT_ONLY, &loss};
+    fnn_task task = {data, c_params, NULL, c_grad, 0, rows, NULL, 1, n, n, FNN_GRADIENT_ONLY, &loss};
     if (fnn_prepare(e, &task, 1, &bytes))
         exit(2);
     fnn_start(e, 1);
@@ -190,7 +190,7 @@ static void run(const fnn_isa *isa, int is_double, const problem *p, int sparse)
     check(fnn_isa_name(isa), is_double, "gradient", c_grad, grad, p->n_params);
     check(fnn_isa_name(isa), 1, "loss", &loss, &expected_loss, 1 - !is_double);
 
-    task = (fnn_task){data, c_params, slots, NULL, rows, &rate, 1, n, n, FNN_SGD, &loss};
+    task = (fnn_task){data, c_params, slots, NULL, 1, rows, &rate, 1, n, n, FNN_SGD, &loss};
     if (fnn_prepare(e, &task, 1, &bytes))
         exit(2);
     fnn_start(e, 1);
