@@ -302,10 +302,15 @@ static fnn_ahead look_ahead(const fnn_engine *e, const fnn_task *task, const int
     const int64_t *end = task->rows + task->n_passes * task->n_visits;
     const ptrdiff_t n = least(least(e->block, task->batch_size), end - rows);
     const size_t row_size = e->layers[0].n_in * e->k->size;
-    if (task->data.indptr || n == 0)
-        return (fnn_ahead){0};
-    return (fnn_ahead){task->data.values, row_size, rows + n * me / n_threads, rows + n * (me + 1) / n_threads, 0,
-                       (ptrdiff_t)(n * (row_size / 64 + 1)) / e->n_segments + 1, {0}, 0};
+    fnn_ahead ahead = {.take = n_threads > 1};
+    if (!task->data.indptr && n > 0) {
+        ahead.x = task->data.values;
+        ahead.row_size = row_size;
+        ahead.row = rows + n * me / n_threads;
+        ahead.end = rows + n * (me + 1) / n_threads;
+        ahead.pace = (ptrdiff_t)(n * (row_size / 64 + 1)) / e->n_segments + 1;
+    }
+    return ahead;
 }
 
 /* One batch of n rows; returns its loss in thread 0. */

@@ -38,7 +38,8 @@ typedef struct {
 enum { MOST_SLOTS = 2 }; /* of an optimizer, that are brought near */
 
 /* What comes next, brought near while a gradient computes: the rows that the next block will gather, `pace` cache lines a step
- * of `gradient`; and the parameters and slots that the update after it changes, each from the gradient's first element on. */
+ * of `gradient`; and the parameters and slots that the update after it changes, each from the gradient's first element on. With
+ * several threads the parameters, which stand first, are taken from the other cores. */
 typedef struct {
     const char *x; /* NULL: nothing ahead */
     size_t row_size;
@@ -46,7 +47,7 @@ typedef struct {
     size_t at;
     ptrdiff_t pace;
     const void *changed[1 + MOST_SLOTS];
-    int n_changed;
+    int n_changed, take;
 } fnn_ahead;
 
 typedef struct {
