@@ -24,6 +24,8 @@ static const int64_t lanes_64[8] = {-1, -1, -1, -1};
 #define LOAD_PART_64(p, n) _mm256_maskload_pd(p, MASK_64(n))
 #define STORE_PART_32(p, v, n) _mm256_maskstore_ps(p, MASK_32(n), (__m256)(v))
 #define STORE_PART_64(p, v, n) _mm256_maskstore_pd(p, MASK_64(n), (__m256d)(v))
+#define STREAM(p, v) _mm256_stream_si256((__m256i *)(p), (__m256i)(v))
+#define STREAMED _mm_sfence()
 
 #define BITS 32
 #include "kernels.inc"

@@ -20,6 +20,8 @@ TARGET_BEGIN("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")
 #define LOAD_PART_64(p, n) _mm512_maskz_loadu_pd((__mmask8)((1u << (n)) - 1), p)
 #define STORE_PART_32(p, v, n) _mm512_mask_storeu_ps(p, (__mmask16)((1u << (n)) - 1), (__m512)(v))
 #define STORE_PART_64(p, v, n) _mm512_mask_storeu_pd(p, (__mmask8)((1u << (n)) - 1), (__m512d)(v))
+#define STREAM(p, v) _mm512_stream_si512((__m512i *)(p), (__m512i)(v))
+#define STREAMED _mm_sfence()
 
 #define BITS 32
 #include "kernels.inc"

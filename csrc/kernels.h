@@ -68,8 +68,10 @@ typedef struct {
     double (*head)(int loss, ptrdiff_t n_out, const fnn_panel_rows *r, void *panel, double *weight);
     /* below = (delta W') * slope(a): deltas of the layer below, whose outputs a and activation are given. */
     void (*backward)(const fnn_dense *d, const void *delta, const void *a, int activation, void *below, ptrdiff_t panels);
-    /* T panels, a range of them -> F panels of `rows` rows each; n_f F panels are written. */
-    void (*flip)(const void *t, ptrdiff_t n, ptrdiff_t first, ptrdiff_t panels, void *f, ptrdiff_t n_f, ptrdiff_t rows);
+    /* T panels, a range of them -> F panels of `rows` rows each; n_f F panels are written, past the caches if other cores have
+     * read what stood there. */
+    void (*flip)(const void *t, ptrdiff_t n, ptrdiff_t first, ptrdiff_t panels, void *f, ptrdiff_t n_f, ptrdiff_t rows,
+                 int shared);
     /* One T panel -> rows of out (n_valid, n). */
     void (*unpack)(const void *t, ptrdiff_t n, ptrdiff_t n_valid, void *out);
     /* F panels that `flip` must write of an (n,) output for `gradient` to read. */

@@ -285,6 +285,28 @@ def test_the_crew_works_with_the_threads_it_gets(monkeypatch):
     engine.train(state, data, passes)  # and the engine is free again
 
 
+@pytest.mark.parametrize(
+    ("units", "n_passes", "least", "most"),
+    [
+        ([10, 16, 1], 1000, 1, 1),  # a step is too short to share
+        ([30, 100, 10], 1, 1, 1),  # all is done before a thread has started
+        ([30, 100, 10], 1000, 2, 11),
+        ([784, 1024, 512, 10], 10, 12, 12),  # as many as there are
+    ],
+)
+def test_threads_are_taken_as_far_as_a_step_can_use_them(units, n_passes, least, most, monkeypatch):
+    worth = []
+    monkeypatch.setattr(cython_backend.CythonEngine, "_run", lambda self, call: worth.append(self._worth(call)))
+    spec = NetworkSpec.dense(units, "relu", "log_loss")
+    engine = cython_backend.BACKEND.engine(spec, Plan(Adam(), 192, n_threads=12), np.dtype("float32"))
+    engine.train(
+        fresh_state(spec, Adam(), "float32"),
+        problem(spec, 384, "float32"),
+        work_for(np.random.default_rng(0), 384, 192, n_passes),
+    )
+    assert least <= worth[0] <= most
+
+
 @pytest.mark.parametrize("n_given", [0, 1])
 def test_a_prediction_does_without_the_threads_it_does_not_get(n_given, monkeypatch):
     monkeypatch.setattr(cython_backend, "THREAD_WORK", 1000)
