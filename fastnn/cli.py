@@ -125,6 +125,7 @@ def _add_table(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", help="a table: CSV (plain or .gz) or Parquet; - reads standard input")
     parser.add_argument("--sep", help="what separates the cells of a CSV file (found out by itself)")
     parser.add_argument("--encoding", default="utf-8", help="the encoding of a CSV file (%(default)s)")
+    parser.add_argument("--decimal", choices=(".", ","), default=".", help="what stands before a fraction (%(default)s)")
 
 
 def _add_training_table(parser: argparse.ArgumentParser) -> None:
@@ -203,7 +204,7 @@ def _read(arguments: argparse.Namespace) -> pd.DataFrame:
     from fastnn.tables import read_table
 
     with busy(f"reading {arguments.data}"):
-        return read_table(arguments.data, sep=arguments.sep, encoding=arguments.encoding)
+        return read_table(arguments.data, sep=arguments.sep, encoding=arguments.encoding, decimal=arguments.decimal)
 
 
 def _training_table(arguments: argparse.Namespace) -> tuple[Schema, pd.DataFrame, Any]:
@@ -395,6 +396,8 @@ def _explore(arguments: argparse.Namespace) -> None:
         except ValueError:  # limits that no candidate keeps: what was found is worth seeing all the same
             if hasattr(search, "pareto_front_"):
                 print(_front_table(search))
+                if arguments.storage is None:
+                    _note("with --storage FILE these candidates would be there for another --limit")
             raise
     for warning in caught:  # candidates are meant to be stopped early and to fail; the results say which did
         if "interrupted" in str(warning.message):
@@ -426,11 +429,12 @@ def _front_table(search: Any) -> str:
 
     results, chosen = search.cv_results_, getattr(search, "best_index_", None)
     costs = [name for name in COSTS if name in {*search.objectives_, "fit_time", "latency_us", "model_bytes"}]
-    lines = [["", "score", "±", *map(cost_name, costs), "parameters"]]
+    lines = [["", "score", "±", *map(cost_name, costs), "measured", "parameters"]]
     for i in search.pareto_front_:
         params = ", ".join(f"{short(name)}={say(value)}" for name, value in results["params"][i].items())
         score = [f"{results['mean_test_score'][i]:.4f}", f"{results['std_test_score'][i]:.4f}"]
-        lines.append(["*" if i == chosen else "", *score, *(cost(name, results[name][i]) for name in costs), params])
+        paid = [cost(name, results[name][i]) for name in costs]
+        lines.append(["*" if i == chosen else "", *score, *paid, results["measured"][i], params])
     widths = [max(len(line[k]) for line in lines) for k in range(len(lines[0]) - 1)]
     n_failed = sum(map(bool, results["failure"]))
     failed = f" ({n_failed} failed)" if n_failed else ""
@@ -441,7 +445,8 @@ def _front_table(search: Any) -> str:
 
 def _data_code(arguments: argparse.Namespace, schema: Schema, holds_out: bool, y: Any) -> str:
     """Return the Python code that makes the X and y (and the held-out part) that ``explore`` has used."""
-    reading = {"sep": arguments.sep, "encoding": None if arguments.encoding == "utf-8" else arguments.encoding}
+    usual = {"sep": None, "encoding": "utf-8", "decimal": "."}
+    reading = {name: vars(arguments)[name] for name in usual if vars(arguments)[name] != usual[name]}
     knowing = {"task": arguments.task, "categorical": list(arguments.categorical), "drop": list(arguments.drop)}
 
     def call(name: str, first: str, settings: dict[str, Any]) -> str:

@@ -37,6 +37,7 @@ MAX_FREE_TEXT_VALUES = 20
 LARGEST = 1e150
 
 _DATE = re.compile(r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](\d{4}|\d{2}))([ T].*)?")
+_DECIMAL_COMMA = re.compile(r"[-+]?\d+(,\d+)?")
 
 
 class TableError(ValueError):
@@ -95,7 +96,7 @@ def need(module: str) -> ModuleType:
 # ---------------------------------------------------------------------------------------------------------------- reading
 
 
-def read_table(path: str, *, sep: str | None = None, encoding: str = "utf-8") -> pd.DataFrame:
+def read_table(path: str, *, sep: str | None = None, encoding: str = "utf-8", decimal: str = ".") -> pd.DataFrame:
     """Read a CSV file (plain or gzipped) or a Parquet file, known by its content rather than its name.
 
     Parameters
@@ -106,6 +107,8 @@ def read_table(path: str, *, sep: str | None = None, encoding: str = "utf-8") ->
         What stands between the cells of a CSV file; None takes the most frequent of ``, ; tab |`` in its first line.
     encoding : str
         The encoding of a CSV file.
+    decimal : str
+        What stands before the fraction of a number in a CSV file, "." or ",".
 
     Returns
     -------
@@ -129,7 +132,7 @@ def read_table(path: str, *, sep: str | None = None, encoding: str = "utf-8") ->
         frame = frame.set_axis([str(column) for column in frame.columns], axis=1)
         _refuse_repeated(name, list(frame.columns))
     else:
-        frame = _read_csv(name, raw, sep, encoding)
+        frame = _read_csv(name, raw, sep, encoding, decimal)
     if not len(frame):
         raise TableError(f"{name} has no rows: a header of {frame.shape[1]} columns and nothing below it.")
     return frame.reset_index(drop=True)
@@ -163,7 +166,7 @@ def _names_beside(path: str) -> list[str]:
     return [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
 
 
-def _read_csv(name: str, raw: bytes, sep: str | None, encoding: str) -> pd.DataFrame:
+def _read_csv(name: str, raw: bytes, sep: str | None, encoding: str, decimal: str) -> pd.DataFrame:
     """Parse CSV text; ``name`` is what the messages call it."""
     pd = need("pandas")
     if b"\0" in raw[:100_000]:
@@ -188,7 +191,9 @@ def _read_csv(name: str, raw: bytes, sep: str | None, encoding: str) -> pd.DataF
     try:
         # The header is read by itself, since pandas renames repeated columns silently.
         header = pd.read_csv(io.StringIO(text), sep=sep, header=None, nrows=1, dtype=str, keep_default_na=False).iloc[0]
-        frame = pd.read_csv(io.StringIO(text), sep=sep, na_values=["?"], skipinitialspace=True, index_col=False)
+        frame = pd.read_csv(
+            io.StringIO(text), sep=sep, decimal=decimal, na_values=["?"], skipinitialspace=True, index_col=False
+        )
     except pd.errors.ParserError as error:
         detail = str(error).strip().removeprefix("Error tokenizing data. C error: ")
         raise TableError(
@@ -321,7 +326,7 @@ def _recognise_task(y: pd.Series, task: str | None) -> tuple[str, str, bool]:
     if not is_number and n > max(MAX_FREE_TEXT_VALUES, n_rows / 2):
         raise TableError(
             f"The target {name!r} holds {n} different texts in {n_rows} rows (such as {str(distinct[0])!r}): "
-            "neither classes nor numbers."
+            f"neither classes nor numbers{_decimal_hint(distinct)}."
         )
     kind = "whole numbers" if is_number else "values"
     way_out = "; --task regression if they are quantities" if is_number and n > 2 else ""
@@ -348,7 +353,17 @@ def _why_free_text(name: str, text: pd.Series, n_distinct: int) -> str:
     odd = text[need("pandas").to_numeric(text, errors="coerce").isna()]
     if len(odd) < len(text) / 10:
         return f"it holds numbers, but also {odd.iloc[0]!r} (in {len(odd)} rows such cells); correct or empty them to use it"
+    if hint := _decimal_hint(text):
+        return f"it holds texts such as {text.iloc[0]!r}{hint}"
     return f"{n_distinct} different texts in {len(text)} rows, like names or identifiers (--categorical {name} keeps it)"
+
+
+def _decimal_hint(texts: Iterable[object]) -> str:
+    """Return the way out where most of the texts are numbers with a comma before their fraction, else nothing."""
+    words = [str(text).strip() for text in texts]
+    found = [word for word in words if _DECIMAL_COMMA.fullmatch(word)]
+    looks_so = len(found) > len(words) / 2 and any("," in word for word in found)
+    return "; if these are numbers with a decimal comma, say --decimal ," if looks_so else ""
 
 
 def _holds_dates(column: pd.Series) -> bool:

@@ -53,6 +53,23 @@ def test_csv_in_any_dress(tmp_path, sep):
         assert frame["b b"].isna().tolist() == [False, True]
 
 
+def test_decimal_commas_are_read_on_request_and_pointed_out_otherwise(tmp_path):
+    path = write(tmp_path, "a;b;y\n" + "".join(f"{i},{i % 10};{i % 7};{i},5\n" for i in range(200)))
+    frame = read_table(path, decimal=",")
+    assert frame.loc[13].tolist() == [13.3, 6, 13.5]
+    assert recognise(frame, "y").task == "regression"
+
+    as_text = read_table(path)
+    hint = "; if these are numbers with a decimal comma, say --decimal ,"
+    with pytest.raises(TableError, match=f"neither classes nor numbers{hint}"):
+        recognise(as_text, "y")
+    with pytest.raises(TableError, match=f"Nothing is left .* such as '0,0'{hint}"):
+        recognise(as_text, "b")
+    names = pd.DataFrame({"y": [f"{i} Main Street, {i}" for i in range(200)], "b": range(200)})
+    with pytest.raises(TableError, match=r"neither classes nor numbers\.$"):
+        recognise(names, "y")
+
+
 def test_separators_inside_quotes_do_not_count(tmp_path):
     frame = read_table(write(tmp_path, '"a;b;c;d",e\n1,2\n'))
     assert list(frame.columns) == ["a;b;c;d", "e"]
