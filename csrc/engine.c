@@ -93,16 +93,17 @@ void fnn_engine_free(fnn_engine *e)
 
 ptrdiff_t fnn_engine_n_params(const fnn_engine *e) { return e->n_params; }
 
-int fnn_threads(const fnn_engine *e, const fnn_task *task, int limit, double cycles)
+int fnn_threads(const fnn_engine *e, const fnn_task *task, int limit)
 {
     const ptrdiff_t rows = least(task->batch_size, task->n_visits), panels = ceil_div(least(rows, BLOCK), e->k->lanes);
     /* Cycles of one core: two fused multiply-adds a cycle at 60 %, and the optimizer's pass. Measured on Zen 5: a barrier costs
-     * about half a microsecond, starting a thread a hundred. */
+     * about half a microsecond, starting a thread a hundred. A thread that has less than 50,000 cycles of a step to do mostly
+     * waits for the others, and for the lines of memory that they have changed. */
     const double step = (double)e->n_weights * rows * 6 / (2.4 * e->k->lanes) + 1.5 * e->n_params;
     const double steps = (double)task->n_passes * ceil_div(most(task->n_visits, 1), most(task->batch_size, 1));
     if (step * steps < 3e6)
         return 1;
-    return (int)most(1, least(limit, least(panels, (ptrdiff_t)(step / cycles))));
+    return (int)most(1, least(limit, least(panels, (ptrdiff_t)(step / 5e4))));
 }
 
 /* Cuts memory into the arrays of a task; with memory NULL it only adds up their sizes. */

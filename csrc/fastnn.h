@@ -66,8 +66,8 @@ fnn_engine *fnn_engine_new(const fnn_isa *isa, int is_double, const fnn_plan *pl
 void fnn_engine_free(fnn_engine *engine);
 ptrdiff_t fnn_engine_n_params(const fnn_engine *engine);
 
-/* How many threads this task is worth, at most `most`, if each must have so many cycles of a step to do: never changes a result. */
-int fnn_threads(const fnn_engine *engine, const fnn_task *task, int most, double cycles);
+/* How many threads this task is worth, at most `most`: never changes a result. */
+int fnn_threads(const fnn_engine *engine, const fnn_task *task, int most);
 
 /* Prepares scratch for a task (reused by later tasks): FNN_OK, or FNN_NO_MEMORY with the bytes asked for. */
 int fnn_prepare(fnn_engine *engine, const fnn_task *task, int n_threads, size_t *bytes);

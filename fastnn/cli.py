@@ -125,7 +125,9 @@ def _add_table(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", help="a table: CSV (plain or .gz) or Parquet; - reads standard input")
     parser.add_argument("--sep", help="what separates the cells of a CSV file (found out by itself)")
     parser.add_argument("--encoding", default="utf-8", help="the encoding of a CSV file (%(default)s)")
-    parser.add_argument("--decimal", choices=(".", ","), default=".", help="what stands before a fraction (%(default)s)")
+    parser.add_argument(
+        "--decimal", choices=(".", ","), default=".", metavar="MARK", help="what stands before a fraction: . or , (.)"
+    )
 
 
 def _add_training_table(parser: argparse.ArgumentParser) -> None:
@@ -438,7 +440,8 @@ def _front_table(search: Any) -> str:
     widths = [max(len(line[k]) for line in lines) for k in range(len(lines[0]) - 1)]
     n_failed = sum(map(bool, results["failure"]))
     failed = f" ({n_failed} failed)" if n_failed else ""
-    tried = f"{len(results['params'])} candidates{failed}, {len(search.pareto_front_)} on the front, * chosen"
+    marked = "" if chosen is None else ", * chosen"
+    tried = f"{len(results['params'])} candidates{failed}, {len(search.pareto_front_)} on the front{marked}"
     table = ("  ".join([*(f"{cell:>{width}}" for cell, width in zip(line, widths, strict=False)), line[-1]]) for line in lines)
     return "\n".join([tried, *table])
 

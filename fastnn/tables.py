@@ -454,7 +454,7 @@ def _as_numbers(column: pd.Series) -> pd.Series:
         raise TableError(
             f"Column {column.name!r} is one of numbers, but holds {str(bad.iloc[0])!r} in row {bad.index[0] + 1}"
             + (f" (and {len(bad) - 1} more such cells)." if len(bad) > 1 else ".")
-            + " Correct these cells or empty them; empty cells are allowed."
+            + f" Correct these cells or empty them{_decimal_hint(bad)}; empty cells are allowed."
         )
     infinite = np.isinf(numbers)
     if infinite.any():

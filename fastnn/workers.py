@@ -7,10 +7,8 @@ pass and never spin against each other for longer than that.
 
 from __future__ import annotations
 
-import math
 import os
 import threading
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -67,35 +65,6 @@ def take(n_wanted: int) -> Iterator[int]:
     finally:
         with budget.lock:
             budget.taken -= n_granted
-
-
-class Pace:
-    """Which of two numbers of threads has been the quicker lately? For work of which a cost model cannot tell.
-
-    Whether small steps gain by threads depends on whether the cores share a cache, which no system tells reliably, and on what
-    else runs on them; both change. Calls take the number hoped for; one in ``EVERY`` tries the other one, and the
-    quicker one is taken from then on.
-    """
-
-    EVERY, FIRST = 16, 3  # the first call also touches new memory
-
-    def __init__(self) -> None:
-        self.n_calls = 0
-        self.seen: dict[int, deque[float]] = {}
-
-    def choose(self, hope: int, sure: int) -> int:
-        """The number of threads for the next call, ``hope`` or ``sure``."""
-        if hope == sure:
-            return hope
-        self.n_calls += 1
-        best = min((hope, sure), key=lambda n: min(self.seen.get(n, [math.inf])))
-        if self.n_calls % self.EVERY == self.FIRST:
-            return sure if best == hope else hope
-        return best
-
-    def note(self, n_threads: int, seconds: float) -> None:
-        """Keep the seconds that a unit of work has taken; of each number of threads the last two, as one may be disturbed."""
-        self.seen.setdefault(n_threads, deque(maxlen=2)).append(seconds)
 
 
 def taken() -> int:

@@ -296,7 +296,7 @@ def test_the_crew_works_with_the_threads_it_gets(monkeypatch):
 )
 def test_threads_are_taken_as_far_as_a_step_can_use_them(units, n_passes, least, most, monkeypatch):
     worth = []
-    monkeypatch.setattr(cython_backend.CythonEngine, "_run", lambda self, call, n_rows: worth.append(self._worth(call)))
+    monkeypatch.setattr(cython_backend.CythonEngine, "_run", lambda self, call: worth.append(self._worth(call)))
     spec = NetworkSpec.dense(units, "relu", "log_loss")
     engine = cython_backend.BACKEND.engine(spec, Plan(Adam(), 192, n_threads=12), np.dtype("float32"))
     engine.train(

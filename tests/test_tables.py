@@ -65,6 +65,8 @@ def test_decimal_commas_are_read_on_request_and_pointed_out_otherwise(tmp_path):
         recognise(as_text, "y")
     with pytest.raises(TableError, match=f"Nothing is left .* such as '0,0'{hint}"):
         recognise(as_text, "b")
+    with pytest.raises(TableError, match=f"Column 'a' is one of numbers, but holds '0,0' .*empty them{hint}; empty"):
+        features(recognise(frame, "y"), as_text)
     names = pd.DataFrame({"y": [f"{i} Main Street, {i}" for i in range(200)], "b": range(200)})
     with pytest.raises(TableError, match=r"neither classes nor numbers\.$"):
         recognise(names, "y")

@@ -163,30 +163,3 @@ release.set()
 thread.join()
 """
     assert run_python(code) == "4 3"
-
-
-def test_a_pace_takes_what_has_been_quicker_lately():
-    pace, seconds = workers.Pace(), {4: 2.0, 1: 3.0}
-
-    def calls(n):
-        taken = []
-        for _ in range(n):
-            taken.append(pace.choose(4, 1))
-            pace.note(taken[-1], seconds[taken[-1]])
-        return taken
-
-    first = calls(10)
-    assert first == [4, 4, 1, *[4] * 7]  # what is hoped for, but for one look at the other
-    seconds[4] = 5.0  # the cores are not neighbours any more
-    assert calls(40)[8:].count(1) >= 28
-    seconds[4] = 2.0
-    assert calls(40)[16:].count(4) >= 21
-    assert pace.choose(8, 8) == 8  # nothing to choose
-
-
-def test_one_disturbed_call_does_not_sway_a_pace():
-    pace = workers.Pace()
-    for call in range(40):
-        n = pace.choose(2, 1)
-        pace.note(n, 10.0 if call in (0, 11) else 1.0 / n)
-        assert n == 2 or call % 16 == 2

@@ -61,7 +61,7 @@ cdef extern from "fastnn.h" nogil:
     fnn_engine *fnn_engine_new(const fnn_isa *isa, int is_double, const fnn_plan *plan)
     void fnn_engine_free(fnn_engine *engine)
     ptrdiff_t fnn_engine_n_params(const fnn_engine *engine)
-    int fnn_threads(const fnn_engine *engine, const fnn_task *task, int most, double cycles)
+    int fnn_threads(const fnn_engine *engine, const fnn_task *task, int most)
     int fnn_prepare(fnn_engine *engine, const fnn_task *task, int n_threads, size_t *bytes)
     void fnn_work(fnn_engine *engine, const fnn_task *task, int me)
     void fnn_start(fnn_engine *engine, int n_threads)
@@ -288,9 +288,9 @@ cdef class Call:
         self.task.optimizer = FNN_GRADIENT_ONLY if grad is not None else owner.plan.optimizer
         self.task.losses = <double *> b.take(losses, "d", 8, self.task.n_passes, True, "losses")
 
-    def n_threads(self, int most, double cycles):
-        """How many threads this call is worth, at most ``most``, if each must have so many cycles of a step to do."""
-        return fnn_threads(self.owner.engine, &self.task, most, cycles)
+    def n_threads(self, int most):
+        """How many threads this call is worth, at most ``most``."""
+        return fnn_threads(self.owner.engine, &self.task, most)
 
     def prepare(self, int n_threads):
         """Take the engine and its scratch; MemoryError, naming the bytes, where there is none."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
@@ -30,9 +29,6 @@ except ModuleNotFoundError as error:
     ) from error
 
 
-# Cycles of a step that a thread must have to do. With less than HOPE it mostly waits for the others and for the lines of memory
-# that they have changed. With SURE it gains in any case; between the two, where the cores share a cache.
-HOPE, SURE = 5e4, 5e5
 THREAD_WORK = 20_000_000  # rows times parameters of a prediction that are worth a thread: half a millisecond
 
 
@@ -49,7 +45,6 @@ class CythonEngine:
             case Adam():
                 numbers = (False, optimizer.beta_1, optimizer.beta_2, optimizer.epsilon)
         layers = [(layer.n_in, layer.n_out, ACTIVATIONS[layer.activation].code) for layer in spec.layers]
-        self._pace = workers.Pace()
         self._core = _core.Engine(
             isa, self.dtype == np.float64, layers, LOSSES[spec.loss].code, optimizer.code, *numbers, plan.alpha, plan.batch_size
         )
@@ -65,8 +60,7 @@ class CythonEngine:
         rows = np.ascontiguousarray(passes.rows)
         if rows.size:
             X = _for_c(data.X)
-            call = _core.Call(self._core, state.params, state.slots, None, X, data.y, data.weight, rows, rates, losses)
-            self._run(call, rows.size)
+            self._run(_core.Call(self._core, state.params, state.slots, None, X, data.y, data.weight, rows, rates, losses))
         state.step += rates.size
         return losses
 
@@ -78,7 +72,7 @@ class CythonEngine:
             return 0.0
         rows = np.ascontiguousarray(rows, np.int64).reshape(1, -1)
         call = _core.Call(self._core, state.params, None, grad, _for_c(data.X), data.y, data.weight, rows, None, loss)
-        self._run(call, rows.size)
+        self._run(call)
         return float(loss[0])
 
     def forward(self, params: Array, X: Array | csr_array, out: Array, link: bool = False, check: bool = False) -> None:
@@ -103,14 +97,12 @@ class CythonEngine:
             raise NotFinite
 
     def _worth(self, call: _core.Call) -> int:
-        """How many threads the call is worth, at most what the plan allows: by the C core's cost model and what was seen."""
-        hope, sure = (call.n_threads(self.plan.n_threads, cycles) for cycles in (HOPE, SURE))
-        return self._pace.choose(hope, sure)
+        """How many threads the call is worth: the C core's cost model, at most what the plan allows."""
+        return call.n_threads(self.plan.n_threads)
 
-    def _run(self, call: _core.Call, n_rows: int) -> None:
-        """Visit so many rows with as many threads as that is worth and the process has to spare, this one among them."""
-        n_wanted, start = self._worth(call), time.perf_counter()
-        with workers.take(n_wanted) as n_threads:
+    def _run(self, call: _core.Call) -> None:
+        """Work with as many threads as the call is worth and the process has to spare, this one among them."""
+        with workers.take(self._worth(call)) as n_threads:
             call.prepare(n_threads)
             crew = [threading.Thread(target=call.work, args=(me,), name=f"fastnn-{me}") for me in range(1, n_threads)]
             started = []
@@ -127,7 +119,6 @@ class CythonEngine:
                 for thread in started:
                     thread.join()
                 call.finish()
-        self._pace.note(n_wanted, (time.perf_counter() - start) / n_rows)
 
 
 def _for_c(X: Array | csr_array) -> Any:

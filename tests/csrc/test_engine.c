@@ -3,11 +3,46 @@
  * usage: test_engine [instruction set]; arrays are allocated to the byte, so that a sanitizer sees any step beyond them.
  */
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "fastnn.h"
+
+/* Three threads, so that the sanitizers see what is done for those that share memory. */
+enum { N_THREADS = 3 };
+
+typedef struct {
+    fnn_engine *engine;
+    const fnn_task *task;
+    int me;
+} worker;
+
+static void *enter(void *p)
+{
+    const worker *w = p;
+    fnn_work(w->engine, w->task, w->me);
+    return NULL;
+}
+
+static void work(fnn_engine *e, const fnn_task *task)
+{
+    pthread_t threads[N_THREADS];
+    worker workers[N_THREADS];
+    size_t bytes = 0;
+    if (fnn_prepare(e, task, N_THREADS, &bytes))
+        exit(2);
+    for (int i = 1; i < N_THREADS; i++) {
+        workers[i] = (worker){e, task, i};
+        if (pthread_create(&threads[i], NULL, enter, &workers[i]))
+            exit(2);
+    }
+    fnn_start(e, N_THREADS);
+    fnn_work(e, task, 0);
+    for (int i = 1; i < N_THREADS; i++)
+        pthread_join(threads[i], NULL);
+}
 
 enum { MAX_LAYERS = 3 };
 
@@ -183,18 +218,12 @@ static void run(const fnn_isa *isa, int is_double, const problem *p, int sparse)
     check(fnn_isa_name(isa), is_double, "forward of one row", c_raw, raw, n_out);
 
     fnn_task task = {data, c_params, NULL, c_grad, 0, rows, NULL, 1, n, n, FNN_GRADIENT_ONLY, &loss};
-    if (fnn_prepare(e, &task, 1, &bytes))
-        exit(2);
-    fnn_start(e, 1);
-    fnn_work(e, &task, 0);
+    work(e, &task);
     check(fnn_isa_name(isa), is_double, "gradient", c_grad, grad, p->n_params);
     check(fnn_isa_name(isa), 1, "loss", &loss, &expected_loss, 1 - !is_double);
 
     task = (fnn_task){data, c_params, slots, NULL, 1, rows, &rate, 1, n, n, FNN_SGD, &loss};
-    if (fnn_prepare(e, &task, 1, &bytes))
-        exit(2);
-    fnn_start(e, 1);
-    fnn_work(e, &task, 0);
+    work(e, &task);
     for (ptrdiff_t i = 0; i < p->n_params; i++)
         stepped[i] = params[i] - rate * grad[i];
     check(fnn_isa_name(isa), is_double, "step", c_params, stepped, p->n_params);
