@@ -1,7 +1,7 @@
 """The extension list. Everything else is in pyproject.toml.
 
-Without a C compiler, or where compiling fails, the installation goes on as pure Python (``optional``): "auto" then takes Numba
-or NumPy, and ``fastnn.show_config()`` says so.
+Without a C compiler, or where compiling fails, the installation goes on as pure Python
+(``optional``): "auto" then takes Numba or NumPy, and ``fastnn.show_config()`` says so.
 """
 
 import sys
@@ -12,9 +12,18 @@ from setuptools import Extension, setup
 if sys.platform == "win32":
     compile_args, link_args = ["/O2"], []
 else:
-    # Instruction sets are chosen by pragmas in csrc/isa_*.c, so one set of flags serves every file. -fno-math-errno lets a
-    # square root be one instruction; -ffast-math would change what NaN means, for the whole process.
-    compile_args = ["-O3", "-g0", "-std=gnu11", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-Wno-psabi"]
+    # Instruction sets are chosen by pragmas in csrc/isa_*.c, so one set of flags serves every file.
+    # -fno-math-errno lets a square root be one instruction; -ffast-math would change what NaN
+    # means, for the whole process.
+    compile_args = [
+        "-O3",
+        "-g0",
+        "-std=gnu11",
+        "-fno-math-errno",
+        "-fno-trapping-math",
+        "-ffp-contract=fast",
+        "-Wno-psabi",
+    ]
     link_args = ["-Wl,-s"] if sys.platform.startswith("linux") else []
 
 setup(

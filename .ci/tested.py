@@ -9,7 +9,11 @@ import fastnn
 (line,) = re.findall(r"^tested backends: (.*)$", Path(sys.argv[1]).read_text(), re.MULTILINE)
 tested = set(line.split(", "))
 config = fastnn.show_config(mode="dicts")
-expected = {"numpy", "numba", *(f"cython[{name}]" for name in config["instruction sets"]["available"])}
+expected = {
+    "numpy",
+    "numba",
+    *(f"cython[{name}]" for name in config["instruction sets"]["available"]),
+}
 if missing := expected - tested:
     sys.exit(f"untested: {', '.join(sorted(missing))} (tested: {line})")
 print(f"tested: {line}")

@@ -1,7 +1,9 @@
-"""How fast is this core at this moment, and is it ours alone? The core's FMA loop, and measurements it has watched.
+"""How fast is this core at this moment, and is it ours alone? The core's FMA loop, and measurements
+it has watched.
 
-A shared or virtual machine changes its clock and loses time to its neighbours. A figure is believed only if the peak before and
-after it differ by at most ``TOLERANCE``, and what was measured was busy all the while; otherwise it is measured again.
+A shared or virtual machine changes its clock and loses time to its neighbours. A figure is believed
+only if the peak before and after it differ by at most ``TOLERANCE``, and what was measured was busy
+all the while; otherwise it is measured again.
 """
 
 from __future__ import annotations
@@ -38,7 +40,9 @@ class Calibrator:
 
     def gflops(self, dtype: str = "float32") -> float:
         """The best of three runs of a few milliseconds, in GFLOP/s: short enough to fall between two interruptions."""
-        return max(flops / seconds for flops, seconds in (self._time(dtype) for _ in range(3))) / 1e9
+        return (
+            max(flops / seconds for flops, seconds in (self._time(dtype) for _ in range(3))) / 1e9
+        )
 
     def watch(
         self, measure: Callable[[], tuple[float, float]], dtype: str = "float32", flops: float = 0.0
@@ -74,6 +78,8 @@ class Calibrator:
             self.rejected += 1
         else:
             if not attempts:
-                raise RuntimeError(f"{_ATTEMPTS} measurements yielded no possible time: this machine is too busy.")
+                raise RuntimeError(
+                    f"{_ATTEMPTS} measurements yielded no possible time: this machine is too busy."
+                )
             self.unsteady += 1
         return min(attempts)[1:]

@@ -31,13 +31,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if grid == "full":
         shapes += list(every_combination())
     shapes = list(dict.fromkeys(shapes))
-    if "n_rows" in metafunc.fixturenames:  # predicting does not depend on the batch, the loss or the optimizer
+    if (
+        "n_rows" in metafunc.fixturenames
+    ):  # predicting does not depend on the batch, the loss or the optimizer
         shapes = list({(shape.units, shape.activation): shape for shape in shapes}.values())
     metafunc.parametrize("shape", shapes, ids=str)
 
 
 @pytest.fixture
-def record(benchmark: Any, backend: str, request: pytest.FixtureRequest) -> Callable[[str, int, float], None]:
+def record(
+    benchmark: Any, backend: str, request: pytest.FixtureRequest
+) -> Callable[[str, int, float], None]:
     """A function that adds what a reader wants to know to a finished benchmark: times per unit, FLOP/s, the gain over NumPy."""
 
     def record(unit: str, n_units: int, flops: float) -> None:
@@ -58,7 +62,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
     """One line for each group: microseconds per step or row, and how many times as fast as NumPy."""
     groups = config.stash[SECONDS]
     if not groups:
@@ -66,12 +72,20 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     terminalreporter.section("microseconds per step or row (times as fast as numpy)")
     width = max(map(len, groups))
     for group, seconds in groups.items():
-        cells = [f"{name} {1e6 * value:.4g}" + _gain(seconds, name) for name, value in seconds.items()]
-        terminalreporter.write_line(f"{group:{width}}  " + "  ".join(f"{cell:24}" for cell in cells).rstrip())
+        cells = [
+            f"{name} {1e6 * value:.4g}" + _gain(seconds, name) for name, value in seconds.items()
+        ]
+        terminalreporter.write_line(
+            f"{group:{width}}  " + "  ".join(f"{cell:24}" for cell in cells).rstrip()
+        )
 
 
 def _gain(seconds: dict[str, float], name: str) -> str:
-    return f" ({seconds['numpy'] / seconds[name]:.1f}x)" if "numpy" in seconds and name != "numpy" else ""
+    return (
+        f" ({seconds['numpy'] / seconds[name]:.1f}x)"
+        if "numpy" in seconds and name != "numpy"
+        else ""
+    )
 
 
 @pytest.fixture(params=sorted(BACKENDS, key=lambda name: name != "numpy"))

@@ -1,19 +1,25 @@
-"""Does the explorer find better networks than scikit-learn's random search, in the same space and the same seconds?
+"""Does the explorer find better networks than scikit-learn's random search, in the same space and
+the same seconds?
 
-For each of five real tables, on a random four fifths of it: ``fastnn.TradeoffSearchCV`` with fastnn's MLPClassifier in its
-default space, against what ``RandomizedSearchCV`` does with scikit-learn's MLPClassifier in that same space - candidates
-drawn at random, five folds each, in as many worker processes - until the seconds are over. The explorer's seconds include
-measuring its front alone and the last fit; the random search's do not include its last fit. Then:
+For each of five real tables, on a random four fifths of it: ``fastnn.TradeoffSearchCV`` with
+fastnn's MLPClassifier in its default space, against what ``RandomizedSearchCV`` does with
+scikit-learn's MLPClassifier in that same space - candidates drawn at random, five folds each, in as
+many worker processes - until the seconds are over. The explorer's seconds include measuring its
+front alone and the last fit; the random search's do not include its last fit. Then:
 
 * the best five-fold mean on the explorer's front, and that of the random search;
-* on the fifth held out, the accuracy of the model that each hands over, with the standard error of a proportion;
-* the chosen model's fit time and one-row latency as reported, over those of a fresh measurement in this process.
+* on the fifth held out, the accuracy of the model that each hands over, with the standard error of
+  a proportion;
+* the chosen model's fit time and one-row latency as reported, over those of a fresh measurement in
+  this process.
 
 It prints a Markdown table, and says under it what does not hold.
 
-    python -m benchmarks.explorer_vs_random_search --data DIR [--seconds 60] [--jobs 2] [--tables NAME ...]
+    python -m benchmarks.explorer_vs_random_search --data DIR [--seconds 60] [--jobs 2] [--tables
+    NAME ...]
 
-DIR holds NAME.csv.gz, the last column called target; FASTNN_DATA names it as well. Without it the script says so and ends.
+DIR holds NAME.csv.gz, the last column called target; FASTNN_DATA names it as well. Without it the
+script says so and ends.
 """
 
 from __future__ import annotations
@@ -38,7 +44,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from fastnn import MLPClassifier, TradeoffSearchCV
-from fastnn.space import default_space
+from fastnn.search.space import default_space
 
 TABLES = ("credit_g", "phoneme", "spambase", "satimage", "churn_modelling")
 FOLDS = 5
@@ -48,10 +54,14 @@ def pipeline(network: BaseEstimator) -> BaseEstimator:
     """Preprocessing that is the same for both, and the network."""
     return make_pipeline(
         make_column_transformer(
-            (make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), make_column_selector(dtype_include="number")),
+            (
+                make_pipeline(SimpleImputer(strategy="median"), StandardScaler()),
+                make_column_selector(dtype_include="number"),
+            ),
             (
                 make_pipeline(
-                    SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+                    SimpleImputer(strategy="most_frequent"),
+                    OneHotEncoder(handle_unknown="ignore", sparse_output=False),
                 ),
                 make_column_selector(dtype_exclude="number"),
             ),
@@ -60,7 +70,9 @@ def pipeline(network: BaseEstimator) -> BaseEstimator:
     )
 
 
-def fold_score(estimator: BaseEstimator, number: int, X: pd.DataFrame, y: np.ndarray, train, test) -> tuple[int, float]:
+def fold_score(
+    estimator: BaseEstimator, number: int, X: pd.DataFrame, y: np.ndarray, train, test
+) -> tuple[int, float]:
     """The candidate's number, and its accuracy on one fold; NaN if it fails."""
     warnings.simplefilter("ignore")
     try:
@@ -69,14 +81,20 @@ def fold_score(estimator: BaseEstimator, number: int, X: pd.DataFrame, y: np.nda
         return number, math.nan
 
 
-def random_search(X: pd.DataFrame, y: np.ndarray, seconds: float, jobs: int) -> tuple[BaseEstimator, float, int]:
+def random_search(
+    X: pd.DataFrame, y: np.ndarray, seconds: float, jobs: int
+) -> tuple[BaseEstimator, float, int]:
     """What RandomizedSearchCV does, until the time is over: best estimator, its five-fold mean, number of candidates."""
     splits = list(StratifiedKFold(FOLDS).split(X, y))
-    estimator, space = default_space(pipeline(SklearnMLPClassifier(random_state=0)), len(splits[0][0]))
+    estimator, space = default_space(
+        pipeline(SklearnMLPClassifier(random_state=0)), len(splits[0][0])
+    )
     candidates = list(ParameterSampler(space, 100_000, random_state=0))
     scores: dict[int, list[float]] = {}
     end = time.perf_counter() + seconds
-    pool = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", pre_dispatch=2 * jobs, batch_size=1)
+    pool = joblib.Parallel(
+        n_jobs=jobs, return_as="generator_unordered", pre_dispatch=2 * jobs, batch_size=1
+    )
     results = pool(
         joblib.delayed(fold_score)(clone(estimator).set_params(**params), i, X, y, train, test)
         for i, params in enumerate(candidates)
@@ -86,7 +104,9 @@ def random_search(X: pd.DataFrame, y: np.ndarray, seconds: float, jobs: int) -> 
     for i, score in results:
         if time.perf_counter() < end:
             scores.setdefault(i, []).append(score)
-    means = {i: float(np.mean(s)) for i, s in scores.items() if len(s) == FOLDS and not np.isnan(s).any()}
+    means = {
+        i: float(np.mean(s)) for i, s in scores.items() if len(s) == FOLDS and not np.isnan(s).any()
+    }
     best = max(means, key=lambda i: means[i])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -111,7 +131,9 @@ def agreement(search: TradeoffSearchCV, X: pd.DataFrame, y: np.ndarray) -> tuple
         micros.append(1e6 * (time.perf_counter() - start))
     reported = search.cv_results_
     best = search.best_index_
-    return reported["fit_time"][best] / np.median(seconds[1:]), reported["latency_us"][best] / np.median(micros)
+    return reported["fit_time"][best] / np.median(seconds[1:]), reported["latency_us"][
+        best
+    ] / np.median(micros)
 
 
 def compare(path: Path, seconds: float, jobs: int) -> tuple[str, list[str]]:
@@ -123,7 +145,11 @@ def compare(path: Path, seconds: float, jobs: int) -> tuple[str, list[str]]:
 
     start = time.perf_counter()
     search = TradeoffSearchCV(
-        pipeline(MLPClassifier(random_state=0)), max_time=seconds, cv=StratifiedKFold(FOLDS), n_jobs=jobs, random_state=0
+        pipeline(MLPClassifier(random_state=0)),
+        max_time=seconds,
+        cv=StratifiedKFold(FOLDS),
+        n_jobs=jobs,
+        random_state=0,
     ).fit(X, y)
     took = time.perf_counter() - start
     front = search.cv_results_["mean_test_score"][search.pareto_front_].max()
@@ -142,12 +168,18 @@ def compare(path: Path, seconds: float, jobs: int) -> tuple[str, list[str]]:
     )
     complaints = []
     if front < peer_mean:
-        complaints.append(f"{name}: the front's best five-fold mean {front:.4f} is below the random search's {peer_mean:.4f}")
+        complaints.append(
+            f"{name}: the front's best five-fold mean {front:.4f} is below the random search's {peer_mean:.4f}"
+        )
     if chosen < held - error:
-        complaints.append(f"{name}: the chosen model is more than a standard error below on the held-out fifth")
+        complaints.append(
+            f"{name}: the chosen model is more than a standard error below on the held-out fifth"
+        )
     for what, ratio in (("fit time", fit_ratio), ("latency", latency_ratio)):
         if not 1 / 1.2 <= ratio <= 1.2:
-            complaints.append(f"{name}: reported over fresh {what} is {ratio:.2f}, more than 20 % off")
+            complaints.append(
+                f"{name}: reported over fresh {what} is {ratio:.2f}, more than 20 % off"
+            )
     if took > seconds:
         complaints.append(f"{name}: the search took {took:.1f} s")
     return line, complaints
@@ -156,13 +188,21 @@ def compare(path: Path, seconds: float, jobs: int) -> tuple[str, list[str]]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     default = os.environ.get("FASTNN_DATA", "../shared/data")
-    parser.add_argument("--data", type=Path, default=Path(default), help=f"folder of NAME.csv.gz (default {default})")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=Path(default),
+        help=f"folder of NAME.csv.gz (default {default})",
+    )
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--tables", nargs="+", default=TABLES)
     arguments = parser.parse_args()
     if not arguments.data.is_dir():
-        print(f"skipped: there is no folder {arguments.data}; name it by --data or FASTNN_DATA.", file=sys.stderr)
+        print(
+            f"skipped: there is no folder {arguments.data}; name it by --data or FASTNN_DATA.",
+            file=sys.stderr,
+        )
         return 0
     print(
         "| table | rows x columns | candidates, explorer | random search | five-fold mean, front | random search"

@@ -1,8 +1,10 @@
-"""Has the compiled core become slower? ``python -m benchmarks.guard``: cython against numpy in one run, never stored seconds.
+"""Has the compiled core become slower? ``python -m benchmarks.guard``: cython against numpy in one
+run, never stored seconds.
 
-The two train the same networks in turns on one thread, and the least processor time of each counts, so that a busy machine does
-not matter. Exits with status 1 if any ratio is below its bound. The bounds are half of what was measured with AVX-512
-and eight tenths of it with AVX2: ten repeats beside eight other processes passed, and the generic kernels do not.
+The two train the same networks in turns on one thread, and the least processor time of each counts,
+so that a busy machine does not matter. Exits with status 1 if any ratio is below its bound. The
+bounds are half of what was measured with AVX-512 and eight tenths of it with AVX2: ten repeats
+beside eight other processes passed, and the generic kernels do not.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ def ratio(shape: str) -> float:
         peer.load(SHAPES[shape])
         peer.fit(1)
     n_epochs = max(1, round(_SECONDS / _processor_time(contenders["numpy"], 1)))
-    times = [[_processor_time(peer, n_epochs) for peer in contenders.values()] for _ in range(_ROUNDS)]
+    times = [
+        [_processor_time(peer, n_epochs) for peer in contenders.values()] for _ in range(_ROUNDS)
+    ]
     cython, numpy = map(min, zip(*times, strict=True))
     return numpy / cython
 
@@ -44,10 +48,14 @@ def main() -> None:
         for shape, bound in BOUNDS.items():
             found = ratio(shape)
             verdict = "ok" if found >= bound else "TOO SLOW"
-            print(f"{shape:8} cython is {found:5.2f} times as fast as numpy, at least {bound} is asked: {verdict}")
+            print(
+                f"{shape:8} cython is {found:5.2f} times as fast as numpy, at least {bound} is asked: {verdict}"
+            )
             failed |= found < bound
     if failed:
-        sys.exit("The compiled core has become slower. benchmarks/README.md says how to find out where.")
+        sys.exit(
+            "The compiled core has become slower. benchmarks/README.md says how to find out where."
+        )
 
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import product
 
-from fastnn.network import NetworkSpec
-from fastnn.optimizers import SGD, Adam, Optimizer
+from fastnn.core.network import NetworkSpec
+from fastnn.core.optimizers import SGD, Adam, Optimizer
 
 OPTIMIZERS: dict[str, Optimizer] = {
     "adam": Adam(),
@@ -48,8 +48,8 @@ ANCHORS = {
     "large": Shape((784, 1024, 512, 10), 256),
 }
 
-# Shapes that other projects have published times for: SimpleChains.jl (the first two), PyTorch's issue 144633, OpenNN's HIGGS
-# comparison, scikit-learn's bench_mnist.
+# Shapes that other projects have published times for: SimpleChains.jl (the first two), PyTorch's
+# issue 144633, OpenNN's HIGGS comparison, scikit-learn's bench_mnist.
 PUBLISHED = [
     Shape((24, 8, 2), 200, "tanh"),
     Shape((4, 32, 16, 4), 10_000),

@@ -7,9 +7,9 @@ import pytest
 
 from fastnn import backends
 from fastnn.backends.base import Data, Passes, Plan, TrainState
-from fastnn.cost import predict_flops, step_flops
-from fastnn.losses import LOSSES
-from fastnn.network import initialise
+from fastnn.core.cost import predict_flops, step_flops
+from fastnn.core.losses import LOSSES
+from fastnn.core.network import initialise
 
 from shapes import OPTIMIZERS, Shape  # isort: skip
 
@@ -58,7 +58,9 @@ def test_prediction(benchmark, record, shape, n_rows, dtype, backend):
     params = initialise(spec, np.dtype(dtype), np.random.RandomState(0))
     out = np.empty((n_rows, spec.n_out), dtype)
 
-    benchmark.group = f"predict {'-'.join(map(str, shape.units))} {shape.activation} rows {n_rows} {dtype}"
+    benchmark.group = (
+        f"predict {'-'.join(map(str, shape.units))} {shape.activation} rows {n_rows} {dtype}"
+    )
     benchmark(engine(backend, shape, dtype).forward, params, X, out)
     assert np.isfinite(out).all()
     record("row", n_rows, predict_flops(spec, n_rows))

@@ -5,13 +5,15 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from fastnn.display import LossCurveDisplay, TradeoffDisplay
-    from fastnn.environment import show_config
-    from fastnn.estimators import MLPClassifier, MLPRegressor
-    from fastnn.search import TradeoffSearchCV
+from fastnn._version import __version__
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from fastnn import backends, persistence, report
+    from fastnn.display import LossCurveDisplay
+    from fastnn.environment import show_config
+    from fastnn.estimators.mlp import MLPClassifier, MLPRegressor
+    from fastnn.search.display import TradeoffDisplay
+    from fastnn.search.estimator import TradeoffSearchCV
 
 __all__ = [
     "LossCurveDisplay",
@@ -20,16 +22,23 @@ __all__ = [
     "TradeoffDisplay",
     "TradeoffSearchCV",
     "__version__",
+    "backends",
+    "persistence",
+    "report",
     "show_config",
 ]
 
-# Each name's module is imported when the name is first asked for, so that `import fastnn` costs next to nothing.
+# Where each public name is defined, None for a module. Each is imported when it is first asked for,
+# so that `import fastnn` costs next to nothing.
 _HOMES = {
     "LossCurveDisplay": "fastnn.display",
-    "MLPClassifier": "fastnn.estimators",
-    "MLPRegressor": "fastnn.estimators",
-    "TradeoffDisplay": "fastnn.display",
-    "TradeoffSearchCV": "fastnn.search",
+    "MLPClassifier": "fastnn.estimators.mlp",
+    "MLPRegressor": "fastnn.estimators.mlp",
+    "TradeoffDisplay": "fastnn.search.display",
+    "TradeoffSearchCV": "fastnn.search.estimator",
+    "backends": None,
+    "persistence": None,
+    "report": None,
     "show_config": "fastnn.environment",
 }
 
@@ -37,10 +46,15 @@ _HOMES = {
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOMES[name]), name)
+    home = _HOMES[name]
+    value = (
+        getattr(importlib.import_module(home), name)
+        if home
+        else importlib.import_module(f"{__name__}.{name}")
+    )
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return list(__all__)

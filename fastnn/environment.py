@@ -7,15 +7,15 @@ import os
 import platform
 from typing import Any, Literal
 
-import fastnn
-from fastnn import workers
-from fastnn.backends import BACKENDS, load, why_not
+from fastnn._version import __version__
+from fastnn.backends import BACKENDS, load, threads, why_not
 
 _PACKAGES = ["numpy", "scipy", "scikit-learn", "joblib", "numba", "matplotlib", "optuna"]
 
 
 def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] | None:
-    """Show the versions, the backends and why any is missing, the instruction set, and the threads a fit may use.
+    """Show the versions, the backends and why any is missing, the instruction set, and the threads
+    a fit may use.
 
     Parameters
     ----------
@@ -48,14 +48,19 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
 def _config() -> dict[str, dict[str, Any]]:
     reasons = {name: why_not(name) for name in BACKENDS}
     return {
-        "versions": {"fastnn": fastnn.__version__, "python": platform.python_version()}
+        "versions": {"fastnn": __version__, "python": platform.python_version()}
         | {name: _version(name) for name in _PACKAGES}
-        | {"platform": platform.platform(), "location": os.path.dirname(fastnn.__file__)},
-        "backends": {name: "usable" if reason is None else f"not usable: {reason}" for name, reason in reasons.items()},
-        "instruction sets": _instruction_sets() if reasons["cython"] is None else {"active": None, "available": []},
+        | {"platform": platform.platform(), "location": os.path.dirname(os.path.abspath(__file__))},
+        "backends": {
+            name: "usable" if reason is None else f"not usable: {reason}"
+            for name, reason in reasons.items()
+        },
+        "instruction sets": _instruction_sets()
+        if reasons["cython"] is None
+        else {"active": None, "available": []},
         "threads": {
-            "available": workers.available_cpus(),
-            "in use": workers.taken(),
+            "available": threads.available_cpus(),
+            "in use": threads.taken(),
             "processors": os.cpu_count(),
             "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "not set"),
         },

@@ -8,23 +8,31 @@ import zipfile
 from dataclasses import dataclass
 from typing import Any
 
-from fastnn import __version__
-from fastnn.estimators import MLPClassifier, MLPRegressor
-from fastnn.optimizers import OPTIMIZERS
-from fastnn.schedules import SCHEDULES
-from fastnn.tables import Schema, need
-from fastnn.training import Memory
+from fastnn._optional import require
+from fastnn._version import __version__
+from fastnn.core.optimizers import OPTIMIZERS
+from fastnn.core.schedules import SCHEDULES
+from fastnn.estimators.mlp import MLPClassifier, MLPRegressor
+from fastnn.tabular.tables import Schema
+from fastnn.training.loop import Memory
 
 FORMAT = "fastnn table model 1"
 
-# What a model file may bring beyond what skops itself trusts (Python's and NumPy's containers, public scikit-learn classes).
+# What a model file may bring beyond what skops itself trusts (Python's and NumPy's containers,
+# public scikit-learn classes).
 TRUSTED = frozenset(
     {
         "numpy.dtype",
-        "fastnn.precision.InPrecision",
+        "fastnn.estimators.precision.InPrecision",
         *(
             f"{kind.__module__}.{kind.__qualname__}"
-            for kind in (MLPClassifier, MLPRegressor, Memory, *OPTIMIZERS.values(), *SCHEDULES.values())
+            for kind in (
+                MLPClassifier,
+                MLPRegressor,
+                Memory,
+                *OPTIMIZERS.values(),
+                *SCHEDULES.values(),
+            )
         ),
     }
 )
@@ -47,7 +55,7 @@ def save_model(path: str | os.PathLike[str], table_model: TableModel) -> None:
     """Write ``table_model`` to ``path``, whole or not at all: a file that stood there is replaced at the end."""
     partial = f"{os.fspath(path)}.part"
     try:
-        need("skops.io").dump(
+        require("skops.io").dump(
             {
                 "format": FORMAT,
                 "version": __version__,
@@ -82,9 +90,11 @@ def load_model(path: str | os.PathLike[str]) -> TableModel:
         When the file is absent or no fastnn model, or when it holds types that are not known to be safe; they are named,
         and nothing of the file is executed.
     """
-    skops_io = need("skops.io")
+    skops_io = require("skops.io")
     if not os.path.isfile(path):
-        raise ModelFileError(f"There is no model file {path}. `fastnn fit data.csv --target COLUMN -o {path}` makes one.")
+        raise ModelFileError(
+            f"There is no model file {path}. `fastnn fit data.csv --target COLUMN -o {path}` makes one."
+        )
     try:
         unknown = sorted(set(skops_io.get_untrusted_types(file=path)) - TRUSTED)
         if unknown:
@@ -94,7 +104,13 @@ def load_model(path: str | os.PathLike[str]) -> TableModel:
             )
         content = skops_io.load(path, trusted=sorted(TRUSTED))
     except (zipfile.BadZipFile, KeyError, json.JSONDecodeError) as error:
-        raise ModelFileError(f"{path} is not a model file of fastnn (models are saved with skops, not pickle).") from error
+        raise ModelFileError(
+            f"{path} is not a model file of fastnn (models are saved with skops, not pickle)."
+        ) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise ModelFileError(f"{path} is a skops file, but not a model saved by `fastnn fit` or `fastnn explore`.")
-    return TableModel(content["model"], Schema(**json.loads(content["schema"])), json.loads(content["about"]))
+        raise ModelFileError(
+            f"{path} is a skops file, but not a model saved by `fastnn fit` or `fastnn explore`."
+        )
+    return TableModel(
+        content["model"], Schema(**json.loads(content["schema"])), json.loads(content["about"])
+    )

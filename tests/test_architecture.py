@@ -16,27 +16,48 @@ import fastnn
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "fastnn"
 
-# Who stands on whom: a module imports from its own floor and those above it in this list, which are below it in the house.
+# Who stands on whom: a room (a module or a sub-package) imports from its own floor and those above
+# it in this list, which are below it in the house.
 FLOORS = [
-    {"activations", "losses", "optimizers", "schedules", "network", "cost"},
-    {"backends", "workers"},
-    {"training", "lbfgs", "prediction", "parameters", "data", "shuffling", "solvers", "callbacks", "measure", "export"},
-    {"estimators", "display", "environment", "precision", "space", "front", "trials", "preprocessing", "exploration"},
-    {"search", "tables", "persistence", "report", "demo", "terminal"},
+    {"_version", "_optional", "_sklearn", "core"},
+    {"backends"},
+    {"training"},
+    {"estimators", "display", "environment"},
+    {"search", "tabular"},
+    {"persistence"},
+    {"report"},
     {"cli", "__main__"},
 ]
-BASE_PACKAGES = {0: {"numpy", "scipy"}, 1: {"numpy", "scipy", "joblib"}}  # by floor; above these, scikit-learn may be used too
-
-# Optional packages, and scikit-learn's own networks, which only the demo's comparison may touch: who may import them.
-DOORS = {
-    "numba": {"backends/_numba_kernels.py"},
-    "llvmlite": {"backends/_numba_kernels.py"},
-    "matplotlib": {"display.py", "demo.py"},
-    "optuna": {"space.py"},
-    "sklearn.neural_network": {"demo.py"},
+# What each of the lowest rooms may use beside the standard library; above these, scikit-learn may
+# be used too.
+BASE_PACKAGES = {
+    "core": {"numpy", "scipy"},
+    "backends": {"numpy", "scipy", "joblib"},
+    "_optional": set(),
+    "_version": set(),
 }
-LAZY = {"matplotlib", "optuna", "pandas", "pyarrow", "rich", "skops", "numba", "llvmlite"}  # not installed with the base
-LOADED_ON_DEMAND = {"backends/numba_backend.py", "backends/_numba_kernels.py"}  # imported lazily, see backends/__init__.py
+
+# Optional packages, and scikit-learn's own networks, which only the demo's comparison may touch:
+# who may import them.
+DOORS = {
+    "numba": {"backends/numba/kernels.py"},
+    "llvmlite": {"backends/numba/kernels.py"},
+    "sklearn.neural_network": {"cli/demo.py"},
+}
+LAZY = {
+    "matplotlib",
+    "optuna",
+    "pandas",
+    "pyarrow",
+    "rich",
+    "skops",
+    "numba",
+    "llvmlite",
+}  # not installed with the base
+LOADED_ON_DEMAND = {
+    "backends/numba/backend.py",
+    "backends/numba/kernels.py",
+}  # imported lazily, see backends/__init__.py
 MAX_LINES = 600
 
 
@@ -62,8 +83,12 @@ class _Collector(ast.NodeVisitor):
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
         assert not node.level, f"line {node.lineno}: imports are absolute here"
-        # `from fastnn import workers` names a module as much as `import fastnn.workers` does
-        self.found += [Import(f"{node.module}.{alias.name}", node.lineno, self.at_import) for alias in node.names]
+        # `from fastnn import workers` names a module as much as `import fastnn.backends.threads`
+        # does
+        self.found += [
+            Import(f"{node.module}.{alias.name}", node.lineno, self.at_import)
+            for alias in node.names
+        ]
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
         self._later(node)
@@ -118,13 +143,23 @@ def test_imports_point_down(path):
     here = floor(room(path))
     for found in imports(path.read_text()):
         package = found.module.split(".")[0]
-        if here in BASE_PACKAGES and package not in {"fastnn", *sys.stdlib_module_names, *LAZY}:
-            assert package in BASE_PACKAGES[here], f"{path.name}:{found.line} imports {package}"
+        if room(path) in BASE_PACKAGES and package not in {
+            "fastnn",
+            *sys.stdlib_module_names,
+            *LAZY,
+        }:
+            assert package in BASE_PACKAGES[room(path)], (
+                f"{path.name}:{found.line} imports {package}"
+            )
         if found.is_in("fastnn") and found.module.count("."):
             name = found.module.split(".")[1]
-            if name in fastnn.__all__:  # `from fastnn import MLPClassifier`: the class's home counts
+            if (
+                name in fastnn.__all__
+            ):  # `from fastnn import MLPClassifier`: the class's home counts
                 name = fastnn._HOMES[name].split(".")[1] if name in fastnn._HOMES else room(path)
-            assert floor(name) <= here, f"{path.name}:{found.line} imports fastnn.{name}, which stands higher"
+            assert floor(name) <= here, (
+                f"{path.name}:{found.line} imports fastnn.{name}, which stands higher"
+            )
 
 
 @modules
@@ -132,18 +167,42 @@ def test_optional_packages_stand_behind_one_door(path):
     name = path.relative_to(PACKAGE).as_posix()
     for found in imports(path.read_text()):
         for package, doors in DOORS.items():
-            assert not found.is_in(package) or name in doors, f"{name}:{found.line} imports {package}; only {doors} may"
+            assert not found.is_in(package) or name in doors, (
+                f"{name}:{found.line} imports {package}; only {doors} may"
+            )
         optional = found.module.split(".")[0] in LAZY
         assert not (optional and found.at_import) or name in LOADED_ON_DEMAND, (
             f"{name}:{found.line} imports {found.module} whenever it is imported itself; import it where it is used"
         )
 
 
+@modules
+def test_private_names_of_scikit_learn_stand_behind_one_door(path):
+    if path.name == "_sklearn.py":
+        return
+    for found in imports(path.read_text()):
+        private = found.is_in("sklearn") and "._" in found.module
+        assert not private, (
+            f"{path.name}:{found.line} imports {found.module}: take it from fastnn._sklearn"
+        )
+
+
+def test_every_name_in_these_tables_exists():
+    rooms = {room(path) for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py"}
+    listed = [name for floor in FLOORS for name in floor]
+    assert sorted(listed) == sorted(rooms)
+    assert set(BASE_PACKAGES) <= rooms
+    for path in {*LOADED_ON_DEMAND, *(path for doors in DOORS.values() for path in doors)}:
+        assert (PACKAGE / path).is_file(), f"there is no {path}"
+
+
 def test_the_compiled_core_knows_nothing_of_the_package():
     for path in PACKAGE.rglob("*.pyx"):
         for line in path.read_text().splitlines():
             if re.match(r"\s*(from|import|cimport)\b", line):
-                assert not re.match(r"\s*(from|import|cimport)\s+fastnn\b(?!\.h)", line), f"{path.name}: {line}"
+                assert not re.match(r"\s*(from|import|cimport)\s+fastnn\b(?!\.h)", line), (
+                    f"{path.name}: {line}"
+                )
 
 
 def test_each_public_name_has_one_home():
@@ -156,7 +215,8 @@ def test_each_public_name_has_one_home():
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
-    assert for_type_checkers == fastnn._HOMES
+    homes = {name: home or "fastnn" for name, home in fastnn._HOMES.items()}
+    assert for_type_checkers == homes
     assert set(fastnn.__all__) == {*fastnn._HOMES, "__version__"}
     assert fastnn.__all__ == sorted(fastnn.__all__)
 
@@ -172,7 +232,9 @@ def test_files_are_rooms_not_houses():
 
 def test_no_file_is_named_after_nothing():
     vague = {"utils", "util", "common", "helpers", "helper", "misc", "tools"}
-    assert not [path for path in files(".py", ".pyx", ".c", ".h", ".inc") if path.stem.strip("_") in vague]
+    assert not [
+        path for path in files(".py", ".pyx", ".c", ".h", ".inc") if path.stem.strip("_") in vague
+    ]
 
 
 @pytest.mark.parametrize(
@@ -180,7 +242,10 @@ def test_no_file_is_named_after_nothing():
     [
         ("import numba", [Import("numba", 1, True)]),
         ("def f():\n    from numba import njit", [Import("numba.njit", 2, False)]),
-        ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import numba", [Import("numba", 3, False)]),
+        (
+            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import numba",
+            [Import("numba", 3, False)],
+        ),
         ("try:\n    import numba\nexcept ImportError:\n    pass", [Import("numba", 2, True)]),
         ("class A:\n    import numba", [Import("numba", 2, True)]),
     ],

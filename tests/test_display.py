@@ -44,10 +44,16 @@ def test_it_draws_the_loss_of_each_iteration(model):
 
 def test_it_draws_on_the_axes_and_in_the_style_it_is_given(model):
     figure, axes = pyplot.subplots(1, 2)
-    display = LossCurveDisplay.from_estimator(model, ax=axes[1], name="mine", color="red", linestyle=":")
+    display = LossCurveDisplay.from_estimator(
+        model, ax=axes[1], name="mine", color="red", linestyle=":"
+    )
     assert display.ax_ is axes[1]
     assert display.figure_ is figure
-    assert (display.line_.get_color(), display.line_.get_linestyle(), display.line_.get_label()) == ("red", ":", "mine")
+    assert (
+        display.line_.get_color(),
+        display.line_.get_linestyle(),
+        display.line_.get_label(),
+    ) == ("red", ":", "mine")
     again = display.plot(axes[0], name="again")
     assert again is display
     assert display.line_ in axes[0].lines
@@ -68,7 +74,9 @@ def test_an_unfitted_estimator_is_refused():
 
 def test_an_estimator_without_a_curve_is_refused():
     model = MLPRegressor(solver="lbfgs", random_state=0).fit(X, Y)
-    with pytest.raises(ValueError, match=r"keeps no loss_curve_\. Networks fitted with solver='adam' or 'sgd' do\."):
+    with pytest.raises(
+        ValueError, match=r"keeps no loss_curve_\. Networks fitted with solver='adam' or 'sgd' do\."
+    ):
         LossCurveDisplay.from_estimator(model)
 
 

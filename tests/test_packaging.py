@@ -12,7 +12,7 @@ import pytest
 
 import fastnn
 from fastnn import backends
-from fastnn.cli import main
+from fastnn.cli.main import main
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -20,7 +20,9 @@ README = (ROOT / "README.md").read_text()
 
 def run_python(code: str) -> str:
     """What ``code`` prints in a new process."""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -47,13 +49,24 @@ def test_the_version_is_the_distributions():
 def test_importing_fastnn_imports_nothing_else():
     code = "import sys; before = set(sys.modules); import fastnn; print(sorted(set(sys.modules) - before))"
     # importlib and typing are fastnn's own needs
-    loaded = {name.split(".")[0] for name in eval(run_python(f"import importlib, typing, __future__; {code}"))}
+    loaded = {
+        name.split(".")[0]
+        for name in eval(run_python(f"import importlib, typing, __future__; {code}"))
+    }
     assert loaded == {"fastnn"}
 
 
 def test_the_estimators_load_no_optional_package_and_no_rival():
     # scikit-learn's base itself loads some of these where they are installed
-    optional = {"numba", "matplotlib", "optuna", "pandas", "pyarrow", "skops", "sklearn.neural_network"}
+    optional = {
+        "numba",
+        "matplotlib",
+        "optuna",
+        "pandas",
+        "pyarrow",
+        "skops",
+        "sklearn.neural_network",
+    }
     code = f"""
 import sys, sklearn.base
 before = set(sys.modules)
@@ -107,7 +120,9 @@ def test_the_command_info(capsys):
     assert "backends:" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("arguments", "status"), [(["--version"], 0), (["--help"], 0), ([], 2), (["dance"], 2)])
+@pytest.mark.parametrize(
+    ("arguments", "status"), [(["--version"], 0), (["--help"], 0), ([], 2), (["dance"], 2)]
+)
 def test_the_commands_exit_status(arguments, status, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(arguments)
@@ -117,12 +132,20 @@ def test_the_commands_exit_status(arguments, status, capsys):
 
 
 def test_python_m_fastnn_is_the_same_command():
-    done = subprocess.run([sys.executable, "-m", "fastnn", "--version"], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "fastnn", "--version"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
     assert done.stdout.strip() == f"fastnn {fastnn.__version__}"
 
 
 def test_the_readme_has_exactly_two_set_up_commands():
-    commands = re.findall(r"```bash\n(.*?)```", README.split("## Set up")[1].split("\n## ")[0], re.DOTALL)
+    commands = re.findall(
+        r"```bash\n(.*?)```", README.split("## Set up")[1].split("\n## ")[0], re.DOTALL
+    )
     assert len(commands) == 2
     assert all(len(command.strip().splitlines()) == 1 for command in commands)
 
@@ -135,9 +158,13 @@ def test_the_readmes_quick_start_runs(capsys):
 
 
 def test_the_user_guides_examples_run(capsys):
-    pytest.importorskip("matplotlib", reason="the guide draws loss curves, which needs the extra fastnn[plot]").use("Agg")
+    pytest.importorskip(
+        "matplotlib", reason="the guide draws loss curves, which needs the extra fastnn[plot]"
+    ).use("Agg")
     names = {}
-    examples = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "index.md").read_text(), re.DOTALL)
+    examples = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs" / "index.md").read_text(), re.DOTALL
+    )
     for code in examples:
         exec(code, names)
     assert len(examples) == 6

@@ -1,10 +1,12 @@
-"""How long does one optimisation step take in the C core, and what share of the core's peak is that?
+"""How long does one optimisation step take in the C core, and what share of the core's peak is
+that?
 
-``python -m benchmarks.kernels.steps`` trains the shapes of the anchor table with the engine alone, one call of many steps, for
-each instruction set and precision. Before it is timed, each variant must reach the generic kernels' losses and parameters. Only
-useful floating-point operations count: those of the three matrix products, without padding. The peak is that of independent
-fused multiply-adds, measured before and after each time; a time whose peaks differ by more than 3 % is measured again. Pin it:
-``taskset -c 1 python -m benchmarks.kernels.steps``.
+``python -m benchmarks.kernels.steps`` trains the shapes of the anchor table with the engine alone,
+one call of many steps, for each instruction set and precision. Before it is timed, each variant
+must reach the generic kernels' losses and parameters. Only useful floating-point operations count:
+those of the three matrix products, without padding. The peak is that of independent fused
+multiply-adds, measured before and after each time; a time whose peaks differ by more than 3 % is
+measured again. Pin it: ``taskset -c 1 python -m benchmarks.kernels.steps``.
 """
 
 from __future__ import annotations
@@ -19,8 +21,8 @@ import numpy as np
 from fastnn.backends import _core
 from fastnn.backends.base import Data, Passes, Plan, TrainState
 from fastnn.backends.cython_backend import CythonBackend
-from fastnn.network import NetworkSpec, initialise
-from fastnn.optimizers import OPTIMIZERS
+from fastnn.core.network import NetworkSpec, initialise
+from fastnn.core.optimizers import OPTIMIZERS
 
 SHAPES = {  # name: (layer sizes, batch, loss)
     "tiny": ([10, 32, 1], 32, "binary_log_loss"),
@@ -71,11 +73,18 @@ def step_time(
     n_batches = max(2, min(40, 4_000_000 // (batch * units[0])))
     n_rows = batch * n_batches
     X = rng.normal(size=(n_rows, units[0])).astype(dtype)
-    y = rng.integers(0, units[-1], n_rows, dtype=np.int32) if loss == "log_loss" else rng.normal(size=(n_rows, 1)).astype(dtype)
+    y = (
+        rng.integers(0, units[-1], n_rows, dtype=np.int32)
+        if loss == "log_loss"
+        else rng.normal(size=(n_rows, 1)).astype(dtype)
+    )
     if loss == "binary_log_loss":
         y = (y > 0).astype(dtype)
     data, rule = Data(X, y), OPTIMIZERS[optimizer]()
-    state = TrainState(initialise(spec, dtype, np.random.RandomState(0)), np.zeros((rule.n_slots, spec.layout.n_params), dtype))
+    state = TrainState(
+        initialise(spec, dtype, np.random.RandomState(0)),
+        np.zeros((rule.n_slots, spec.layout.n_params), dtype),
+    )
     plan = Plan(rule, batch, alpha=1e-4, n_threads=n_threads)
     engine = CythonBackend(isa).engine(spec, plan, dtype)
     one = Passes(np.arange(n_rows, dtype=np.int64)[None, : 2 * batch], np.full((1, 2), 1e-4))
@@ -85,9 +94,17 @@ def step_time(
         losses = tried.train(copy, data, one)
         outcomes.append(np.append(copy.params, losses))
     np.testing.assert_allclose(*outcomes, rtol=0, atol=1e-3 if dtype == np.float32 else 1e-9)
-    n_passes = max(1, int(0.03 / (flops_of_a_step(units, batch) / peak(isa, dtype.itemsize == 8) * 1.5) / n_batches))
+    n_passes = max(
+        1,
+        int(
+            0.03
+            / (flops_of_a_step(units, batch) / peak(isa, dtype.itemsize == 8) * 1.5)
+            / n_batches
+        ),
+    )
     passes = Passes(
-        np.array([rng.permutation(n_rows) for _ in range(n_passes)], dtype=np.int64), np.full((n_passes, n_batches), 1e-4)
+        np.array([rng.permutation(n_rows) for _ in range(n_passes)], dtype=np.int64),
+        np.full((n_passes, n_batches), 1e-4),
     )
     engine.train(state, data, passes)
     times, peaks = [], []
@@ -105,7 +122,9 @@ def step_time(
 
 def main() -> None:
     """Print one line for each shape, precision and instruction set asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--shape", nargs="*", default=list(SHAPES), choices=SHAPES)
     parser.add_argument("--isa", nargs="*", default=[_core.DEFAULT], choices=_core.INSTRUCTION_SETS)
     parser.add_argument("--dtype", nargs="*", default=["float32", "float64"])
@@ -113,12 +132,16 @@ def main() -> None:
     parser.add_argument("--optimizer", default="adam", choices=OPTIMIZERS)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
-    print(f"{'isa':15}{'dtype':9}{'activation':11}{'shape':10}{'us/step':>10}{'GFLOP/s':>9}{'peak':>7}{'% of peak':>11}")
+    print(
+        f"{'isa':15}{'dtype':9}{'activation':11}{'shape':10}{'us/step':>10}{'GFLOP/s':>9}{'peak':>7}{'% of peak':>11}"
+    )
     for isa in args.isa:
         for dtype in args.dtype:
             for activation in args.activation:
                 for shape in args.shape:
-                    seconds, most = step_time(shape, isa, np.dtype(dtype), activation, args.optimizer, args.threads)
+                    seconds, most = step_time(
+                        shape, isa, np.dtype(dtype), activation, args.optimizer, args.threads
+                    )
                     flops = flops_of_a_step(*SHAPES[shape][:2])
                     print(
                         f"{isa:15}{dtype:9}{activation:11}{shape:10}{seconds * 1e6:10.2f}{flops / seconds / 1e9:9.1f}"

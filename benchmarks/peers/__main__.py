@@ -23,14 +23,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
     peers = list(PEERS)[1:]
     several: dict[str, Any] = {"nargs": "+", "metavar": "NAME"}
-    parser.add_argument("--sections", choices=SECTIONS, default=list(SECTIONS), help=", ".join(SECTIONS), **several)
-    parser.add_argument("--shapes", choices=SHAPES, default=list(SHAPES), help=", ".join(SHAPES), **several)
+    parser.add_argument(
+        "--sections", choices=SECTIONS, default=list(SECTIONS), help=", ".join(SECTIONS), **several
+    )
+    parser.add_argument(
+        "--shapes", choices=SHAPES, default=list(SHAPES), help=", ".join(SHAPES), **several
+    )
     parser.add_argument("--peers", choices=peers, default=peers, help=", ".join(peers), **several)
-    parser.add_argument("--backend", choices=["cython", "numba", "numpy"], default="cython", help="fastnn's")
-    parser.add_argument("--cores", type=int, nargs="+", help="where to run; the first two there are, unless told")
+    parser.add_argument(
+        "--backend", choices=["cython", "numba", "numpy"], default="cython", help="fastnn's"
+    )
+    parser.add_argument(
+        "--cores", type=int, nargs="+", help="where to run; the first two there are, unless told"
+    )
     parser.add_argument("--rounds", type=int, default=11, help="how often each peer's turn comes")
-    parser.add_argument("--seconds", type=float, default=0.1, help="what one block of one peer takes, about")
-    parser.add_argument("--quick", action="store_true", help="3 rounds of short blocks, to see that it works")
+    parser.add_argument(
+        "--seconds", type=float, default=0.1, help="what one block of one peer takes, about"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="3 rounds of short blocks, to see that it works"
+    )
     parser.add_argument("--json", type=Path, help="where to keep the result")
     chosen = parser.parse_args()
     if chosen.quick:
@@ -47,7 +59,9 @@ def main() -> None:
         seconds=chosen.seconds,
         backend=chosen.backend,
         calibrator=Calibrator(),
-        say=lambda text: print(f"[{perf_counter() - start:6.1f} s] {text}", file=sys.stderr, flush=True),
+        say=lambda text: print(
+            f"[{perf_counter() - start:6.1f} s] {text}", file=sys.stderr, flush=True
+        ),
     )
     result: dict[str, Any] = {"about": {}, "skipped": bench.absent, "sections": {}}
     for name in chosen.sections:
@@ -56,7 +70,9 @@ def main() -> None:
             continue
         result["sections"][name] = SECTIONS[name](bench)
         result["about"] = _about(bench, perf_counter() - start)
-        if chosen.json:  # after each section, so that a long run that ends early has not been for nothing
+        if (
+            chosen.json
+        ):  # after each section, so that a long run that ends early has not been for nothing
             chosen.json.write_text(json.dumps(result, indent=1))
     print(tables.markdown(result))
 
@@ -91,7 +107,9 @@ def _processor() -> str:
         name, _, value = line.partition(":")
         fields.setdefault(name.strip(), value.strip())
     flags = fields.get("flags", "").split()
-    widest = next((flag for flag in ("avx512f", "avx2", "avx") if flag in flags), platform.machine())
+    widest = next(
+        (flag for flag in ("avx512f", "avx2", "avx") if flag in flags), platform.machine()
+    )
     return f"{fields.get('model name', 'unknown')} (family {fields.get('cpu family')}, model {fields.get('model')}), {widest}"
 
 

@@ -20,7 +20,9 @@ class Peer:
     PACKAGES = ("jax", "jaxlib", "numpy")
 
     def __init__(self, n_threads: int) -> None:
-        jax.config.update("jax_platforms", "cpu")  # XLA takes its number of threads from the cores it is pinned to
+        jax.config.update(
+            "jax_platforms", "cpu"
+        )  # XLA takes its number of threads from the cores it is pinned to
 
     def load(self, problem: Problem) -> None:
         jax.config.update("jax_enable_x64", problem.dtype == "float64")
@@ -52,11 +54,16 @@ class Peer:
             params, means, squares, n = state
             n = n + 1
             gradient = jax.grad(self._batch_loss)(params, X[rows], y[rows])
-            gradient = [(g + decay * weight, gb) for (g, gb), (weight, _) in zip(gradient, params, strict=True)]
+            gradient = [
+                (g + decay * weight, gb)
+                for (g, gb), (weight, _) in zip(gradient, params, strict=True)
+            ]
             means = jax.tree.map(lambda m, g: BETA_1 * m + (1 - BETA_1) * g, means, gradient)
             squares = jax.tree.map(lambda v, g: BETA_2 * v + (1 - BETA_2) * g**2, squares, gradient)
             rate = RATE * jnp.sqrt(1 - BETA_2**n) / (1 - BETA_1**n)
-            params = jax.tree.map(lambda p, m, v: p - rate * m / (jnp.sqrt(v) + EPSILON), params, means, squares)
+            params = jax.tree.map(
+                lambda p, m, v: p - rate * m / (jnp.sqrt(v) + EPSILON), params, means, squares
+            )
             return (params, means, squares, n), None
 
         return jax.lax.scan(step, state, batches)[0]
@@ -69,14 +76,18 @@ class Peer:
         zeros = partial(jax.tree.map, jnp.zeros_like, params)
         state = (params, zeros(), zeros(), jnp.zeros((), problem.dtype))
         for order in problem.orders(random, n_epochs):
-            state = self.epoch(state, self.X, self.y, order.astype(np.int32).reshape(-1, problem.batch))
+            state = self.epoch(
+                state, self.X, self.y, order.astype(np.int32).reshape(-1, problem.batch)
+            )
         self.params = jax.block_until_ready(state)[0]
         return perf_counter() - start
 
     def weights(self) -> Weights:
         return jax.tree.map(np.asarray, self.params)
 
-    def predictor(self, problem: Problem, weights: Weights, method: str) -> Callable[[Array], Array]:
+    def predictor(
+        self, problem: Problem, weights: Weights, method: str
+    ) -> Callable[[Array], Array]:
         self.problem = problem
         params = jax.tree.map(jnp.asarray, weights)
 

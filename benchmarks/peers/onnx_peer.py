@@ -21,14 +21,17 @@ class Peer:
         self.options.intra_op_num_threads = n_threads
         self.options.inter_op_num_threads = 1
 
-    def predictor(self, problem: Problem, weights: Weights, method: str) -> Callable[[Array], Array]:
+    def predictor(
+        self, problem: Problem, weights: Weights, method: str
+    ) -> Callable[[Array], Array]:
         nodes, constants, last = [], [], "X"
         for i, layer in enumerate(weights):
             if i:
                 nodes.append(helper.make_node(_ACTIVATIONS[problem.activation], [last], [f"a{i}"]))
                 last = f"a{i}"
             constants += [
-                numpy_helper.from_array(np.ascontiguousarray(a), f"{kind}{i}") for a, kind in zip(layer, "wb", strict=True)
+                numpy_helper.from_array(np.ascontiguousarray(a), f"{kind}{i}")
+                for a, kind in zip(layer, "wb", strict=True)
             ]
             nodes.append(helper.make_node("Gemm", [last, f"w{i}", f"b{i}"], [f"z{i}"]))
             last = f"z{i}"
@@ -39,12 +42,18 @@ class Peer:
         outputs = [helper.make_tensor_value_info(last, TensorProto.FLOAT, [None, 1])]
         graph = helper.make_graph(nodes, "network", inputs, outputs, constants)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-        session = onnxruntime.InferenceSession(model.SerializeToString(), self.options, ["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(
+            model.SerializeToString(), self.options, ["CPUExecutionProvider"]
+        )
 
         def predict(X: Array) -> Array:
             (result,) = session.run(None, {"X": X})
             if problem.regression:
                 return result[:, 0]
-            return (result[:, 0] > 0.5).astype(np.int64) if method == "predict" else np.hstack([1 - result, result])
+            return (
+                (result[:, 0] > 0.5).astype(np.int64)
+                if method == "predict"
+                else np.hstack([1 - result, result])
+            )
 
         return predict

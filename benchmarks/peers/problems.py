@@ -27,10 +27,11 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 
 @dataclass(frozen=True)
 class Problem:
-    """A network and how it is trained: sizes from input to output, minibatch, minibatches of an epoch.
+    """A network and how it is trained: sizes from input to output, minibatch, minibatches of an
+    epoch.
 
-    One output is a binary classifier, several are classes; a regressor has ``regression`` set. ``density`` below 1 makes X
-    sparse (CSR).
+    One output is a binary classifier, several are classes; a regressor has ``regression`` set.
+    ``density`` below 1 makes X sparse (CSR).
     """
 
     name: str
@@ -92,7 +93,9 @@ class Problem:
         X, y = self.data()
         raw = X.astype(np.float64)
         for i, (weight, bias) in enumerate(weights):
-            raw = (raw if i == 0 else ACTIVATIONS[self.activation](raw)) @ weight.astype(np.float64) + bias
+            raw = (raw if i == 0 else ACTIVATIONS[self.activation](raw)) @ weight.astype(
+                np.float64
+            ) + bias
         if self.regression:
             return float(np.mean((raw[:, 0] - y) ** 2) / 2)
         if raw.shape[1] == 1:

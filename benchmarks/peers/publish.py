@@ -1,7 +1,9 @@
-"""What of a result is kept? ``python -m benchmarks.peers.publish result.json``: docs/benchmarks.*, and the README's table.
+"""What of a result is kept? ``python -m benchmarks.peers.publish result.json``: docs/benchmarks.*,
+and the README's table.
 
-The result goes to docs/benchmarks.json as it is, its tables to docs/benchmarks.md, the ratios of each shape to
-docs/benchmarks.svg; the table of training steps goes to README.md, between the comments that mark its place.
+The result goes to docs/benchmarks.json as it is, its tables to docs/benchmarks.md, the ratios of
+each shape to docs/benchmarks.svg; the table of training steps goes to README.md, between the
+comments that mark its place.
 """
 
 from __future__ import annotations
@@ -42,12 +44,20 @@ def readme_table(result: dict[str, Any]) -> str:
     for row in rows:
         times = [f"{median(tables.ratios(row, name)):.1f}x" for name in names]
         body.append([tables.network(row), tables.time(median(row["seconds"]["fastnn"])), *times])
-    for title, some in (("geometric mean", rows), ("without tiny", [row for row in rows if row["shape"] != "tiny"])):
-        means = [f"{geometric_mean([median(tables.ratios(row, name)) for row in some]):.1f}x" for name in names]
+    for title, some in (
+        ("geometric mean", rows),
+        ("without tiny", [row for row in rows if row["shape"] != "tiny"]),
+    ):
+        means = [
+            f"{geometric_mean([median(tables.ratios(row, name)) for row in some]):.1f}x"
+            for name in names
+        ]
         body.append([f"**{title}**", "", *means])
     about = result["about"]
     versions = ", ".join(
-        f"{name} {about['versions'][name]}" for name in ("scikit-learn", "torch", "jax") if name in about["versions"]
+        f"{name} {about['versions'][name]}"
+        for name in ("scikit-learn", "torch", "jax")
+        if name in about["versions"]
     )
     return "\n\n".join(
         [
@@ -72,10 +82,19 @@ def plot(result: dict[str, Any], path: Path) -> None:
     figure, axes = pyplot.subplots(figsize=(8, 4), layout="constrained")
     names = tables.peers(rows)
     for i, (name, marker) in enumerate(zip(names, "osD^vP", strict=False)):
-        where = [k + 0.12 * (i - (len(names) - 1) / 2) for k, row in enumerate(rows) if name in row["seconds"]]
-        spread = [tables.quartiles(tables.ratios(row, name)) for row in rows if name in row["seconds"]]
+        where = [
+            k + 0.12 * (i - (len(names) - 1) / 2)
+            for k, row in enumerate(rows)
+            if name in row["seconds"]
+        ]
+        spread = [
+            tables.quartiles(tables.ratios(row, name)) for row in rows if name in row["seconds"]
+        ]
         low, middle, high = zip(*spread, strict=True)
-        whiskers = [[m - a for m, a in zip(middle, low, strict=True)], [b - m for m, b in zip(middle, high, strict=True)]]
+        whiskers = [
+            [m - a for m, a in zip(middle, low, strict=True)],
+            [b - m for m, b in zip(middle, high, strict=True)],
+        ]
         axes.errorbar(where, middle, whiskers, fmt=marker, markersize=5, capsize=2, label=name)
     axes.axhline(1, color="black", linewidth=1)
     axes.annotate("fastnn", (0.995, 1), xycoords=("axes fraction", "data"), ha="right", va="bottom")
@@ -83,7 +102,11 @@ def plot(result: dict[str, Any], path: Path) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}x"))
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.grid(axis="y", which="both", alpha=0.3)
-    axes.set_xticks(range(len(rows)), [f"{row['shape']}\n{'-'.join(map(str, row['units']))}" for row in rows], fontsize=7)
+    axes.set_xticks(
+        range(len(rows)),
+        [f"{row['shape']}\n{'-'.join(map(str, row['units']))}" for row in rows],
+        fontsize=7,
+    )
     axes.set_ylabel("time of a training step, fastnn = 1")
     figure.legend(ncols=len(names), loc="outside upper center", frameon=False)
     figure.savefig(path, metadata={"Date": None})
@@ -92,7 +115,11 @@ def plot(result: dict[str, Any], path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers.publish", description=__doc__)
-    parser.add_argument("result", type=Path, help="what `python -m benchmarks.peers --json` wrote, with the section 'steps'")
+    parser.add_argument(
+        "result",
+        type=Path,
+        help="what `python -m benchmarks.peers --json` wrote, with the section 'steps'",
+    )
     result = json.loads(parser.parse_args().result.read_text())
     readme = _ROOT / "README.md"
     text = between_marks(readme.read_text(), readme_table(result))

@@ -26,16 +26,23 @@ from benchmarks.shapes import ANCHORS, Shape
 SHAPES = {
     name: Problem(name, shape.units, shape.batch, 0, shape.loss == "squared_error")
     for name, shape in (
-        ANCHORS | {"cliff": Shape((10, 46, 46, 10), 128), "mnist-small": Shape((784, 100, 100, 10), 200)}
+        ANCHORS
+        | {"cliff": Shape((10, 46, 46, 10), 128), "mnist-small": Shape((784, 100, 100, 10), 200)}
     ).items()
 }
-for name, problem in SHAPES.items():  # an epoch is a few batches to a few dozen, small enough for many rounds
-    SHAPES[name] = problem.but(n_batches=(1024 if problem.step_flops > 1e8 else 4096) // problem.batch)
+for (
+    name,
+    problem,
+) in SHAPES.items():  # an epoch is a few batches to a few dozen, small enough for many rounds
+    SHAPES[name] = problem.but(
+        n_batches=(1024 if problem.step_flops > 1e8 else 4096) // problem.batch
+    )
 DATASETS = ["digits", "breast_cancer", "diabetes", "iris", "wine"]
 
-# How far the loss of a peer may be from fastnn's after CHECK_EPOCHS, relative. Same weights, batches and arithmetic; what
-# is left is rounding, which training amplifies: up to 1e-15 and 2e-4 were seen. In float64 a peer without L2 (at least 3e-7
-# off), without epsilon or with another (2e-7), or with a rate 1 % off (2e-4) is caught on every shape.
+# How far the loss of a peer may be from fastnn's after CHECK_EPOCHS, relative. Same weights,
+# batches and arithmetic; what is left is rounding, which training amplifies: up to 1e-15 and 2e-4
+# were seen. In float64 a peer without L2 (at least 3e-7 off), without epsilon or with another
+# (2e-7), or with a rate 1 % off (2e-4) is caught on every shape.
 TOLERANCE = {"float64": 1e-9, "float32": 1e-3}
 CHECK_EPOCHS = 5
 
@@ -82,11 +89,16 @@ class Bench:
                 worker.close()
 
     def rounds_of(
-        self, blocks: dict[str, Callable[[], tuple[float, float]]], dtype: str = "float32", flops: float = 0.0
+        self,
+        blocks: dict[str, Callable[[], tuple[float, float]]],
+        dtype: str = "float32",
+        flops: float = 0.0,
     ) -> dict[str, Any]:
-        """Each block's value in each round, the blocks taking turns in random order, and the peak of the core around them.
+        """Each block's value in each round, the blocks taking turns in random order, and the peak
+        of the core around them.
 
-        Blocks that cannot be as short as asked for, like a whole fit, get fewer rounds, at least three.
+        Blocks that cannot be as short as asked for, like a whole fit, get fewer rounds, at least
+        three.
         """
         values: dict[str, list[float]] = {name: [] for name in blocks}
         peaks: list[float] = []
@@ -105,14 +117,18 @@ class Bench:
 def steps(bench: Bench) -> list[dict[str, Any]]:
     """Seconds of a training step in float32, fastnn and its peers, one core; float64 shows that they compute the same."""
     rows = []
-    with bench.workers([name for name in PEERS if name not in ("fastnn", "ONNX Runtime")]) as workers:
+    with bench.workers(
+        [name for name in PEERS if name not in ("fastnn", "ONNX Runtime")]
+    ) as workers:
         for shape in bench.shapes:
             _losses(bench, SHAPES[shape].but(dtype="float64"), workers)
             rows.append(_step_row(bench, SHAPES[shape], workers))
     return rows
 
 
-def _losses(bench: Bench, problem: Problem, workers: dict[str, Worker], n_epochs: int = CHECK_EPOCHS) -> dict[str, float]:
+def _losses(
+    bench: Bench, problem: Problem, workers: dict[str, Worker], n_epochs: int = CHECK_EPOCHS
+) -> dict[str, float]:
     """The loss of each peer after a few epochs from the same weights; they agree, or ``Disagreement`` is raised."""
     losses = {}
     for name, worker in workers.items():
@@ -122,13 +138,16 @@ def _losses(bench: Bench, problem: Problem, workers: dict[str, Worker], n_epochs
     return losses
 
 
-def _step_row(bench: Bench, problem: Problem, workers: dict[str, Worker], n_epochs: int = CHECK_EPOCHS) -> dict[str, Any]:
+def _step_row(
+    bench: Bench, problem: Problem, workers: dict[str, Worker], n_epochs: int = CHECK_EPOCHS
+) -> dict[str, Any]:
     """Train everywhere from the same weights, compare the losses, then time steps in turns."""
     losses = _losses(bench, problem, workers, n_epochs)
     epochs = {name: worker.call("epochs_for", bench.seconds) for name, worker in workers.items()}
     bench.say(f"{problem.name} {problem.dtype} {problem.activation}: {bench.rounds} rounds")
     blocks = {
-        name: lambda worker=worker, name=name: worker.timed("step_seconds", *epochs[name]) for name, worker in workers.items()
+        name: lambda worker=worker, name=name: worker.timed("step_seconds", *epochs[name])
+        for name, worker in workers.items()
     }
     timed = bench.rounds_of(blocks, problem.dtype, problem.step_flops)
     return _described(problem) | {"losses": losses, "epochs": epochs} | timed
@@ -151,9 +170,13 @@ def agree(problem: Problem, losses: dict[str, float]) -> None:
     ours, first = losses["fastnn"], problem.loss(problem.start()[0])
     for name, loss in losses.items():
         if not abs(loss - ours) <= TOLERANCE[problem.dtype] * abs(ours):
-            raise Disagreement(f"{problem.name} in {problem.dtype}: fastnn's loss is {ours:.9g} and {name}'s {loss:.9g}.")
+            raise Disagreement(
+                f"{problem.name} in {problem.dtype}: fastnn's loss is {ours:.9g} and {name}'s {loss:.9g}."
+            )
     if not ours < first:
-        raise Disagreement(f"{problem.name}: training did not lower the loss: {first:.9g} before, {ours:.9g} after.")
+        raise Disagreement(
+            f"{problem.name}: training did not lower the loss: {first:.9g} before, {ours:.9g} after."
+        )
 
 
 def peak(bench: Bench) -> list[dict[str, Any]]:
@@ -181,16 +204,25 @@ def fits(bench: Bench) -> list[dict[str, Any]]:
                 bench.say(f"whole fit on {name} in {dtype}")
                 ends: dict[str, Any] = {}
 
-                def fit(peer: str, name: str = name, dtype: str = dtype, ends: dict[str, Any] = ends) -> tuple[float, float]:
+                def fit(
+                    peer: str, name: str = name, dtype: str = dtype, ends: dict[str, Any] = ends
+                ) -> tuple[float, float]:
                     (seconds, loss, n_iter), busy = workers[peer].timed("fit_dataset", name, dtype)
                     ends[peer] = {"loss": loss, "n_iter": n_iter}
                     return seconds, busy
 
-                timed = bench.rounds_of({peer: lambda peer=peer, fit=fit: fit(peer) for peer in workers}, dtype)
+                timed = bench.rounds_of(
+                    {peer: lambda peer=peer, fit=fit: fit(peer) for peer in workers}, dtype
+                )
                 ours = ends["fastnn"]
                 for peer, end in ends.items():
-                    if end["n_iter"] != ours["n_iter"] or abs(end["loss"] / ours["loss"] - 1) > 10 * TOLERANCE[dtype]:
-                        raise Disagreement(f"{name} in {dtype}: fastnn's fit ended with {ours}, {peer}'s with {end}.")
+                    if (
+                        end["n_iter"] != ours["n_iter"]
+                        or abs(end["loss"] / ours["loss"] - 1) > 10 * TOLERANCE[dtype]
+                    ):
+                        raise Disagreement(
+                            f"{name} in {dtype}: fastnn's fit ended with {ours}, {peer}'s with {end}."
+                        )
                 rows.append({"dataset": name, "dtype": dtype, "ends": ends} | timed)
     return rows
 
@@ -205,19 +237,29 @@ def predict(bench: Bench) -> list[dict[str, Any]]:
             for n_rows in (1, problem.n_rows):
                 bench.say(f"{problem.name}: {method} of {n_rows} rows")
                 results = {
-                    name: worker.call("prepare_prediction", problem, weights, method, n_rows, bench.seconds / 4)
+                    name: worker.call(
+                        "prepare_prediction", problem, weights, method, n_rows, bench.seconds / 4
+                    )
                     for name, worker in workers.items()
                 }
                 ours = results["fastnn"]
                 for name, result in results.items():
                     wrong = ~np.isclose(result, ours, rtol=1e-4, atol=1e-5)
-                    allowed = 2e-4 if method == "predict" and not problem.regression else 0  # rows within rounding of p = 1/2
+                    allowed = (
+                        2e-4 if method == "predict" and not problem.regression else 0
+                    )  # rows within rounding of p = 1/2
                     if result.shape != ours.shape or wrong.mean() > allowed:
-                        raise Disagreement(f"{problem.name}: {name}'s {method} differs from fastnn's in {wrong.mean():.2%}.")
-                blocks = {name: lambda worker=worker: worker.timed("predict_seconds") for name, worker in workers.items()}
+                        raise Disagreement(
+                            f"{problem.name}: {name}'s {method} differs from fastnn's in {wrong.mean():.2%}."
+                        )
+                blocks = {
+                    name: lambda worker=worker: worker.timed("predict_seconds")
+                    for name, worker in workers.items()
+                }
                 flops = 2 * n_rows * sum(a * b for a, b in pairwise(problem.units))
                 rows.append(
-                    {"network": problem.name, "method": method, "rows": n_rows, "flops": flops} | bench.rounds_of(blocks)
+                    {"network": problem.name, "method": method, "rows": n_rows, "flops": flops}
+                    | bench.rounds_of(blocks)
                 )
     return rows
 
@@ -249,7 +291,10 @@ def models(bench: Bench) -> list[dict[str, Any]]:
         bench.say("grid search: 24 fits, one job and two")
         rows = []
         for name, worker in workers.items():
-            blocks = {f"n_jobs={n}": lambda n=n, worker=worker: worker.timed("search", 24, n) for n in (1, 2)}
+            blocks = {
+                f"n_jobs={n}": lambda n=n, worker=worker: worker.timed("search", 24, n)
+                for n in (1, 2)
+            }
             rows.append({"peer": name} | bench.rounds_of(blocks))
     return rows
 
@@ -281,7 +326,15 @@ def memory(bench: Bench, n_rows: int = 2_000_000, n_features: int = 50) -> list[
                     highest = max(highest, _anonymous_bytes(worker.pid))
                 seconds = worker.result()
             file_bytes = path.stat().st_size
-            rows.append({"peer": name, "file": file_bytes, "before": before, "peak": highest, "seconds": seconds})
+            rows.append(
+                {
+                    "peer": name,
+                    "file": file_bytes,
+                    "before": before,
+                    "peak": highest,
+                    "seconds": seconds,
+                }
+            )
     return rows
 
 
@@ -297,8 +350,24 @@ def size(bench: Bench) -> list[dict[str, Any]]:
     bench.say("import time and wheel")
     imports = {code: [_import_seconds(code) for _ in range(bench.rounds)] for code in _IMPORTS}
     with tempfile.TemporaryDirectory() as folder:
-        build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", folder, "."]
-        done = subprocess.run(build, capture_output=True, text=True, env=os.environ | {"PIP_DISABLE_PIP_VERSION_CHECK": "1"})
+        build = [
+            sys.executable,
+            "-m",
+            "pip",
+            "wheel",
+            "-q",
+            "--no-deps",
+            "--no-build-isolation",
+            "-w",
+            folder,
+            ".",
+        ]
+        done = subprocess.run(
+            build,
+            capture_output=True,
+            text=True,
+            env=os.environ | {"PIP_DISABLE_PIP_VERSION_CHECK": "1"},
+        )
         wheels = list(Path(folder).glob("*.whl"))
         if done.returncode or not wheels:
             bench.say(f"the wheel was not built: {done.stderr.strip()[-300:]}")
@@ -306,12 +375,20 @@ def size(bench: Bench) -> list[dict[str, Any]]:
     return [{"imports": imports, "wheel_bytes": wheel}]
 
 
-_IMPORTS = ["import fastnn", "from fastnn import MLPClassifier", "from sklearn.neural_network import MLPClassifier"]
+_IMPORTS = [
+    "import fastnn",
+    "from fastnn import MLPClassifier",
+    "from sklearn.neural_network import MLPClassifier",
+]
 
 
 def _import_seconds(code: str) -> float:
     script = f"import time, sklearn.base; start = time.perf_counter(); {code}; print(time.perf_counter() - start)"
-    return float(subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout)
+    return float(
+        subprocess.run(
+            [sys.executable, "-c", script], check=True, capture_output=True, text=True
+        ).stdout
+    )
 
 
 SECTIONS: dict[str, Callable[[Bench], list[dict[str, Any]]]] = {

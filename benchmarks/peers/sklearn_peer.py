@@ -20,11 +20,15 @@ class Peer:
     module: ModuleType = sklearn.neural_network
 
     def __init__(self, n_threads: int) -> None:
-        self.extra: dict[str, Any] = {}  # scikit-learn takes its number of threads from the environment
+        self.extra: dict[
+            str, Any
+        ] = {}  # scikit-learn takes its number of threads from the environment
         warnings.simplefilter("ignore", ConvergenceWarning)  # every fit ends at max_iter here
 
     def _estimator(self, regression: bool, **parameters: Any) -> Any:
-        return getattr(self.module, "MLPRegressor" if regression else "MLPClassifier")(**self.extra, **parameters)
+        return getattr(self.module, "MLPRegressor" if regression else "MLPClassifier")(
+            **self.extra, **parameters
+        )
 
     def load(self, problem: Problem) -> None:
         self.problem = problem
@@ -51,12 +55,16 @@ class Peer:
     def weights(self) -> Weights:
         return list(zip(self.model.coefs_, self.model.intercepts_, strict=True))
 
-    def predictor(self, problem: Problem, weights: Weights, method: str) -> Callable[[Array], Array]:
+    def predictor(
+        self, problem: Problem, weights: Weights, method: str
+    ) -> Callable[[Array], Array]:
         self.load(problem)
         self.fit(1)
         for mine, given in zip(self.weights(), weights, strict=True):
             for array, values in zip(mine, given, strict=True):
-                array[...] = values  # in place, as a fit leaves them: fastnn copies arrays assigned anew at every call
+                array[...] = (
+                    values  # in place, as a fit leaves them: fastnn copies arrays assigned anew at every call
+                )
         return getattr(self.model, method)
 
     def fit_dataset(self, name: str, dtype: str) -> tuple[float, float, int]:

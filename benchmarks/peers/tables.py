@@ -22,7 +22,9 @@ def conditions(result: dict[str, Any]) -> str:
     """Machine, versions, threads, method, and who was not there."""
     about = result["about"]
     versions = ", ".join(f"{name} {version}" for name, version in sorted(about["versions"].items()))
-    tolerance = ", ".join(f"{value:g} in {dtype}" for dtype, value in about["loss_tolerance"].items())
+    tolerance = ", ".join(
+        f"{value:g} in {dtype}" for dtype, value in about["loss_tolerance"].items()
+    )
     lines = [
         f"* {about['date']}, {about['machine']}, cores {about['cores']}; peak of one core in an FMA loop:"
         f" {about['peak_gflops']['float32']:.0f} GFLOP/s in float32, {about['peak_gflops']['float64']:.0f} in float64",
@@ -32,7 +34,9 @@ def conditions(result: dict[str, Any]) -> str:
         f" by more than {about['peak_tolerance']:.0%}; {about['blocks_unsteady']} blocks never steady and kept",
         f"* losses after {about['loss_compared_after_epochs']} epochs agree within {tolerance}",
     ]
-    return "\n".join(lines + [f"* not measured: {name} ({reason})" for name, reason in result["skipped"].items()])
+    return "\n".join(
+        lines + [f"* not measured: {name} ({reason})" for name, reason in result["skipped"].items()]
+    )
 
 
 def ratios(row: dict[str, Any], peer: str, ours: str = "fastnn") -> list[float]:
@@ -68,7 +72,11 @@ def time(seconds: float) -> str:
     """Three digits in the unit that suits."""
     for unit, factor in (("s", 1), ("ms", 1e3), ("us", 1e6)):
         if seconds * factor >= 1 or unit == "us":
-            return f"{seconds * factor:.3g} {unit}" if seconds * factor < 1000 else f"{seconds * factor:.0f} {unit}"
+            return (
+                f"{seconds * factor:.3g} {unit}"
+                if seconds * factor < 1000
+                else f"{seconds * factor:.0f} {unit}"
+            )
 
 
 def against(row: dict[str, Any], names: Sequence[str]) -> list[str]:
@@ -85,17 +93,31 @@ def against(row: dict[str, Any], names: Sequence[str]) -> list[str]:
 def steps(rows: Sequence[dict[str, Any]]) -> str:
     """Times and ratios by shape, their means, and what was won and lost."""
     names = peers(rows)
-    body = [[network(r), time(median(r["seconds"]["fastnn"])), f"{share_of_peak(r):.0%}", *against(r, names)] for r in rows]
+    body = [
+        [
+            network(r),
+            time(median(r["seconds"]["fastnn"])),
+            f"{share_of_peak(r):.0%}",
+            *against(r, names),
+        ]
+        for r in rows
+    ]
     anchors = [row for row in rows if row["shape"] in ANCHORS]
     for title, some in (
         (f"geometric mean of {len(anchors)}", anchors),
         ("without tiny", [row for row in anchors if row["shape"] != "tiny"]),
     ):
         if some:
-            means = [f"{geometric_mean([median(ratios(row, name)) for row in some]):.2f}x" for name in names]
+            means = [
+                f"{geometric_mean([median(ratios(row, name)) for row in some]):.2f}x"
+                for name in names
+            ]
             body.append([f"**{title}**", "", "", *means])
     return "\n\n".join(
-        [table(["network, batch", "fastnn", "of peak", *names], body), won_and_lost(rows, lambda row: row["shape"])]
+        [
+            table(["network, batch", "fastnn", "of peak", *names], body),
+            won_and_lost(rows, lambda row: row["shape"]),
+        ]
     )
 
 
@@ -110,7 +132,9 @@ def won_and_lost(rows: Sequence[dict[str, Any]], label: Callable[[dict[str, Any]
     lines = ["Quartiles of the ratio over the rounds:", ""]
     for outcome, by_peer in outcomes.items():
         contests = "; ".join(f"against {name}: {', '.join(some)}" for name, some in by_peer.items())
-        lines.append(f"* {outcome} {sum(map(len, by_peer.values()))}{': ' if contests else ''}{contests}")
+        lines.append(
+            f"* {outcome} {sum(map(len, by_peer.values()))}{': ' if contests else ''}{contests}"
+        )
     return "\n".join(lines)
 
 
@@ -121,13 +145,21 @@ def _peak(rows: Sequence[dict[str, Any]]) -> str:
     body = []
     for name, variants in by_shape.items():
         relu = variants["float32", "relu"]
-        shares = [f"{share_of_peak(variants[dtype, 'relu']):.0%}" for dtype in ("float32", "float64")]
+        shares = [
+            f"{share_of_peak(variants[dtype, 'relu']):.0%}" for dtype in ("float32", "float64")
+        ]
         slower = []
         for activation in ("tanh", "logistic"):
             other = variants["float32", activation]["seconds"]["fastnn"]
             slower.append(f"{median(other) / median(relu['seconds']['fastnn']) - 1:+.0%}")
         body.append([name, *shares, *slower])
-    head = ["network, batch", "ReLU float32, of peak", "ReLU float64, of its peak", "tanh: time beside ReLU", "logistic"]
+    head = [
+        "network, batch",
+        "ReLU float32, of peak",
+        "ReLU float64, of its peak",
+        "tanh: time beside ReLU",
+        "logistic",
+    ]
     return table(head, body)
 
 
@@ -138,12 +170,23 @@ def _fits(rows: Sequence[dict[str, Any]]) -> str:
         return f"{row['dataset']} {row['dtype']}"
 
     body = [
-        [label(r), str(r["ends"]["fastnn"]["n_iter"]), time(median(r["seconds"]["fastnn"])), *against(r, names)] for r in rows
+        [
+            label(r),
+            str(r["ends"]["fastnn"]["n_iter"]),
+            time(median(r["seconds"]["fastnn"])),
+            *against(r, names),
+        ]
+        for r in rows
     ]
     for dtype in ("float64", "float32"):
-        means = [f"{geometric_mean([median(ratios(r, name)) for r in rows if r['dtype'] == dtype]):.2f}x" for name in names]
+        means = [
+            f"{geometric_mean([median(ratios(r, name)) for r in rows if r['dtype'] == dtype]):.2f}x"
+            for name in names
+        ]
         body.append([f"**geometric mean, {dtype}**", "", "", *means])
-    return "\n\n".join([table(["data set", "epochs", "fastnn", *names], body), won_and_lost(rows, label)])
+    return "\n\n".join(
+        [table(["data set", "epochs", "fastnn", *names], body), won_and_lost(rows, label)]
+    )
 
 
 def _predict(rows: Sequence[dict[str, Any]]) -> str:
@@ -152,7 +195,9 @@ def _predict(rows: Sequence[dict[str, Any]]) -> str:
     def label(row: dict[str, Any]) -> str:
         return f"{row['network']}, {row['method']}, {row['rows']:,} row{'s' if row['rows'] > 1 else ''}"
 
-    body = [[label(row), time(median(row["seconds"]["fastnn"])), *against(row, names)] for row in rows]
+    body = [
+        [label(row), time(median(row["seconds"]["fastnn"])), *against(row, names)] for row in rows
+    ]
     return "\n\n".join([table(["what", "fastnn", *names], body), won_and_lost(rows, label)])
 
 
@@ -160,29 +205,63 @@ def _threads(rows: Sequence[dict[str, Any]]) -> str:
     body = []
     for row in rows:
         one, two = (median(row["seconds"][name]) for name in ("1 thread", "2 threads"))
-        body.append([network(row), time(one), time(two), f"{median(ratios(row, '1 thread', '2 threads')):.2f}x"])
-    return table(["network, batch", "1 thread", "2 threads", "faster"], body) + "\n\nThe weights are the same to the bit."
+        body.append(
+            [
+                network(row),
+                time(one),
+                time(two),
+                f"{median(ratios(row, '1 thread', '2 threads')):.2f}x",
+            ]
+        )
+    return (
+        table(["network, batch", "1 thread", "2 threads", "faster"], body)
+        + "\n\nThe weights are the same to the bit."
+    )
 
 
 def _models(rows: Sequence[dict[str, Any]]) -> str:
     body = []
     for row in rows:
         one, two = (median(row["seconds"][name]) for name in ("n_jobs=1", "n_jobs=2"))
-        body.append([row["peer"], time(one), time(two), f"{median(ratios(row, 'n_jobs=1', 'n_jobs=2')):.2f}x"])
-    return table(["GridSearchCV, 24 fits, threading backend", "n_jobs=1", "n_jobs=2", "faster"], body)
+        body.append(
+            [
+                row["peer"],
+                time(one),
+                time(two),
+                f"{median(ratios(row, 'n_jobs=1', 'n_jobs=2')):.2f}x",
+            ]
+        )
+    return table(
+        ["GridSearchCV, 24 fits, threading backend", "n_jobs=1", "n_jobs=2", "faster"], body
+    )
 
 
 def _memory(rows: Sequence[dict[str, Any]]) -> str:
     body = []
     for row in rows:
         megabytes = [f"{row[name] / 1e6:.0f} MB" for name in ("file", "before", "peak")]
-        body.append([row["peer"], *megabytes, f"{row['peak'] / row['file']:.0%}", time(row["seconds"])])
-    return table(["one epoch over a memory map", "file", "anonymous before", "at its peak", "of the file", "time"], body)
+        body.append(
+            [row["peer"], *megabytes, f"{row['peak'] / row['file']:.0%}", time(row["seconds"])]
+        )
+    return table(
+        [
+            "one epoch over a memory map",
+            "file",
+            "anonymous before",
+            "at its peak",
+            "of the file",
+            "time",
+        ],
+        body,
+    )
 
 
 def _size(rows: Sequence[dict[str, Any]]) -> str:
     (row,) = rows
-    imports = [f"* `{code}` after `import sklearn.base`: {time(median(values))}" for code, values in row["imports"].items()]
+    imports = [
+        f"* `{code}` after `import sklearn.base`: {time(median(values))}"
+        for code, values in row["imports"].items()
+    ]
     wheel = "not built" if row["wheel_bytes"] is None else f"{row['wheel_bytes'] / 1e6:.2f} MB"
     return "\n".join([*imports, f"* wheel: {wheel}"])
 

@@ -1,8 +1,9 @@
-"""PyTorch, eager or with torch.compile: functional layers, fused Adam, minibatches by index tensors; no modules, no DataLoader.
+"""PyTorch, eager or with torch.compile: functional layers, fused Adam, minibatches by index
+tensors; no modules, no DataLoader.
 
-Compiled are the gathering of a batch, forward, loss and backward, as one graph. Of the other forms tried on one core
-(``autograd.grad``, ``zero_grad``, an optimizer step compiled too) none was faster; the last was four times slower on large
-layers.
+Compiled are the gathering of a batch, forward, loss and backward, as one graph. Of the other forms
+tried on one core (``autograd.grad``, ``zero_grad``, an optimizer step compiled too) none was
+faster; the last was four times slower on large layers.
 """
 
 from __future__ import annotations
@@ -46,20 +47,33 @@ class Peer:
         raw, y = self._forward(params, self.X[rows]), self.y[rows]
         if self.problem.regression:
             return F.mse_loss(raw, y) / 2
-        return F.binary_cross_entropy_with_logits(raw, y) if y.ndim == 2 else F.cross_entropy(raw, y)
+        return (
+            F.binary_cross_entropy_with_logits(raw, y) if y.ndim == 2 else F.cross_entropy(raw, y)
+        )
 
     def fit(self, n_epochs: int) -> float:
         problem = self.problem
         start = perf_counter()
         weights, random = problem.start()
-        params = [torch.from_numpy(array.T.copy()).requires_grad_() for layer in weights for array in layer]
-        decayed = {"params": params[::2], "weight_decay": ALPHA / problem.batch}  # scikit-learn's L2, biases exempt
-        optimizer = torch.optim.Adam([decayed, {"params": params[1::2]}], RATE, (BETA_1, BETA_2), EPSILON, fused=True)
+        params = [
+            torch.from_numpy(array.T.copy()).requires_grad_()
+            for layer in weights
+            for array in layer
+        ]
+        decayed = {
+            "params": params[::2],
+            "weight_decay": ALPHA / problem.batch,
+        }  # scikit-learn's L2, biases exempt
+        optimizer = torch.optim.Adam(
+            [decayed, {"params": params[1::2]}], RATE, (BETA_1, BETA_2), EPSILON, fused=True
+        )
         step = 0
         for order in problem.orders(random, n_epochs):
             for rows in torch.from_numpy(order.copy()).split(problem.batch):
                 step += 1
-                for group in optimizer.param_groups:  # scikit-learn adds epsilon before it corrects v's bias, PyTorch after
+                for group in (
+                    optimizer.param_groups
+                ):  # scikit-learn adds epsilon before it corrects v's bias, PyTorch after
                     group["eps"] = EPSILON / (1 - BETA_2**step) ** 0.5
                 for param in params:
                     param.grad = None
@@ -72,7 +86,9 @@ class Peer:
         arrays = [param.detach().numpy().T for param in self.params]
         return list(zip(arrays[::2], arrays[1::2], strict=True))
 
-    def predictor(self, problem: Problem, weights: Weights, method: str) -> Callable[[Array], Array]:
+    def predictor(
+        self, problem: Problem, weights: Weights, method: str
+    ) -> Callable[[Array], Array]:
         self.problem = problem
         params = [torch.from_numpy(array.T.copy()) for layer in weights for array in layer]
         forward = self.form(self._forward)

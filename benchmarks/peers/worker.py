@@ -1,7 +1,9 @@
-"""How does a peer run apart from the others? One process each, pinned, kept alive and driven over a pipe.
+"""How does a peer run apart from the others? One process each, pinned, kept alive and driven over a
+pipe.
 
-Two libraries in one process share a BLAS, an OpenMP runtime and their thread pools, and slow each other down; and a peer that
-waits for its pipe computes nothing, so that rounds of all of them can be interleaved.
+Two libraries in one process share a BLAS, an OpenMP runtime and their thread pools, and slow each
+other down; and a peer that waits for its pipe computes nothing, so that rounds of all of them can
+be interleaved.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ class Absent(Exception):
 
 
 class Worker:
-    """A peer in a process of its own; its methods are called by name and answer with what they return.
+    """A peer in a process of its own; its methods are called by name and answer with what they
+    return.
 
     Parameters
     ----------
@@ -54,7 +57,8 @@ class Worker:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.peers.worker", arguments],
             pass_fds=[theirs.fileno()],
-            env=os.environ | dict.fromkeys(_THREADS, str(len(cores))),  # read when a library is loaded
+            env=os.environ
+            | dict.fromkeys(_THREADS, str(len(cores))),  # read when a library is loaded
         )
         theirs.close()
         self.versions: dict[str, str] = self.result()
@@ -159,7 +163,9 @@ class _Timed:
         difference = self.peer.fit(long) - self.peer.fit(short)
         return difference / ((long - short) * self.peer.problem.n_batches)
 
-    def prepare_prediction(self, problem: Problem, weights: Weights, method: str, n_rows: int, seconds: float) -> Array:
+    def prepare_prediction(
+        self, problem: Problem, weights: Weights, method: str, n_rows: int, seconds: float
+    ) -> Array:
         """Predict ``n_rows`` rows once and keep the call, and how often it fits into so many seconds, for timing."""
         predict = self.peer.predictor(problem, weights, method)
         X = problem.data()[0][:n_rows].copy()
@@ -182,4 +188,6 @@ class _Timed:
 if __name__ == "__main__":
     from benchmarks.peers import worker
 
-    worker._serve(*json.loads(sys.argv[1]))  # by its own name, under which what it sends is known to the other side
+    worker._serve(
+        *json.loads(sys.argv[1])
+    )  # by its own name, under which what it sends is known to the other side

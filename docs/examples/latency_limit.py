@@ -1,8 +1,8 @@
 """Which network reads digits best, if an answer may take no longer than so many microseconds?
 
-``python docs/examples/latency_limit.py [--microseconds 8] [--seconds 60]`` searches with the data set of handwritten digits
-that scikit-learn ships, prints the front and the decision, and writes latency_limit.png and latency_limit_parameters.png
-beside this file.
+``python docs/examples/latency_limit.py [--microseconds 8] [--seconds 60]`` searches with the data
+set of handwritten digits that scikit-learn ships, prints the front and the decision, and writes
+latency_limit.png and latency_limit_parameters.png beside this file.
 """
 
 from __future__ import annotations
@@ -53,12 +53,18 @@ print(
     f"\nThe limit is {arguments.microseconds:g} us. The most accurate within it answers in {found['latency_us'][best]:.1f} us:"
 )
 print(search.best_params_)
-print(f"Accuracy {search.best_score_:.4f} over five folds, {search.score(X_held, y_held):.4f} on rows it has never seen.")
+print(
+    f"Accuracy {search.best_score_:.4f} over five folds, {search.score(X_held, y_held):.4f} on rows it has never seen."
+)
 
 display = TradeoffDisplay.from_search(search)
 here = Path(__file__)
 display.plot(x="latency_us", y="score")
 display.ax_.axvline(arguments.microseconds, color="0.4", linestyle=":", zorder=0)
-display.ax_.set(xlim=(None, 2 * arguments.microseconds), ylim=(0.94, 0.99))  # some candidates lie far off
+display.ax_.set(
+    xlim=(None, 2 * arguments.microseconds), ylim=(0.94, 0.99)
+)  # some candidates lie far off
 display.figure_.savefig(here.with_suffix(".png"), dpi=110, bbox_inches="tight")
-display.parallel_coordinates().figure_.savefig(here.with_name("latency_limit_parameters.png"), dpi=60, bbox_inches="tight")
+display.parallel_coordinates().figure_.savefig(
+    here.with_name("latency_limit_parameters.png"), dpi=60, bbox_inches="tight"
+)

@@ -8,12 +8,13 @@ from functools import cache
 import numpy as np
 
 from fastnn.backends.base import Backend
-from fastnn.network import NetworkSpec
+from fastnn.core.network import NetworkSpec
 
-# A module is imported when its backend is first asked for, so that Numba costs nothing where it is not used.
+# A module is imported when its backend is first asked for, so that Numba costs nothing where it is
+# not used.
 BACKENDS = {
     "cython": "fastnn.backends.cython_backend",
-    "numba": "fastnn.backends.numba_backend",
+    "numba": "fastnn.backends.numba.backend",
     "numpy": "fastnn.backends.numpy_backend",
 }
 
@@ -58,4 +59,6 @@ def choose(name: str, spec: NetworkSpec, dtype: np.dtype) -> Backend:
             if reason is None:
                 return backend
         reasons.append(f"backend={candidate!r} cannot run this network: {reason}")
-    raise ValueError("\n".join(reasons) + "\nChoose backend='auto' to take the fastest one that can.")
+    raise ValueError(
+        "\n".join(reasons) + "\nChoose backend='auto' to take the fastest one that can."
+    )

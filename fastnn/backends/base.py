@@ -1,8 +1,8 @@
 """The one door between what a network is and how fast it runs. Read this file first.
 
-A backend offers an engine per network; an engine offers three calls. NumPy (the reference), Numba and Cython implement them
-and are tested to agree. Nothing below this line knows of schedules, stopping, shuffling or scikit-learn: the rows to visit
-and the rates to use come in as arrays.
+A backend offers an engine per network; an engine offers three calls. NumPy (the reference), Numba
+and Cython implement them and are tested to agree. Nothing below this line knows of schedules,
+stopping, shuffling or scikit-learn: the rows to visit and the rates to use come in as arrays.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from fastnn.activations import Array
-from fastnn.network import NetworkSpec
-from fastnn.optimizers import Optimizer
+from fastnn.core.activations import Array
+from fastnn.core.network import NetworkSpec
+from fastnn.core.optimizers import Optimizer
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ class Data:
 
 @dataclass(frozen=True)
 class Passes:
-    """What to do with the data: rows in order of visit, cut into batches of ``plan.batch_size``, the last one shorter.
+    """What to do with the data: rows in order of visit, cut into batches of ``plan.batch_size``,
+    the last one shorter.
 
     Attributes
     ----------
@@ -95,24 +96,38 @@ class Engine(Protocol):
     """The arithmetic of one network. Owns scratch only; releases the GIL where it is compiled."""
 
     def train(self, state: TrainState, data: Data, passes: Passes) -> NDArray[np.float64]:
-        """Train in place; return each pass's mean batch loss ``(n_passes,)``, every batch counted by its rows.
+        """Train in place; return each pass's mean batch loss ``(n_passes,)``, every batch counted
+        by its rows.
 
-        Equal, to rounding, to ``loss_grad`` and ``optimizer.update`` in turn for every batch. Not re-entrant.
+        Equal, to rounding, to ``loss_grad`` and ``optimizer.update`` in turn for every batch. Not
+        re-entrant.
         """
         ...
 
-    def loss_grad(self, state: TrainState, data: Data, rows: NDArray[np.int64], grad: Array) -> float:
-        """The loss of the batch ``rows (n,)``, penalty included; writes its gradient to ``grad (n_params,)``.
+    def loss_grad(
+        self, state: TrainState, data: Data, rows: NDArray[np.int64], grad: Array
+    ) -> float:
+        """The loss of the batch ``rows (n,)``, penalty included; writes its gradient to ``grad
+        (n_params,)``.
 
         Scratch does not grow with n. Not re-entrant.
         """
         ...
 
-    def forward(self, params: Array, X: Array | csr_array, out: Array, link: bool = False, check: bool = False) -> None:
-        """Write the raw outputs, or with ``link`` the predictions of the loss's link, to ``out (n_rows, n_out)``.
+    def forward(
+        self,
+        params: Array,
+        X: Array | csr_array,
+        out: Array,
+        link: bool = False,
+        check: bool = False,
+    ) -> None:
+        """Write the raw outputs, or with ``link`` the predictions of the loss's link, to ``out
+        (n_rows, n_out)``.
 
-        Re-entrant: threads may share an engine. With ``check`` raises :class:`NotFinite`, ``out`` then worth nothing, if a
-        dense X holds NaN or infinity: a look at numbers that are at hand anyway.
+        Re-entrant: threads may share an engine. With ``check`` raises :class:`NotFinite`, ``out``
+        then worth nothing, if a dense X holds NaN or infinity: a look at numbers that are at hand
+        anyway.
         """
         ...
 
@@ -145,7 +160,9 @@ def check_batches(data: Data, passes: Passes, batch_size: int) -> None:
     """Raise IndexError or ValueError if ``passes`` does not fit ``data``; every engine calls it once on entry of ``train``."""
     n_steps = -(-passes.rows.shape[1] // batch_size)
     if passes.rates.shape != (passes.rows.shape[0], n_steps):
-        raise ValueError(f"rates must have shape {(passes.rows.shape[0], n_steps)}, got {passes.rates.shape}.")
+        raise ValueError(
+            f"rates must have shape {(passes.rows.shape[0], n_steps)}, got {passes.rates.shape}."
+        )
     check_rows(data, passes.rows)
 
 
@@ -153,7 +170,9 @@ def check_rows(data: Data, rows: NDArray[np.int64]) -> None:
     """Raise IndexError if a row number lies outside ``data``."""
     n_rows = data.X.shape[0]
     if rows.size and not (0 <= rows.min() and rows.max() < n_rows):
-        raise IndexError(f"rows must lie in [0, {n_rows}), got values from {rows.min()} to {rows.max()}.")
+        raise IndexError(
+            f"rows must lie in [0, {n_rows}), got values from {rows.min()} to {rows.max()}."
+        )
 
 
 def check_csr(X: Array | csr_array) -> None:
@@ -161,7 +180,16 @@ def check_csr(X: Array | csr_array) -> None:
     if isinstance(X, np.ndarray):
         return
     indices, indptr = X.indices, X.indptr
-    if indptr[0] != 0 or (np.diff(indptr) < 0).any() or indptr[-1] > len(indices) or len(indices) != len(X.data):
-        raise ValueError("X is no valid CSR matrix: indptr must begin with 0, not decrease, and end within indices and data.")
+    if (
+        indptr[0] != 0
+        or (np.diff(indptr) < 0).any()
+        or indptr[-1] > len(indices)
+        or len(indices) != len(X.data)
+    ):
+        raise ValueError(
+            "X is no valid CSR matrix: indptr must begin with 0, not decrease, and end within indices and data."
+        )
     if indices.size and not (0 <= indices.min() and indices.max() < X.shape[1]):
-        raise ValueError(f"X.indices must lie in [0, {X.shape[1]}), got values from {indices.min()} to {indices.max()}.")
+        raise ValueError(
+            f"X.indices must lie in [0, {X.shape[1]}), got values from {indices.min()} to {indices.max()}."
+        )

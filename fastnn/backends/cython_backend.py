@@ -12,12 +12,22 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from fastnn import workers
-from fastnn.activations import ACTIVATIONS, Array
-from fastnn.backends.base import Data, Engine, NotFinite, Passes, Plan, TrainState, check_batches, check_csr, check_rows
-from fastnn.losses import LOSSES
-from fastnn.network import NetworkSpec
-from fastnn.optimizers import SGD, Adam
+from fastnn.backends import threads as workers
+from fastnn.backends.base import (
+    Data,
+    Engine,
+    NotFinite,
+    Passes,
+    Plan,
+    TrainState,
+    check_batches,
+    check_csr,
+    check_rows,
+)
+from fastnn.core.activations import ACTIVATIONS, Array
+from fastnn.core.losses import LOSSES
+from fastnn.core.network import NetworkSpec
+from fastnn.core.optimizers import SGD, Adam
 
 try:
     import fastnn.backends._core as _core
@@ -29,7 +39,9 @@ except ModuleNotFoundError as error:
     ) from error
 
 
-THREAD_WORK = 20_000_000  # rows times parameters of a prediction that are worth a thread: half a millisecond
+THREAD_WORK = (
+    20_000_000  # rows times parameters of a prediction that are worth a thread: half a millisecond
+)
 
 
 class CythonEngine:
@@ -44,9 +56,18 @@ class CythonEngine:
                 numbers = (optimizer.nesterov, optimizer.momentum, 0.0, 0.0)
             case Adam():
                 numbers = (False, optimizer.beta_1, optimizer.beta_2, optimizer.epsilon)
-        layers = [(layer.n_in, layer.n_out, ACTIVATIONS[layer.activation].code) for layer in spec.layers]
+        layers = [
+            (layer.n_in, layer.n_out, ACTIVATIONS[layer.activation].code) for layer in spec.layers
+        ]
         self._core = _core.Engine(
-            isa, self.dtype == np.float64, layers, LOSSES[spec.loss].code, optimizer.code, *numbers, plan.alpha, plan.batch_size
+            isa,
+            self.dtype == np.float64,
+            layers,
+            LOSSES[spec.loss].code,
+            optimizer.code,
+            *numbers,
+            plan.alpha,
+            plan.batch_size,
         )
 
     def train(self, state: TrainState, data: Data, passes: Passes) -> NDArray[np.float64]:
@@ -54,28 +75,63 @@ class CythonEngine:
         rates = np.ascontiguousarray(passes.rates, np.float64)
         optimizer = self.plan.optimizer
         if isinstance(optimizer, Adam):
-            steps = np.arange(state.step + 1, state.step + 1 + rates.size, dtype=np.float64).reshape(rates.shape)
+            steps = np.arange(
+                state.step + 1, state.step + 1 + rates.size, dtype=np.float64
+            ).reshape(rates.shape)
             rates = rates * (np.sqrt(1 - optimizer.beta_2**steps) / (1 - optimizer.beta_1**steps))
         losses = np.zeros(len(passes.rows))
         rows = np.ascontiguousarray(passes.rows)
         if rows.size:
             X = _for_c(data.X)
-            self._run(_core.Call(self._core, state.params, state.slots, None, X, data.y, data.weight, rows, rates, losses))
+            self._run(
+                _core.Call(
+                    self._core,
+                    state.params,
+                    state.slots,
+                    None,
+                    X,
+                    data.y,
+                    data.weight,
+                    rows,
+                    rates,
+                    losses,
+                )
+            )
         state.step += rates.size
         return losses
 
-    def loss_grad(self, state: TrainState, data: Data, rows: NDArray[np.int64], grad: Array) -> float:
+    def loss_grad(
+        self, state: TrainState, data: Data, rows: NDArray[np.int64], grad: Array
+    ) -> float:
         check_rows(data, rows)
         loss = np.zeros(1)
         if len(rows) == 0:
             grad[...] = 0
             return 0.0
         rows = np.ascontiguousarray(rows, np.int64).reshape(1, -1)
-        call = _core.Call(self._core, state.params, None, grad, _for_c(data.X), data.y, data.weight, rows, None, loss)
+        call = _core.Call(
+            self._core,
+            state.params,
+            None,
+            grad,
+            _for_c(data.X),
+            data.y,
+            data.weight,
+            rows,
+            None,
+            loss,
+        )
         self._run(call)
         return float(loss[0])
 
-    def forward(self, params: Array, X: Array | csr_array, out: Array, link: bool = False, check: bool = False) -> None:
+    def forward(
+        self,
+        params: Array,
+        X: Array | csr_array,
+        out: Array,
+        link: bool = False,
+        check: bool = False,
+    ) -> None:
         if not isinstance(X, np.ndarray):
             values, indices, indptr, _ = _for_c(X)
             self._core.forward_csr(params, values, indices, indptr, X.shape[0], out, link)
@@ -90,7 +146,12 @@ class CythonEngine:
             ):
                 cuts = [len(out) * i // n_threads for i in range(n_threads + 1)]
                 parts = [slice(*ends) for ends in pairwise(cuts)]
-                finite = all(pool.map(lambda part: self._core.forward(params, X[part], out[part], link, check), parts))
+                finite = all(
+                    pool.map(
+                        lambda part: self._core.forward(params, X[part], out[part], link, check),
+                        parts,
+                    )
+                )
         if finite is None:
             finite = self._core.forward(params, X, out, link, check)
         if not finite:
@@ -104,7 +165,10 @@ class CythonEngine:
         """Work with as many threads as the call is worth and the process has to spare, this one among them."""
         with workers.take(self._worth(call)) as n_threads:
             call.prepare(n_threads)
-            crew = [threading.Thread(target=call.work, args=(me,), name=f"fastnn-{me}") for me in range(1, n_threads)]
+            crew = [
+                threading.Thread(target=call.work, args=(me,), name=f"fastnn-{me}")
+                for me in range(1, n_threads)
+            ]
             started = []
             try:
                 for thread in crew:
@@ -146,7 +210,9 @@ class CythonBackend:
 
     def __init__(self, isa: str = _core.DEFAULT) -> None:
         if isa not in self.available:
-            raise ValueError(f"isa must be one of {', '.join(self.available)} on this CPU, got {isa!r}.")
+            raise ValueError(
+                f"isa must be one of {', '.join(self.available)} on this CPU, got {isa!r}."
+            )
         self.isa = isa
 
     def supports(self, spec: NetworkSpec, dtype: np.dtype) -> str | None:

@@ -6,10 +6,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from fastnn.activations import ACTIVATIONS, Array
-from fastnn.backends.base import Data, Engine, Passes, Plan, TrainState, check_batches, check_finite, check_rows
-from fastnn.losses import LINKS, LOSSES
-from fastnn.network import NetworkSpec
+from fastnn.backends.base import (
+    Data,
+    Engine,
+    Passes,
+    Plan,
+    TrainState,
+    check_batches,
+    check_finite,
+    check_rows,
+)
+from fastnn.core.activations import ACTIVATIONS, Array
+from fastnn.core.losses import LINKS, LOSSES
+from fastnn.core.network import NetworkSpec
 
 
 class NumpyEngine:
@@ -33,7 +42,9 @@ class NumpyEngine:
             losses[i] /= len(rows)
         return losses
 
-    def loss_grad(self, state: TrainState, data: Data, rows: NDArray[np.int64], grad: Array) -> float:
+    def loss_grad(
+        self, state: TrainState, data: Data, rows: NDArray[np.int64], grad: Array
+    ) -> float:
         check_rows(data, rows)
         layout, alpha = self.spec.layout, self.plan.alpha
         coefs, intercepts = layout.coefs(state.params), layout.intercepts(state.params)
@@ -53,7 +64,9 @@ class NumpyEngine:
             grad[...] = 0
             return 0.0
         penalised = state.params[: layout.n_weights].astype(np.float64, copy=False)
-        value = (np.dot(loss.astype(np.float64), weight) + 0.5 * alpha * np.dot(penalised, penalised)) / total
+        value = (
+            np.dot(loss.astype(np.float64), weight) + 0.5 * alpha * np.dot(penalised, penalised)
+        ) / total
 
         for i in reversed(range(len(coefs))):
             layout.weights[i].view(grad)[...] = (inputs[i].T @ delta + alpha * coefs[i]) / total
@@ -62,12 +75,21 @@ class NumpyEngine:
                 delta = (delta @ coefs[i].T) * slopes[i - 1]
         return float(value)
 
-    def forward(self, params: Array, X: Array | csr_array, out: Array, link: bool = False, check: bool = False) -> None:
+    def forward(
+        self,
+        params: Array,
+        X: Array | csr_array,
+        out: Array,
+        link: bool = False,
+        check: bool = False,
+    ) -> None:
         if check:
             check_finite(X)
         layout = self.spec.layout
         a = X
-        for layer, W, b in zip(self.spec.layers, layout.coefs(params), layout.intercepts(params), strict=True):
+        for layer, W, b in zip(
+            self.spec.layers, layout.coefs(params), layout.intercepts(params), strict=True
+        ):
             a, _ = ACTIVATIONS[layer.activation].value_and_slope(a @ W + b)
         out[...] = LINKS[LOSSES[self.spec.loss].link](a) if link else a
 

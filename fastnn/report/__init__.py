@@ -12,12 +12,13 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 import fastnn
-from fastnn.measure import network_of
+from fastnn._optional import require
 from fastnn.report import assessment
 from fastnn.report.code import training_code
 from fastnn.report.figures import NOTHING, tick
 from fastnn.report.page import COSTS, Candidate, ColumnBrief, Content, cost, cost_name, render
-from fastnn.tables import Schema, need
+from fastnn.search.measure import network_of
+from fastnn.tabular.tables import Schema
 
 __all__ = ["write_report"]
 
@@ -53,7 +54,7 @@ def write_report(
     title : str
         What the data is called.
     schema : Schema, optional
-        What `fastnn.tables` knows about the columns.
+        What `fastnn.tabular.tables` knows about the columns.
     data_code : str
         Python code that makes ``X`` and ``y``, for the program at the end of the page.
     step : callable
@@ -64,7 +65,9 @@ def write_report(
     ValueError
         If the search is not fitted, has chosen no model (``refit=False``), or y has several columns.
     """
-    page = report(search, X, y, X_test, y_test, title=title, schema=schema, data_code=data_code, step=step)
+    page = report(
+        search, X, y, X_test, y_test, title=title, schema=schema, data_code=data_code, step=step
+    )
     with open(path, "w", encoding="utf-8") as file:
         file.write(page)
 
@@ -82,9 +85,11 @@ def report(
     step: Callable[[str], None],
 ) -> str:
     """Return the page of `write_report` as text."""
-    pd = need("pandas")
+    pd = require("pandas")
     if search.refit is False:
-        raise ValueError("A report is about a chosen model, but the search has refit=False. Give refit another value.")
+        raise ValueError(
+            "A report is about a chosen model, but the search has refit=False. Give refit another value."
+        )
     check_is_fitted(search)
     model = search.best_estimator_
     X = _frame(pd, X)
@@ -107,7 +112,9 @@ def report(
     predicted, scores, are_probabilities = found
     result: assessment.ClassAssessment | assessment.ValueAssessment
     if hasattr(model, "classes_"):
-        result = assessment.assess_classes(y_seen, predicted, scores, are_probabilities, np.asarray(model.classes_))
+        result = assessment.assess_classes(
+            y_seen, predicted, scores, are_probabilities, np.asarray(model.classes_)
+        )
     else:
         result = assessment.assess_values(y_seen.astype(float), predicted.astype(float))
     step("permutation importance")
@@ -129,7 +136,9 @@ def report(
             loss=np.asarray(getattr(network, "loss_curve_", ())),
             validation=np.asarray(getattr(network, "validation_scores_", None) or ()),
             importances=importances,
-            method=_method(search, len(importances) and min(len(y_seen), assessment.IMPORTANCE_ROWS), held_out),
+            method=_method(
+                search, len(importances) and min(len(y_seen), assessment.IMPORTANCE_ROWS), held_out
+            ),
             code=training_code(search.best_estimator_, data_code, "model.fit(X, y)"),
         )
     )
@@ -158,15 +167,29 @@ def candidates(search: Any) -> list[Candidate]:
         spreads = {"score": float(results["std_test_score"][i])}
         for name in COSTS:
             values[name] = float(results[name][i])
-            spreads[name] = float(results[f"iqr_{name}"][i]) / 2 if f"iqr_{name}" in results else float("nan")
+            spreads[name] = (
+                float(results[f"iqr_{name}"][i]) / 2 if f"iqr_{name}" in results else float("nan")
+            )
         chosen = i == search.best_index_
         found.append(
-            Candidate(i, dict(params), values, spreads, bool(results["on_front"][i]), chosen, str(results["failure"][i]))
+            Candidate(
+                i,
+                dict(params),
+                values,
+                spreads,
+                bool(results["on_front"][i]),
+                chosen,
+                str(results["failure"][i]),
+            )
         )
     return found
 
 
-def _summary(search: Any, schema: Schema | None, result: assessment.ClassAssessment | assessment.ValueAssessment) -> str:
+def _summary(
+    search: Any,
+    schema: Schema | None,
+    result: assessment.ClassAssessment | assessment.ValueAssessment,
+) -> str:
     what = f"{schema.target!r}: " if schema else ""
     if isinstance(result, assessment.ClassAssessment):
         n = len(search.best_estimator_.classes_)
@@ -195,11 +218,22 @@ def _choice(search: Any) -> str:
     return f"Candidate {index}, {why}."
 
 
-def _facts(X: Any, y: np.ndarray, n_held_out: int, schema: Schema | None, result: Any) -> list[tuple[str, str]]:
-    facts = [("rows", f"{len(X) + n_held_out}" + (f", {n_held_out} of them held out" if n_held_out else ""))]
+def _facts(
+    X: Any, y: np.ndarray, n_held_out: int, schema: Schema | None, result: Any
+) -> list[tuple[str, str]]:
+    facts = [
+        (
+            "rows",
+            f"{len(X) + n_held_out}" + (f", {n_held_out} of them held out" if n_held_out else ""),
+        )
+    ]
     missing = float(X.isna().to_numpy().mean())
     facts.append(
-        ("columns in use", f"{X.shape[1]}" + (f", {missing:.1%} of their cells missing" if missing else ", no cell missing"))
+        (
+            "columns in use",
+            f"{X.shape[1]}"
+            + (f", {missing:.1%} of their cells missing" if missing else ", no cell missing"),
+        )
     )
     if schema:
         facts.append(("target", f"{schema.target}: {schema.task}, since {schema.reason}"))
@@ -207,7 +241,9 @@ def _facts(X: Any, y: np.ndarray, n_held_out: int, schema: Schema | None, result
         labels, counts = np.unique(y, return_counts=True)
         order = np.argsort(-counts, kind="stable")[:12]
         shares = ", ".join(f"{labels[i]} {counts[i] / len(y):.1%}" for i in order)
-        facts.append(("classes", shares + (f" and {len(labels) - 12} more" if len(labels) > 12 else "")))
+        facts.append(
+            ("classes", shares + (f" and {len(labels) - 12} more" if len(labels) > 12 else ""))
+        )
     else:
         low, median, high = np.quantile(y, [0, 0.5, 1])
         facts.append(("target's range", f"{tick(low)} to {tick(high)}, median {tick(median)}"))
@@ -225,25 +261,42 @@ def _column(column: Any, schema: Schema | None) -> ColumnBrief:
             return ColumnBrief(str(column.name), "number", missing, NOTHING, np.zeros(0))
         low, median, high = np.quantile(values, [0, 0.5, 1])
         words = f"{tick(low)} … {tick(median)} … {tick(high)}"
-        return ColumnBrief(str(column.name), "number", missing, words, np.histogram(values, bins=18)[0])
+        return ColumnBrief(
+            str(column.name), "number", missing, words, np.histogram(values, bins=18)[0]
+        )
     counts = present.astype(str).value_counts()
     top = ", ".join(f"{value} {count / len(column):.0%}" for value, count in counts.head(3).items())
     more = f" and {len(counts) - 3} more" if len(counts) > 3 else ""
-    return ColumnBrief(str(column.name), "category", missing, top + more, counts.head(18).to_numpy())
+    return ColumnBrief(
+        str(column.name), "category", missing, top + more, counts.head(18).to_numpy()
+    )
 
 
 def _method(search: Any, importance_rows: int, held_out: bool) -> list[tuple[str, str]]:
     """How everything was measured: what the search says of its quantities, and what the report adds."""
-    seen = "held out before the search began" if held_out else "out-of-fold predictions of the chosen configuration"
-    found = {(cost_name(name) if name in COSTS else name): text for name, text in search.measurements_.items()}
+    seen = (
+        "held out before the search began"
+        if held_out
+        else "out-of-fold predictions of the chosen configuration"
+    )
+    found = {
+        (cost_name(name) if name in COSTS else name): text
+        for name, text in search.measurements_.items()
+    }
     return [
         *found.items(),
-        ("spread", "of the score, the standard deviation over the folds; of costs, half the distance between the quartiles"),
+        (
+            "spread",
+            "of the score, the standard deviation over the folds; of costs, half the distance between the quartiles",
+        ),
         ("unseen rows", seen),
         (
             "permutation importance",
             f"{assessment.IMPORTANCE_REPEATS} shuffles of each column over {importance_rows} unseen rows",
         ),
-        ("software", f"fastnn {fastnn.__version__}, Python {platform.python_version()}, NumPy {np.__version__}"),
+        (
+            "software",
+            f"fastnn {fastnn.__version__}, Python {platform.python_version()}, NumPy {np.__version__}",
+        ),
         ("written", f"{datetime.datetime.now().astimezone():%Y-%m-%d %H:%M %Z}"),
     ]

@@ -1,7 +1,8 @@
-"""How good is a trained model? Every figure of the report about it, computed from rows it has not learned from.
+"""How good is a trained model? Every figure of the report about it, computed from rows it has not
+learned from.
 
-The definitions are scikit-learn's (`sklearn.metrics`); the expected calibration error is Naeini et al. 2015 over ten bins
-of equal width.
+The definitions are scikit-learn's (`sklearn.metrics`); the expected calibration error is Naeini et
+al. 2015 over ten bins of equal width.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from typing import Any
 import numpy as np
 
 N_BINS = 10
-# Permutation importance predicts (columns x repeats) times; more rows than this would change little but the waiting.
+# Permutation importance predicts (columns x repeats) times; more rows than this would change little
+# but the waiting.
 IMPORTANCE_ROWS = 2000
 IMPORTANCE_REPEATS = 5
 
@@ -93,7 +95,11 @@ def out_of_fold(model: Any, X: Any, y: Any, cv: Any) -> tuple[np.ndarray, np.nda
 
 
 def assess_classes(
-    y: np.ndarray, predicted: np.ndarray, scores: np.ndarray | None, are_probabilities: bool, classes: np.ndarray
+    y: np.ndarray,
+    predicted: np.ndarray,
+    scores: np.ndarray | None,
+    are_probabilities: bool,
+    classes: np.ndarray,
 ) -> ClassAssessment:
     """Measure a classifier.
 
@@ -117,7 +123,9 @@ def assess_classes(
     labels = np.unique(np.concatenate([classes, np.unique(y)]))
     binary = len(classes) == 2
     confusion = sk.confusion_matrix(y, predicted, labels=labels)
-    precision, recall, f1, rows = sk.precision_recall_fscore_support(y, predicted, labels=labels, zero_division=0)
+    precision, recall, f1, rows = sk.precision_recall_fscore_support(
+        y, predicted, labels=labels, zero_division=0
+    )
     by_class = [
         {"label": label, "precision": p, "recall": r, "f1": f, "rows": int(n)}
         for label, p, r, f, n in zip(labels, precision, recall, f1, rows, strict=True)
@@ -143,7 +151,11 @@ def assess_classes(
         if (binary and k == 0) or not 0 < np.sum(y == label) < len(y):
             continue
         false_positive, true_positive, _ = sk.roc_curve(y == label, table[:, k])
-        result.roc[str(label)] = (false_positive, true_positive, float(sk.auc(false_positive, true_positive)))
+        result.roc[str(label)] = (
+            false_positive,
+            true_positive,
+            float(sk.auc(false_positive, true_positive)),
+        )
     if result.roc:
         measured["auc"] = float(np.mean([area for _, _, area in result.roc.values()]))
     if are_probabilities:
@@ -155,7 +167,9 @@ def assess_classes(
             measured["brier"] = float(np.mean((chance - came) ** 2))
         else:
             chance, came, what = table.max(axis=1), y == predicted, "chance of the predicted class"
-        result.calibration = _calibration(what, chance, came.astype(float), np.linspace(0, 1, N_BINS + 1))
+        result.calibration = _calibration(
+            what, chance, came.astype(float), np.linspace(0, 1, N_BINS + 1)
+        )
         measured["calibration_error"] = result.calibration.error
     return result
 
@@ -173,17 +187,23 @@ def assess_values(y: np.ndarray, predicted: np.ndarray) -> ValueAssessment:
         "always_mean_rmse": float(np.sqrt(spread / len(y))),
     }
     edges = np.unique(np.quantile(predicted, np.linspace(0, 1, N_BINS + 1)))
-    return ValueAssessment(y, predicted, measured, _calibration("mean prediction", predicted, y, edges))
+    return ValueAssessment(
+        y, predicted, measured, _calibration("mean prediction", predicted, y, edges)
+    )
 
 
-def _calibration(what: str, predicted: np.ndarray, came: np.ndarray, edges: np.ndarray) -> Calibration:
+def _calibration(
+    what: str, predicted: np.ndarray, came: np.ndarray, edges: np.ndarray
+) -> Calibration:
     """Return means of ``predicted`` and ``came`` in each bin that holds rows, and their mean distance weighted by rows."""
     bins = np.clip(np.searchsorted(edges, predicted, side="right") - 1, 0, max(len(edges) - 2, 0))
     filled = np.unique(bins)
     means = np.array([predicted[bins == b].mean() for b in filled])
     observed = np.array([came[bins == b].mean() for b in filled])
     rows = np.array([np.sum(bins == b) for b in filled])
-    return Calibration(what, means, observed, rows, float(np.average(np.abs(means - observed), weights=rows)))
+    return Calibration(
+        what, means, observed, rows, float(np.average(np.abs(means - observed), weights=rows))
+    )
 
 
 def importance(model: Any, X: Any, y: np.ndarray, seed: int = 0) -> list[tuple[str, float, float]]:
@@ -195,7 +215,12 @@ def importance(model: Any, X: Any, y: np.ndarray, seed: int = 0) -> list[tuple[s
         rows = rng.choice(len(X), IMPORTANCE_ROWS, replace=False)
         X, y = X.iloc[rows], y[rows]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a model's warnings about single rows would come once for every column
+        warnings.simplefilter(
+            "ignore"
+        )  # a model's warnings about single rows would come once for every column
         found = permutation_importance(model, X, y, n_repeats=IMPORTANCE_REPEATS, random_state=seed)
     order = np.argsort(-found.importances_mean)
-    return [(str(X.columns[i]), float(found.importances_mean[i]), float(found.importances_std[i])) for i in order]
+    return [
+        (str(X.columns[i]), float(found.importances_mean[i]), float(found.importances_std[i]))
+        for i in order
+    ]

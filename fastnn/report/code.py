@@ -12,7 +12,8 @@ WIDTH = 100
 
 
 def training_code(model: Any, before: str, after: str) -> str:
-    """Return a program: imports, ``before``, the model's construction as ``model = ...``, ``after``.
+    """Return a program: imports, ``before``, the model's construction as ``model = ...``,
+    ``after``.
 
     Parameters
     ----------
@@ -27,7 +28,12 @@ def training_code(model: Any, before: str, after: str) -> str:
     tops = [line for line in lines if line.startswith(("import ", "from "))]
     rest = "\n".join(line for line in lines if line not in tops).strip()
     tops += [f"from {module} import {name}" for module, name in imports]
-    return "\n".join(sorted(set(tops))) + "\n\n" + "\n\n".join(part for part in (rest, written, after.strip()) if part) + "\n"
+    return (
+        "\n".join(sorted(set(tops)))
+        + "\n\n"
+        + "\n\n".join(part for part in (rest, written, after.strip()) if part)
+        + "\n"
+    )
 
 
 def _write(value: Any, imports: set[tuple[str, str]], indent: int) -> str:
@@ -42,11 +48,15 @@ def _write(value: Any, imports: set[tuple[str, str]], indent: int) -> str:
         ]
         return _call(f"{type(value).__name__}(", items, ")", imports, indent)
     if isinstance(value, tuple):
-        return _call("(", [("", item) for item in value], ",)" if len(value) == 1 else ")", imports, indent)
+        return _call(
+            "(", [("", item) for item in value], ",)" if len(value) == 1 else ")", imports, indent
+        )
     if isinstance(value, list):
         return _call("[", [("", item) for item in value], "]", imports, indent)
     if isinstance(value, dict):
-        return _call("{", [(f"{key!r}: ", item) for key, item in value.items()], "}", imports, indent)
+        return _call(
+            "{", [(f"{key!r}: ", item) for key, item in value.items()], "}", imports, indent
+        )
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and not np.isfinite(value):
@@ -57,19 +67,33 @@ def _write(value: Any, imports: set[tuple[str, str]], indent: int) -> str:
     return repr(value)
 
 
-def _call(opening: str, items: list[tuple[str, Any]], closing: str, imports: set[tuple[str, str]], indent: int) -> str:
+def _call(
+    opening: str,
+    items: list[tuple[str, Any]],
+    closing: str,
+    imports: set[tuple[str, str]],
+    indent: int,
+) -> str:
     parts = [f"{key}{_write(item, imports, indent + 4)}" for key, item in items]
     line = opening + ", ".join(parts) + closing
     if "\n" not in line and indent + len(line) <= WIDTH:
         return line
     inner = " " * (indent + 4)
-    if opening == "[" and len(parts) > 8 and "\n" not in line:  # many short items, such as names of columns
+    if (
+        opening == "[" and len(parts) > 8 and "\n" not in line
+    ):  # many short items, such as names of columns
         lines = [inner]
         for part in parts:
             lines += [inner] if len(lines[-1]) + len(part) >= WIDTH else []
             lines[-1] += f"{part}, "
         return "[\n" + "".join(f"{one.rstrip()}\n" for one in lines) + " " * indent + "]"
-    return opening + "\n" + "".join(f"{inner}{part},\n" for part in parts) + " " * indent + closing.lstrip(",")
+    return (
+        opening
+        + "\n"
+        + "".join(f"{inner}{part},\n" for part in parts)
+        + " " * indent
+        + closing.lstrip(",")
+    )
 
 
 def _public_module(thing: Any) -> str:
@@ -84,7 +108,9 @@ def _public_module(thing: Any) -> str:
 
 
 def _defaults(kind: type) -> dict[str, Any]:
-    return {name: parameter.default for name, parameter in inspect.signature(kind).parameters.items()}
+    return {
+        name: parameter.default for name, parameter in inspect.signature(kind).parameters.items()
+    }
 
 
 def _same(a: Any, b: Any) -> bool:

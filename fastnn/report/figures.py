@@ -1,7 +1,8 @@
-"""How are numbers drawn? Charts as inline SVG: no plotting library, no script, colours by CSS class so that dark pages work.
+"""How are numbers drawn? Charts as inline SVG: no plotting library, no script, colours by CSS class
+so that dark pages work.
 
-Every mark can carry a tip, kept as SVG's own ``<title>``: browsers show it without any script, and the page's script turns
-it into a better tooltip that also answers the keyboard.
+Every mark can carry a tip, kept as SVG's own ``<title>``: browsers show it without any script, and
+the page's script turns it into a better tooltip that also answers the keyboard.
 """
 
 from __future__ import annotations
@@ -61,7 +62,14 @@ class Axis:
     write: Callable[[float], str] = tick
 
     @classmethod
-    def around(cls, values: Numbers, label: str = "", *, log: bool = False, write: Callable[[float], str] = tick) -> Axis:
+    def around(
+        cls,
+        values: Numbers,
+        label: str = "",
+        *,
+        log: bool = False,
+        write: Callable[[float], str] = tick,
+    ) -> Axis:
         """Return an axis a little wider than the finite ``values``."""
         finite = np.asarray(values, dtype=float)
         finite = finite[np.isfinite(finite)]
@@ -116,7 +124,9 @@ class Chart:
         Size of the picture's own coordinate system; it scales to its place on the page.
     """
 
-    def __init__(self, x: Axis, y: Axis, title: str, *, width: int = 460, height: int = 340) -> None:
+    def __init__(
+        self, x: Axis, y: Axis, title: str, *, width: int = 460, height: int = 340
+    ) -> None:
         self.x, self.y, self.title = x, y, title
         self.width, self.height = width, height
         written = [y.write(value) for value in y.ticks(5)]
@@ -131,7 +141,9 @@ class Chart:
 
     def py(self, value: float) -> float:
         """The vertical place of ``value``."""
-        return round(self.height - self.bottom - self.y.at(value) * (self.height - self.top - self.bottom), 1)
+        return round(
+            self.height - self.bottom - self.y.at(value) * (self.height - self.top - self.bottom), 1
+        )
 
     def _draw_axes(self) -> None:
         right, bottom = self.width - self.right, self.height - self.bottom
@@ -147,19 +159,27 @@ class Chart:
         self._text((self.left + right) / 2, self.height - 10, self.x.label, "label", "middle")
         middle = (self.top + bottom) / 2
         turned = f' transform="rotate(-90 14 {middle})"'
-        self._add(f'<text class="label" x="14" y="{middle}" text-anchor="middle"{turned}>{escape(self.y.label)}</text>')
+        self._add(
+            f'<text class="label" x="14" y="{middle}" text-anchor="middle"{turned}>{escape(self.y.label)}</text>'
+        )
 
     def _add(self, mark: str) -> None:
         self._marks.append(mark)
 
     def _text(self, x: float, y: float, text: str, css: str, anchor: str) -> None:
-        self._add(f'<text class="{css}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>')
+        self._add(
+            f'<text class="{css}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+        )
 
     def line(self, xs: Numbers, ys: Numbers, css: str = "line") -> Chart:
         """Join points by a line."""
-        points = [(x, y) for x, y in zip(xs, ys, strict=True) if math.isfinite(x) and math.isfinite(y)]
+        points = [
+            (x, y) for x, y in zip(xs, ys, strict=True) if math.isfinite(x) and math.isfinite(y)
+        ]
         if points:
-            self._add(f'<path class="{css}" d="M{"L".join(f"{self.px(x)} {self.py(y)}" for x, y in points)}"/>')
+            self._add(
+                f'<path class="{css}" d="M{"L".join(f"{self.px(x)} {self.py(y)}" for x, y in points)}"/>'
+            )
         return self
 
     def steps(self, xs: Numbers, ys: Numbers, css: str = "line") -> Chart:
@@ -194,15 +214,21 @@ class Chart:
             key = f' data-key="{keys[i]}"' if keys is not None else ""
             focus = ' tabindex="0"' if focusable else ""
             body = f"<title>{escape(tips[i])}</title>" if tips is not None else ""
-            self._add(f'<circle class="{css}" cx="{self.px(x)}" cy="{self.py(y)}" r="{radius}"{key}{focus}>{body}</circle>')
+            self._add(
+                f'<circle class="{css}" cx="{self.px(x)}" cy="{self.py(y)}" r="{radius}"{key}{focus}>{body}</circle>'
+            )
         return self
 
-    def bars(self, edges: Numbers, heights: Numbers, tips: Sequence[str], css: str = "bar") -> Chart:
+    def bars(
+        self, edges: Numbers, heights: Numbers, tips: Sequence[str], css: str = "bar"
+    ) -> Chart:
         """Draw a histogram: ``heights`` over the bins between ``edges``."""
         for low, high, height, tip in zip(edges[:-1], edges[1:], heights, tips, strict=True):
             x, y, base = self.px(low), self.py(height), self.py(max(0.0, self.y.low))
             size = f'width="{max(self.px(high) - x - 1, 0.5):.1f}" height="{base - y:.1f}"'
-            self._add(f'<rect class="{css}" x="{x}" y="{y}" {size}><title>{escape(tip)}</title></rect>')
+            self._add(
+                f'<rect class="{css}" x="{x}" y="{y}" {size}><title>{escape(tip)}</title></rect>'
+            )
         return self
 
     def svg(self, css: str = "chart") -> str:

@@ -1,7 +1,8 @@
-"""What does the report look like? One HTML page that needs nothing else: style, script and pictures are inside.
+"""What does the report look like? One HTML page that needs nothing else: style, script and pictures
+are inside.
 
-It reads without its script, which only adds tooltips, sorting and a copy button. Everything that comes from the data (names
-of columns, labels, parameters) passes through ``escape``.
+It reads without its script, which only adds tooltips, sorting and a copy button. Everything that
+comes from the data (names of columns, labels, parameters) passes through ``escape``.
 """
 
 from __future__ import annotations
@@ -116,7 +117,9 @@ class Content:
 def render(content: Content) -> str:
     """Return the page as text."""
     here = files(__package__)
-    style, script = (here.joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    style, script = (
+        here.joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js")
+    )
     chosen = next(candidate for candidate in content.candidates if candidate.chosen)
     is_classifier = isinstance(content.assessment, ClassAssessment)
     sections = [
@@ -130,7 +133,10 @@ def render(content: Content) -> str:
         ("code", "Train it again", _code(content.code)),
     ]
     links = "".join(f'<a href="#{anchor}">{heading}</a>' for anchor, heading, _ in sections)
-    body = "".join(f'<section id="{anchor}"><h2>{heading}</h2>{inner}</section>' for anchor, heading, inner in sections)
+    body = "".join(
+        f'<section id="{anchor}"><h2>{heading}</h2>{inner}</section>'
+        for anchor, heading, inner in sections
+    )
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -160,7 +166,12 @@ def cost_name(name: str) -> str:
 
 def _costs_of(candidates: Iterable[Candidate]) -> list[str]:
     """The costs that at least one candidate has, in the order of `COSTS`, others after."""
-    found = {name for c in candidates for name, value in c.values.items() if name != "score" and np.isfinite(value)}
+    found = {
+        name
+        for c in candidates
+        for name, value in c.values.items()
+        if name != "score" and np.isfinite(value)
+    }
     return [name for name in COSTS if name in found] + sorted(found - COSTS.keys())
 
 
@@ -187,7 +198,9 @@ def _cards(content: Content, chosen: Candidate, is_classifier: bool) -> str:
 
 
 def _terms(pairs: Sequence[tuple[str, str]], css: str = "") -> str:
-    lines = "".join(f"<div><dt>{escape(term)}</dt><dd>{escape(text)}</dd></div>" for term, text in pairs)
+    lines = "".join(
+        f"<div><dt>{escape(term)}</dt><dd>{escape(text)}</dd></div>" for term, text in pairs
+    )
     return f'<dl class="{css}">{lines}</dl>'
 
 
@@ -195,11 +208,25 @@ def _figure(svg: str, caption: str, css: str = "") -> str:
     return f'<figure class="{css}">{svg}<figcaption>{caption}</figcaption></figure>'
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], css: str, *, numeric_from: int = 1, tall: bool = False) -> str:
+def _table(
+    head: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    css: str,
+    *,
+    numeric_from: int = 1,
+    tall: bool = False,
+) -> str:
     """Return a table of cells that are HTML already; the cells from ``numeric_from`` on are set right."""
-    heads = "".join(f"<th{' class=n' if i >= numeric_from else ''}>{cell}</th>" for i, cell in enumerate(head))
+    heads = "".join(
+        f"<th{' class=n' if i >= numeric_from else ''}>{cell}</th>" for i, cell in enumerate(head)
+    )
     body = "".join(
-        "<tr>" + "".join(f"<td{' class=n' if i >= numeric_from else ''}>{cell}</td>" for i, cell in enumerate(row)) + "</tr>"
+        "<tr>"
+        + "".join(
+            f"<td{' class=n' if i >= numeric_from else ''}>{cell}</td>"
+            for i, cell in enumerate(row)
+        )
+        + "</tr>"
         for row in rows
     )
     box = "scroll tall" if tall else "scroll"
@@ -232,7 +259,9 @@ def pareto(costs: np.ndarray, scores: np.ndarray) -> np.ndarray:
 
 
 def _front(content: Content) -> str:
-    done = [c for c in content.candidates if not c.failed and np.isfinite(c.values.get("score", np.nan))]
+    done = [
+        c for c in content.candidates if not c.failed and np.isfinite(c.values.get("score", np.nan))
+    ]
     names = _costs_of(done)
     wanted = [name for name in content.objectives if name in names]
     names = wanted + [name for name in names if name not in wanted]
@@ -247,12 +276,18 @@ def _front(content: Content) -> str:
         narrow, _ = _front_chart(content, shown, name, 380, 360)
         note = f" {below} candidates score below the picture." if below else ""
         figures.append(_figure(wide + narrow, _front_caption(content, name) + note, "pane"))
-    rules = "".join(f"#cost{i}:checked~.figures>figure:nth-child({i + 1}){{display:block}}" for i in range(len(names)))
+    rules = "".join(
+        f"#cost{i}:checked~.figures>figure:nth-child({i + 1}){{display:block}}"
+        for i in range(len(names))
+    )
     return f'<style>{rules}</style><div class="tabs">{"".join(tabs)}<div class="figures">{"".join(figures)}</div></div>'
 
 
 def _front_caption(content: Content, name: str) -> str:
-    objectives = ", ".join(cost_name(objective) if objective != "score" else "score" for objective in content.objectives)
+    objectives = ", ".join(
+        cost_name(objective) if objective != "score" else "score"
+        for objective in content.objectives
+    )
     return (
         f'<span class="key key-front"></span>on the front of {escape(objectives)} '
         '<span class="key key-dot"></span>beaten by another '
@@ -262,30 +297,56 @@ def _front_caption(content: Content, name: str) -> str:
     )
 
 
-def _front_chart(content: Content, shown: list[Candidate], name: str, width: int, height: int) -> tuple[str, int]:
+def _front_chart(
+    content: Content, shown: list[Candidate], name: str, width: int, height: int
+) -> tuple[str, int]:
     scale = COSTS.get(name, ("", "", 1.0))[2]
     costs = np.array([c.values[name] * scale for c in shown])
     scores = np.array([c.values["score"] for c in shown])
     spreads = np.array([c.spreads.get("score", np.nan) for c in shown])
     marked = np.array([c.on_front or c.chosen for c in shown])
     edge = pareto(costs, scores)
-    # The worst candidates would press the interesting ones into a line: the picture keeps the better three quarters and
-    # whatever is on a front.
+    # The worst candidates would press the interesting ones into a line: the picture keeps the
+    # better three quarters and whatever is on a front.
     lowest = min(np.quantile(scores, 0.25), scores[marked].min(initial=np.inf), scores[edge].min())
     visible = scores >= lowest
     unit = COSTS.get(name, ("", "", 1.0))[1]
     x = Axis.around(costs[visible], cost_name(name), log=True, write=lambda value: si(value, unit))
-    around = np.concatenate([scores[visible], (scores - spreads)[marked & visible], (scores + spreads)[marked & visible]])
+    around = np.concatenate(
+        [
+            scores[visible],
+            (scores - spreads)[marked & visible],
+            (scores + spreads)[marked & visible],
+        ]
+    )
     y = Axis.around(around, f"{content.score}, mean of the folds")
-    chart = Chart(x, y, f"{content.score} against {cost_name(name)} of {len(shown)} candidates", width=width, height=height)
-    chart.steps(np.append(costs[edge], x.high), np.append(scores[edge], scores[edge[-1]]), "line edge")
+    chart = Chart(
+        x,
+        y,
+        f"{content.score} against {cost_name(name)} of {len(shown)} candidates",
+        width=width,
+        height=height,
+    )
+    chart.steps(
+        np.append(costs[edge], x.high), np.append(scores[edge], scores[edge[-1]]), "line edge"
+    )
     shown_front = [i for i in range(len(shown)) if visible[i] and shown[i].on_front]
     rest = [i for i in range(len(shown)) if visible[i] and not shown[i].on_front]
 
     def draw(indices: list[int], css: str, radius: float, focusable: bool) -> None:
-        tips = [_tip(shown[i], name) for i in indices] if focusable else None  # hundreds of beaten ones would fill the page
+        tips = (
+            [_tip(shown[i], name) for i in indices] if focusable else None
+        )  # hundreds of beaten ones would fill the page
         keys = [shown[i].key for i in indices]
-        chart.dots(costs[indices], scores[indices], tips, css, radius=radius, keys=keys, focusable=focusable)
+        chart.dots(
+            costs[indices],
+            scores[indices],
+            tips,
+            css,
+            radius=radius,
+            keys=keys,
+            focusable=focusable,
+        )
 
     draw(rest, "dot", 4, False)
     chart.spread(costs[shown_front], scores[shown_front], spreads[shown_front])
@@ -306,7 +367,10 @@ def _tip(candidate: Candidate, name: str) -> str:
 
 def _chosen(content: Content, chosen: Candidate) -> str:
     measured = [("score of the folds", _with_spread(chosen, "score", number))]
-    measured += [(cost_name(name), _with_spread(chosen, name, partial(cost, name))) for name in _costs_of([chosen])]
+    measured += [
+        (cost_name(name), _with_spread(chosen, name, partial(cost, name)))
+        for name in _costs_of([chosen])
+    ]
     params = [(short(name), say(value)) for name, value in chosen.params.items()]
     return (
         f"<p>{escape(content.choice)}</p>"
@@ -365,7 +429,13 @@ def _class_pictures(a: ClassAssessment) -> str:
     by_class = _table(
         ["class", "precision", "recall", "F1", "rows"],
         (
-            [escape(str(c["label"])), number(c["precision"]), number(c["recall"]), number(c["f1"]), number(c["rows"])]
+            [
+                escape(str(c["label"])),
+                number(c["precision"]),
+                number(c["recall"]),
+                number(c["f1"]),
+                number(c["rows"]),
+            ]
             for c in a.by_class
         ),
         "plain",
@@ -402,7 +472,9 @@ def _confusion(a: ClassAssessment) -> str:
     for i, label in enumerate(labels):
         cells = ""
         for j, other in enumerate(labels):
-            tip = f"{label} taken for {other}: {a.confusion[i, j]} rows, {share[i, j]:.1%} of {label}"
+            tip = (
+                f"{label} taken for {other}: {a.confusion[i, j]} rows, {share[i, j]:.1%} of {label}"
+            )
             text = f"{a.confusion[i, j]}<small>{share[i, j]:.0%}</small>" if numbered else ""
             dark = " dark" if share[i, j] > 0.5 else ""
             cells += f'<td class="heat{dark}" style="--share:{share[i, j]:.3f}" data-tip="{tip}">{text}</td>'
@@ -422,21 +494,35 @@ def _roc(a: ClassAssessment) -> str:
     grid = np.linspace(0, 1, 201)
     keys = []
     for i, (label, (false_positive, true_positive, area)) in enumerate(curves):
-        if len(false_positive) > 400:  # a curve of thousands of corners looks no different, and is half of the page's bytes
-            keep = np.unique(np.searchsorted(false_positive, grid).clip(max=len(false_positive) - 1))
+        if (
+            len(false_positive) > 400
+        ):  # a curve of thousands of corners looks no different, and is half of the page's bytes
+            keep = np.unique(
+                np.searchsorted(false_positive, grid).clip(max=len(false_positive) - 1)
+            )
             false_positive, true_positive = false_positive[keep], true_positive[keep]
         chart.line(np.append(0, false_positive), np.append(0, true_positive), f"line s{i}")
         keys.append(f'<span class="key s{i}"></span>{escape(label)} {number(area)}')
     left = len(a.roc) - len(curves)
-    more = f" The {len(curves)} classes with the smallest areas are drawn, of {len(a.roc)}." if left else ""
-    what = "Area under the curve: " if len(a.labels) == 2 else "Each class against the others, with its area: "
+    more = (
+        f" The {len(curves)} classes with the smallest areas are drawn, of {len(a.roc)}."
+        if left
+        else ""
+    )
+    what = (
+        "Area under the curve: "
+        if len(a.labels) == 2
+        else "Each class against the others, with its area: "
+    )
     return _figure(chart.svg(), what + " ".join(keys) + "." + more)
 
 
 def _value_pictures(a: ValueAssessment) -> str:
     rows = np.arange(len(a.y))
     if len(rows) > MAX_SCATTER_POINTS:
-        rows = np.sort(np.random.default_rng(0).choice(len(rows), MAX_SCATTER_POINTS, replace=False))
+        rows = np.sort(
+            np.random.default_rng(0).choice(len(rows), MAX_SCATTER_POINTS, replace=False)
+        )
     some = f" {len(rows)} of {len(a.y)} rows are drawn." if len(rows) < len(a.y) else ""
     both = Axis.around(np.concatenate([a.y, a.predicted]))
     x = Axis(both.low, both.high, "predicted")
@@ -445,19 +531,27 @@ def _value_pictures(a: ValueAssessment) -> str:
     against.dots(a.predicted[rows], a.y[rows], css="dot faint", radius=2.5)
     c = a.calibration
     tips = [
-        f"predicted {number(p)}\ntrue {number(o)}\n{n} rows" for p, o, n in zip(c.predicted, c.observed, c.rows, strict=True)
+        f"predicted {number(p)}\ntrue {number(o)}\n{n} rows"
+        for p, o, n in zip(c.predicted, c.observed, c.rows, strict=True)
     ]
     against.line(c.predicted, c.observed, "line s0").dots(c.predicted, c.observed, tips, "dot best")
 
     residuals = a.y - a.predicted
-    scatter = Chart(x, Axis.around(residuals, "true minus predicted"), "residuals against predicted values")
+    scatter = Chart(
+        x, Axis.around(residuals, "true minus predicted"), "residuals against predicted values"
+    )
     scatter.line([both.low, both.high], [0, 0], "line ideal")
     scatter.dots(a.predicted[rows], residuals[rows], css="dot faint", radius=2.5)
     low, high = np.quantile(residuals, [0.005, 0.995])
     counts, edges = np.histogram(residuals.clip(low, high), bins=31)
     heights = Axis(0, counts.max() * 1.08, "rows")
-    histogram = Chart(Axis(edges[0], edges[-1], "true minus predicted"), heights, "histogram of residuals")
-    tips = [f"{number(lo)} to {number(hi)}\n{n} rows" for lo, hi, n in zip(edges[:-1], edges[1:], counts, strict=True)]
+    histogram = Chart(
+        Axis(edges[0], edges[-1], "true minus predicted"), heights, "histogram of residuals"
+    )
+    tips = [
+        f"{number(lo)} to {number(hi)}\n{n} rows"
+        for lo, hi, n in zip(edges[:-1], edges[1:], counts, strict=True)
+    ]
     histogram.bars(edges, counts, tips)
     calibrated = (
         "Dots are rows; the line joins the means of ten groups of equal size, ordered by prediction: "
@@ -466,9 +560,16 @@ def _value_pictures(a: ValueAssessment) -> str:
     pictures = [
         ("True against predicted", against, calibrated),
         ("Residuals", scatter, "No pattern should be left around the line." + some),
-        ("Residuals, counted", histogram, "The outer bins hold the outermost half percents as well."),
+        (
+            "Residuals, counted",
+            histogram,
+            "The outer bins hold the outermost half percents as well.",
+        ),
     ]
-    drawn = "".join(f"<div><h3>{heading}</h3>{_figure(chart.svg(), caption)}</div>" for heading, chart, caption in pictures)
+    drawn = "".join(
+        f"<div><h3>{heading}</h3>{_figure(chart.svg(), caption)}</div>"
+        for heading, chart, caption in pictures
+    )
     return f'<div class="two"><div><h3>In numbers</h3>{_metric_terms(a.metrics)}</div>{drawn}</div>'
 
 
@@ -478,21 +579,33 @@ def _learning(content: Content) -> str:
         epochs = np.arange(1, len(content.loss) + 1)
         steep = content.loss.min() > 0 and content.loss.max() / content.loss.min() > 30
         chart = Chart(
-            Axis(0, len(epochs) + 1, "epoch"), Axis.around(content.loss, "training loss", log=bool(steep)), "training loss"
+            Axis(0, len(epochs) + 1, "epoch"),
+            Axis.around(content.loss, "training loss", log=bool(steep)),
+            "training loss",
         )
         chart.line(epochs, content.loss, "line s0")
         curves += f"<h3>Loss</h3>{_figure(chart.svg(), f'{len(epochs)} epochs, ending at {number(content.loss[-1])}.')}"
     if len(content.validation):
         epochs = np.arange(1, len(content.validation) + 1)
         chart = Chart(
-            Axis(0, len(epochs) + 1, "epoch"), Axis.around(content.validation, "validation score"), "validation score"
+            Axis(0, len(epochs) + 1, "epoch"),
+            Axis.around(content.validation, "validation score"),
+            "validation score",
         )
         chart.line(epochs, content.validation, "line s1")
         best = int(content.validation.argmax())
-        chart.dots([best + 1], [content.validation[best]], [f"best: epoch {best + 1}"], "dot chosen", radius=5)
+        chart.dots(
+            [best + 1],
+            [content.validation[best]],
+            [f"best: epoch {best + 1}"],
+            "dot chosen",
+            radius=5,
+        )
         caption = f"Early stopping kept epoch {best + 1}, {number(content.validation[best])}."
         curves += f'<h3 class="next">Validation</h3>{_figure(chart.svg(), caption)}'
-    rests_on = f"<h3>Permutation importance</h3>{_importance(content)}" if content.importances else ""
+    rests_on = (
+        f"<h3>Permutation importance</h3>{_importance(content)}" if content.importances else ""
+    )
     return f'<div class="two"><div>{curves or "<p>This model has no loss curve.</p>"}</div><div>{rests_on}</div></div>'
 
 
@@ -506,7 +619,11 @@ def _importance(content: Content) -> str:
         f'<span class="value">{number(mean)}</span></li>'
         for name, mean, sd in top
     )
-    more = f" The first 20 of {len(content.importances)} columns." if len(content.importances) > 20 else ""
+    more = (
+        f" The first 20 of {len(content.importances)} columns."
+        if len(content.importances) > 20
+        else ""
+    )
     return (
         f'<ol class="importance">{rows}</ol><p class="note">How much the score ({escape(content.score)}) falls when a column '
         f"is shuffled, mean of repeats.{more}</p>"
@@ -517,27 +634,39 @@ def _importance(content: Content) -> str:
 
 
 def _table_of_candidates(content: Content) -> str:
-    done = sorted((c for c in content.candidates if not c.failed), key=lambda c: -c.values.get("score", -np.inf))
+    done = sorted(
+        (c for c in content.candidates if not c.failed),
+        key=lambda c: -c.values.get("score", -np.inf),
+    )
     failed = [c for c in content.candidates if c.failed]
     costs = _costs_of(done)
     names = list(dict.fromkeys(name for c in content.candidates for name in c.params))
     head = "".join(
         f'<th class="n" scope="col"><button type="button">{escape(text)}</button></th>'
         for text in ["no.", content.score, "±", *map(cost_name, costs)]
-    ) + "".join(f'<th scope="col"><button type="button">{escape(short(name))}</button></th>' for name in names)
+    ) + "".join(
+        f'<th scope="col"><button type="button">{escape(short(name))}</button></th>'
+        for name in names
+    )
     body = []
     for c in done:
         spread = c.spreads.get("score", np.nan)
-        cells = [(c.key, str(c.key)), (c.values["score"], number(c.values["score"])), (spread, number(spread))]
-        cells += [(c.values.get(name, np.nan), cost(name, c.values.get(name, np.nan))) for name in costs]
-        numbers = "".join(f'<td class="n" data-v="{value:.10g}">{escape(text)}</td>' for value, text in cells)
+        cells = [
+            (c.key, str(c.key)),
+            (c.values["score"], number(c.values["score"])),
+            (spread, number(spread)),
+        ]
+        cells += [
+            (c.values.get(name, np.nan), cost(name, c.values.get(name, np.nan))) for name in costs
+        ]
+        numbers = "".join(
+            f'<td class="n" data-v="{value:.10g}">{escape(text)}</td>' for value, text in cells
+        )
         texts = "".join(_param_cell(c.params.get(name)) for name in names)
         css = " ".join(word for word, on in (("front", c.on_front), ("chosen", c.chosen)) if on)
         body.append(f'<tr class="{css}" data-key="{c.key}">{numbers}{texts}</tr>')
     rows = "".join(body)
-    table = (
-        f'<div class="scroll tall"><table class="sortable"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
-    )
+    table = f'<div class="scroll tall"><table class="sortable"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
     if failed:
         items = "".join(f"<li>candidate {c.key}: {escape(c.failed)}</li>" for c in failed)
         table += f"<details><summary>{len(failed)} failed</summary><ul>{items}</ul></details>"
@@ -548,7 +677,9 @@ def _table_of_candidates(content: Content) -> str:
 
 
 def _param_cell(value: Any) -> str:
-    order: float | None = value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    order: float | None = (
+        value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    )
     if isinstance(value, tuple):
         order = float(sum(unit for unit in value if isinstance(unit, (int, np.integer))))
     data = f' data-v="{order}"' if order is not None else ""
@@ -566,9 +697,16 @@ def _data(content: Content) -> str:
         ]
         for column in content.columns
     )
-    table = _table(["column", "kind", "missing", "range or most frequent", "spread"], rows, "plain columns", numeric_from=99)
+    table = _table(
+        ["column", "kind", "missing", "range or most frequent", "spread"],
+        rows,
+        "plain columns",
+        numeric_from=99,
+    )
     opened = " open" if len(content.columns) <= 16 else ""
-    left_out = "".join(f"<li><b>{escape(name)}</b>: {escape(why)}</li>" for name, why in content.left_out.items())
+    left_out = "".join(
+        f"<li><b>{escape(name)}</b>: {escape(why)}</li>" for name, why in content.left_out.items()
+    )
     return (
         _terms(content.facts)
         + f"<details{opened}><summary>{len(content.columns)} columns</summary>{table}</details>"

@@ -1,0 +1,50 @@
+"""What does a network cost, before anything is timed? Parameters, FLOPs and bytes of a
+``NetworkSpec``: pure arithmetic.
+
+A FLOP is one addition or one multiplication, so that a multiply-add counts 2, and only useful ones
+are counted: the products of the matrices as they are, without padding, activations or the
+optimizer's elementwise work. These are the figures that a share of the machine's peak is stated on.
+With layer sizes ``n_0 .. n_L``, ``P_w = sum n_{l-1} n_l`` weights and R rows:
+
+* forward pass: ``2 R P_w``;
+* gradient of the weights, ``A' dZ`` in each layer: ``2 R P_w``;
+* gradient of the activations, ``dZ W'`` in each layer but the first, whose input needs none: ``2 R
+(P_w - n_0 n_1)``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from fastnn.core.network import NetworkSpec
+
+
+def n_params(spec: NetworkSpec) -> int:
+    """Weights and biases of the network, ``sum (n_{l-1} + 1) n_l``."""
+    return spec.layout.n_params
+
+
+def predict_flops(spec: NetworkSpec, n_rows: int = 1) -> int:
+    """FLOPs to predict ``n_rows`` rows: ``2 R P_w``."""
+    return 2 * n_rows * spec.layout.n_weights
+
+
+def step_flops(spec: NetworkSpec, batch_size: int) -> int:
+    """FLOPs of one training step on ``batch_size`` rows: ``6 R P_w - 2 R n_0 n_1``.
+
+    It is proportional to the rows, so an epoch over ``n_rows`` rows costs ``step_flops(spec,
+    n_rows)`` however it is cut.
+    """
+    first = spec.layers[0]
+    return batch_size * (6 * spec.layout.n_weights - 2 * first.n_in * first.n_out)
+
+
+def param_bytes(spec: NetworkSpec, dtype: DTypeLike) -> int:
+    """Bytes of the parameters in ``dtype``."""
+    return n_params(spec) * np.dtype(dtype).itemsize
+
+
+def state_bytes(spec: NetworkSpec, dtype: DTypeLike, n_slots: int) -> int:
+    """Bytes of what training changes: the parameters and ``n_slots`` optimizer slots for each (SGD 1, Adam 2)."""
+    return (1 + n_slots) * param_bytes(spec, dtype)

@@ -1,0 +1,100 @@
+"""What is minimised? Losses as functions of the raw output, and the links that turn raw outputs
+into predictions.
+
+``loss_and_grad(raw, y)`` takes ``raw (n_rows, n_out)``, the last layer's weighted input, and
+returns the loss of each row ``(n_rows,)`` and its derivative with respect to ``raw (n_rows,
+n_out)``. Working before the link makes any loss independent of the network below it. ``code`` is
+the number the compiled backends use. ``y`` is ``(n_rows, n_out)``, except for ``log_loss``, whose y
+holds label codes ``(n_rows,)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit, xlogy
+
+from fastnn.core.activations import Array
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A named loss, the link its raw outputs belong to, and whether y holds label codes."""
+
+    name: str
+    code: int
+    link: str
+    loss_and_grad: Callable[[Array, np.ndarray], tuple[Array, Array]]
+    y_is_codes: bool = False
+
+
+def softmax(raw: Array) -> Array:
+    """Probabilities over the columns of ``raw (n_rows, n_out)``; shifted by the row's maximum, so nothing overflows."""
+    e = np.exp(raw - raw.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+def exp(raw: Array) -> Array:
+    """``exp(raw)``; what overflows is infinity, without a warning, as on the compiled backends."""
+    with np.errstate(over="ignore"):
+        return np.exp(raw)
+
+
+def squared_error(raw: Array, y: np.ndarray) -> tuple[Array, Array]:
+    """Half the squared error, averaged over outputs.
+
+    The gradient is *not* divided by the number of outputs. That is scikit-learn's (its issue 8349),
+    kept so that the same learning rate gives the same model.
+    """
+    error = raw - y
+    return 0.5 * np.mean(error * error, axis=1), error
+
+
+def poisson(raw: Array, y: np.ndarray) -> tuple[Array, Array]:
+    """Half the Poisson deviance ``y log(y / p) - y + p`` with ``p = exp(raw)``, summed over outputs."""
+    p = exp(raw)
+    with np.errstate(invalid="ignore"):  # divergence is reported by the training loop
+        return np.sum(xlogy(y, y) - y * raw - y + p, axis=1), p - y
+
+
+def binary_log_loss(raw: Array, y: np.ndarray) -> tuple[Array, Array]:
+    """Cross-entropy of independent yes/no outputs with ``p = expit(raw)``, summed over outputs.
+
+    As in scikit-learn the reported value clips p to [eps, 1 - eps] of its dtype, while the gradient
+    stays ``p - y``.
+    """
+    p = expit(raw)
+    eps = np.finfo(raw.dtype).eps
+    clipped = np.clip(p, eps, 1 - eps)
+    return -np.sum(np.where(y > 0, np.log(clipped), np.log(1 - clipped)), axis=1), p - y
+
+
+def log_loss(raw: Array, y: np.ndarray) -> tuple[Array, Array]:
+    """Cross-entropy of one class out of many with ``p = softmax(raw)``; y holds label codes
+    ``(n_rows,)``.
+
+    The value is clipped as in :func:`binary_log_loss`.
+    """
+    p = softmax(raw)
+    eps = np.finfo(raw.dtype).eps
+    rows = np.arange(len(raw))
+    loss = -np.log(np.clip(p[rows, y], eps, 1 - eps))
+    p[rows, y] -= 1
+    return loss, p
+
+
+LINKS: dict[str, Callable[[Array], Array]] = {
+    "identity": lambda raw: raw,
+    "exp": exp,
+    "logistic": expit,
+    "softmax": softmax,
+}
+
+LOSSES = {
+    "squared_error": Loss("squared_error", 0, "identity", squared_error),
+    "poisson": Loss("poisson", 1, "exp", poisson),
+    "binary_log_loss": Loss("binary_log_loss", 2, "logistic", binary_log_loss),
+    "log_loss": Loss("log_loss", 3, "softmax", log_loss, y_is_codes=True),
+}

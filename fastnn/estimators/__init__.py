@@ -1,0 +1,1 @@
+"""What does a scikit-learn user see? The estimators, their parameters and their targets."""

@@ -1,0 +1,181 @@
+"""Which parameters do the estimators share? Their meanings, defaults and allowed values."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from fastnn._sklearn import Interval, Options, StrOptions
+from fastnn.backends import BACKENDS
+from fastnn.core.activations import ACTIVATIONS
+from fastnn.core.optimizers import OPTIMIZERS
+from fastnn.core.schedules import SCHEDULES
+
+PARAMETERS = """hidden_layer_sizes : int or array-like of int, default=(100,)
+        The number of neurons of each hidden layer; ``()`` is the linear model.
+    activation : {'identity', 'logistic', 'tanh', 'relu'}, default='relu'
+        What a hidden neuron does to its input.
+    solver : {'adam', 'sgd', 'lbfgs'}, default='adam'
+        Adam and stochastic gradient descent train on minibatches; L-BFGS (SciPy's) on all rows at once, in float64.
+    alpha : float, default=1e-4
+        L2 penalty on the weights, not the biases; divided by the batch's size or weight sum, as in scikit-learn.
+    batch_size : int or 'auto', default='auto'
+        Rows of a minibatch; 'auto' is ``min(200, n_samples)``.
+    learning_rate : {'constant', 'invscaling', 'adaptive'}, default='constant'
+        'sgd' only. 'invscaling' divides by ``(t_ + 1)**power_t`` after each pass; 'adaptive' by 5 whenever training stops
+        improving for ``n_iter_no_change`` passes, and ends below 1e-6.
+    learning_rate_init : float, default=1e-3
+        The first learning rate.
+    power_t : float, default=0.5
+        The exponent of 'invscaling'.
+    max_iter : int, default=200
+        The most passes over the data (iterations of L-BFGS).
+    shuffle : bool, default=True
+        Whether each pass visits the rows in a new order.
+    random_state : int, RandomState instance or None, default=None
+        Draws the first parameters, the validation rows and the orders, in scikit-learn's sequence.
+    tol : float, default=1e-4
+        An improvement below this does not count.
+    verbose : bool, default=False
+        Print the loss of each pass.
+    warm_start : bool, default=False
+        ``fit`` goes on from the parameters of the fit before.
+    momentum : float, default=0.9
+        'sgd' only; in [0, 1].
+    nesterovs_momentum : bool, default=True
+        Whether 'sgd' uses Nesterov's momentum.
+    early_stopping : bool, default=False
+        Hold out rows, stop when their score no longer improves, and return the parameters that scored best.
+    validation_fraction : float, default=0.1
+        The share of rows held out.
+    beta_1, beta_2 : float, default=0.9, 0.999
+        Adam's decay rates, in [0, 1).
+    epsilon : float, default=1e-8
+        Adam's guard against division by zero.
+    n_iter_no_change : int or np.inf, default=10
+        How many passes without improvement end training.
+    max_fun : int, default=15000
+        The most function calls of L-BFGS.
+    backend : {'auto', 'cython', 'numba', 'numpy'}, default='auto'
+        What does the arithmetic; 'auto' takes the first that is installed. See :func:`fastnn.show_config`.
+    n_threads : int or None, default=None
+        The most threads a fit or a prediction uses; None lets it choose. The numbers are bitwise the same for any choice."""
+
+ATTRIBUTES = """coefs_ : list of ndarray of shape (n_in, n_out)
+        The weights of each layer. Edited in place or assigned anew, they are what predicting and training use.
+    intercepts_ : list of ndarray of shape (n_out,)
+        The biases of each layer.
+    n_features_in_ : int
+        Number of features seen during fit.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of features, where X had string column names.
+    n_iter_ : int
+        Passes done by the last call.
+    t_ : int
+        Rows trained on so far.
+    n_layers_ : int
+        Number of layers, the input counted.
+    n_outputs_ : int
+        Number of outputs.
+    out_activation_ : str
+        The link between the last layer's raw output and the prediction.
+    loss_ : float
+        The loss of the last pass, penalty included.
+    loss_curve_ : list of float
+        The loss of each pass ('adam' and 'sgd' only, as the next three).
+    best_loss_ : float or None
+        The lowest loss; None with early stopping.
+    validation_scores_ : list of float or None
+        The score of the held-out rows after each pass, with early stopping.
+    best_validation_score_ : float or None
+        The best of them."""
+
+
+class SharedParameters(BaseEstimator):
+    """The constructor of both estimators, in scikit-learn's order, ours last. See ``PARAMETERS`` for the meanings."""
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "activation": [StrOptions(set(ACTIVATIONS))],
+        "solver": [StrOptions({"lbfgs", *OPTIMIZERS})],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [StrOptions(set(SCHEDULES))],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "power_t": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "random_state": ["random_state"],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "verbose": ["verbose"],
+        "warm_start": ["boolean"],
+        "momentum": [Interval(Real, 0, 1, closed="both")],
+        "nesterovs_momentum": ["boolean"],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "beta_1": [Interval(Real, 0, 1, closed="left")],
+        "beta_2": [Interval(Real, 0, 1, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
+        "max_fun": [Interval(Integral, 1, None, closed="left")],
+        "backend": [StrOptions({"auto", *BACKENDS})],
+        "n_threads": [None, Interval(Integral, 1, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        hidden_layer_sizes: Any = (100,),
+        activation: str = "relu",
+        *,
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | str = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: bool | int = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        backend: str = "auto",
+        n_threads: int | None = None,
+    ) -> None:
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.n_iter_no_change = n_iter_no_change
+        self.max_fun = max_fun
+        self.backend = backend
+        self.n_threads = n_threads

@@ -1,0 +1,160 @@
+"""Which candidates does nothing beat, and which of them is handed over? Pareto dominance and choice: arithmetic on arrays."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn.search.measure import QUANTITIES
+
+Floats = NDArray[np.float64]
+Refit = str | Mapping[str, float | str]
+
+
+def as_costs(values: Mapping[str, Floats]) -> Floats:
+    """Values ``(n,)`` by quantity as columns ``(n, n_quantities)`` of which less is better."""
+    return np.column_stack([-v if QUANTITIES[q].better == "max" else v for q, v in values.items()])
+
+
+def pareto_front(values: Mapping[str, Floats]) -> NDArray[np.intp]:
+    """The candidates that no other one dominates, from the cheapest on.
+
+    One dominates another if it is no worse in any quantity and better in at least one; equals stay
+    side by side.
+
+    Parameters
+    ----------
+    values : dict of ndarray of shape (n_candidates,)
+        The objectives. A candidate with a NaN is out.
+
+    Returns
+    -------
+    front : ndarray of shape (n_front,)
+        Indices, ordered by the first objective that is a cost.
+    """
+    costs = as_costs(values)
+    left = np.lexsort(costs.T[::-1])  # in this order none is dominated by a later one
+    left = left[~np.isnan(costs[left]).any(axis=1)]
+    found: list[int] = []
+    while left.size:
+        found.append(left[0])
+        dominated = (costs[left] >= costs[left[0]]).all(axis=1) & (
+            costs[left] > costs[left[0]]
+        ).any(axis=1)
+        left = left[1:][~dominated[1:]]
+    front = np.sort(np.array(found, np.intp))
+    by = next((q for q in values if q != "score"), "score")
+    return front[np.argsort(values[by][front], kind="stable")]
+
+
+def check_refit(refit: object) -> list[str]:
+    """The quantities that ``refit`` speaks of; ValueError if it cannot be understood."""
+    if refit is False or callable(refit) or refit == "knee":
+        return []
+    if isinstance(refit, str) and refit in QUANTITIES:
+        return [refit]
+    if not isinstance(refit, Mapping) or not refit:
+        raise ValueError(
+            f"refit must be 'knee', one of {sorted(QUANTITIES)}, a callable, False, or limits such as"
+            f" {{'latency_us': 20, 'score': 'max'}}; got {refit!r}."
+        )
+    if unknown := [q for q in refit if q not in QUANTITIES]:
+        raise ValueError(
+            f"refit speaks of {unknown[0]!r}, which is not measured. Measured are {sorted(QUANTITIES)}."
+        )
+    targets = [q for q, limit in refit.items() if isinstance(limit, str)]
+    if len(targets) != 1 or refit[targets[0]] != QUANTITIES[targets[0]].better:
+        raise ValueError(
+            "refit needs one quantity to optimise beside its limits, 'score': 'max' or a cost such as 'fit_time': 'min';"
+            f" got {dict(refit)!r}."
+        )
+    for q, limit in refit.items():
+        if q != targets[0] and not (isinstance(limit, int | float) and math.isfinite(limit)):
+            raise ValueError(
+                f"refit[{q!r}] must be a finite number, the limit of {q}, got {limit!r}."
+            )
+    return list(refit)
+
+
+def choose(
+    refit: Refit,
+    values: Mapping[str, Floats],
+    objectives: tuple[str, ...],
+    front: NDArray[np.intp],
+    se: Floats,
+) -> int:
+    """The candidate of the front to hand over.
+
+    Parameters
+    ----------
+    refit : "knee", a quantity, or limits
+        A quantity takes the best in it. Limits such as ``{"latency_us": 20, "score": "max"}`` take the best in the one
+        among those that keep within the others. "knee" takes, of the candidates whose score is within one standard error of the
+        best one's - a difference that the folds cannot tell from chance (Breiman et al. 1984, section 3.4.3) - the
+        cheapest: the one with the lowest product of costs.
+    values : dict of ndarray of shape (n_candidates,)
+        All quantities.
+    objectives : tuple of str
+        Those that make the front; they break ties.
+    front : ndarray of shape (n_front,)
+    se : ndarray of shape (n_candidates,)
+        Standard error of each score.
+
+    Raises
+    ------
+    ValueError
+        If no candidate keeps within the limits; the message says what the nearest one reaches.
+    """
+    costs = {q: -values[q] if QUANTITIES[q].better == "max" else values[q] for q in values}
+    if refit == "knee":
+        if "score" in objectives:
+            best = front[np.argmax(values["score"][front])]
+            front = front[values["score"][front] >= values["score"][best] - se[best]]
+        factors = [
+            np.log(np.maximum(values[q][front], np.finfo(float).tiny))
+            for q in objectives
+            if q != "score"
+        ]
+        keys = (
+            [*(costs[q][front] for q in reversed(objectives)), np.sum(factors, axis=0)]
+            if factors
+            else [costs["score"][front]]
+        )
+        return int(front[np.lexsort(keys)[0]])
+    limits = (
+        {}
+        if isinstance(refit, str)
+        else {q: limit for q, limit in refit.items() if not isinstance(limit, str)}
+    )
+    target = refit if isinstance(refit, str) else next(q for q in refit if q not in limits)
+    within = [
+        q for q in front if all(_excess(values[k][q], k, limit) <= 0 for k, limit in limits.items())
+    ]
+    if not within:
+        raise ValueError(_nearest(limits, target, values))
+    keys = [costs[q][within] for q in reversed([target, *objectives])]
+    return int(within[np.lexsort(keys)[0]])
+
+
+def _excess(value: float, quantity: str, limit: float) -> float:
+    """By how much of the limit a value lies beyond it; infinite if the value is not known."""
+    beyond = limit - value if QUANTITIES[quantity].better == "max" else value - limit
+    return math.inf if math.isnan(value) else beyond / (abs(limit) or 1.0)
+
+
+def _nearest(limits: Mapping[str, float], target: str, values: Mapping[str, Floats]) -> str:
+    n = len(values[target])
+    excess = [max(_excess(values[q][i], q, limit) for q, limit in limits.items()) for i in range(n)]
+    i = int(np.argmin(excess))
+    wanted = " and ".join(
+        f"{q} {'>=' if QUANTITIES[q].better == 'max' else '<='} {limit:g}"
+        for q, limit in limits.items()
+    )
+    reached = ", ".join(f"{q} = {values[q][i]:.4g}" for q in dict.fromkeys([*limits, target]))
+    return (
+        f"refit asks for {wanted}, and no candidate keeps within it. The nearest, candidate {i}, reaches {reached}."
+        " Loosen the limit, widen param_distributions or search longer; cv_results_ and pareto_front_ hold what was found."
+    )

@@ -1,0 +1,252 @@
+"""Which candidates are there? scikit-learn's and Optuna's ways of writing distributions, as one space for Optuna to search."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import CodeType, FunctionType
+from typing import Any
+
+import numpy as np
+from scipy import stats
+from sklearn.base import BaseEstimator, clone
+
+from fastnn._optional import require
+from fastnn.estimators.precision import InPrecision
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One parameter: the distribution that Optuna draws from, what a draw stands for, and how many values there are."""
+
+    distribution: Any
+    decode: Callable[[Any], Any]
+    size: float
+
+
+def axis(name: str, values: Any) -> Axis:
+    """The axis of a list of values, a scipy.stats distribution, anything with ``rvs``, or an Optuna distribution."""
+    distributions = require("optuna").distributions
+    if isinstance(values, distributions.BaseDistribution):
+        return Axis(values, lambda draw: draw, _optuna_size(values))
+    if hasattr(values, "ppf"):  # any distribution is a uniform one, through its quantiles
+        low, high = values.support()
+        kind, size = (int, high - low + 1) if hasattr(values, "pmf") else (float, math.inf)
+        return Axis(
+            distributions.FloatDistribution(1e-12, 1 - 1e-12), lambda u: kind(values.ppf(u)), size
+        )
+    if hasattr(values, "rvs"):  # nothing to learn from, but it can be drawn
+        return Axis(
+            distributions.IntDistribution(0, 2**31 - 1),
+            lambda seed: values.rvs(random_state=seed),
+            math.inf,
+        )
+    if isinstance(values, Sequence | np.ndarray) and not isinstance(values, str) and len(values):
+        # Positions are drawn, so that tuples, estimators and anything else can stand in a list.
+        return Axis(
+            distributions.CategoricalDistribution(range(len(values))),
+            lambda i: values[i],
+            len(values),
+        )
+    raise ValueError(
+        f"param_distributions[{name!r}] must be a non-empty list, a scipy.stats distribution or an Optuna distribution,"
+        f" got {values!r}."
+    )
+
+
+def _optuna_size(distribution: Any) -> float:
+    if hasattr(distribution, "choices"):
+        return len(distribution.choices)
+    if distribution.step is None:
+        return 1 if distribution.single() else math.inf
+    return math.floor((distribution.high - distribution.low) / distribution.step + 1e-9) + 1
+
+
+class Space:
+    """All candidates of ``param_distributions``: a dict, or a list of dicts of which each candidate
+    takes one.
+
+    Attributes
+    ----------
+    size : float
+        How many candidates there are; infinite where a distribution is continuous.
+    """
+
+    def __init__(
+        self, param_distributions: Mapping[str, Any] | Sequence[Mapping[str, Any]]
+    ) -> None:
+        dicts = (
+            [param_distributions]
+            if isinstance(param_distributions, Mapping)
+            else list(param_distributions)
+        )
+        if not dicts or not all(isinstance(one, Mapping) for one in dicts):
+            raise ValueError(
+                f"param_distributions must be a dict or a list of dicts, got {param_distributions!r}."
+            )
+        self.parts = [{name: axis(name, values) for name, values in one.items()} for one in dicts]
+        self.size = sum(math.prod(axis.size for axis in part.values()) for part in self.parts)
+
+    def suggest(self, trial: Any) -> dict[str, Any]:
+        """Draws from Optuna's ``trial``, one for the part if there are several and one for each parameter in it."""
+        which = (
+            trial.suggest_categorical("part", range(len(self.parts))) if len(self.parts) > 1 else 0
+        )
+        draws = {}
+        for name, axis in self.parts[which].items():
+            d, label = axis.distribution, self._label(which, name)
+            if hasattr(d, "choices"):
+                draws[name] = trial.suggest_categorical(label, d.choices)
+            else:
+                suggest = (
+                    trial.suggest_int
+                    if type(d).__name__ == "IntDistribution"
+                    else trial.suggest_float
+                )
+                draws[name] = suggest(label, d.low, d.high, step=d.step, log=d.log)
+        return self._decode(which, draws)
+
+    def read(self, draws: Mapping[str, Any]) -> dict[str, Any]:
+        """The candidate of a trial's ``params``."""
+        which = draws.get("part", 0)
+        return self._decode(
+            which, {name: draws[self._label(which, name)] for name in self.parts[which]}
+        )
+
+    def examples(self) -> list[dict[str, Any]]:
+        """One candidate of each part."""
+        rng = np.random.RandomState(0)
+        return [
+            self._decode(i, {name: _draw(axis.distribution, rng) for name, axis in part.items()})
+            for i, part in enumerate(self.parts)
+        ]
+
+    def key(self, draws: Mapping[str, Any]) -> str:
+        """What tells this candidate from others; quantiles are told apart by the values they stand for."""
+        which = draws.get("part", 0)
+        parts = []
+        for name, axis in self.parts[which].items():
+            draw = draws[self._label(which, name)]
+            parts.append(axis.decode(draw) if isinstance(draw, float) else draw)
+        return repr((which, parts))
+
+    def draw(self, rng: np.random.RandomState) -> dict[str, Any]:
+        """Draws for a trial's ``params`` at random, every part and within it every value as likely as Optuna would."""
+        which = int(rng.randint(len(self.parts)))
+        draws: dict[str, Any] = {"part": which} if len(self.parts) > 1 else {}
+        for name, axis in self.parts[which].items():
+            draws[self._label(which, name)] = _draw(axis.distribution, rng)
+        return draws
+
+    def _label(self, which: int, name: str) -> str:
+        # Parts may give one parameter different distributions, which Optuna allows only under
+        # different names.
+        return f"{which}.{name}" if len(self.parts) > 1 else name
+
+    def _decode(self, which: int, draws: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: axis.decode(draws[name]) for name, axis in self.parts[which].items()}
+
+
+def describe(what: Any) -> Any:
+    """What a space, an estimator or a scorer is made of: for a hash that changes where a result
+    may.
+
+    Functions go by what they do, not by their names alone: a script that is edited and run again is
+    another search. Random states that scipy.stats distributions drag along are left out.
+    """
+    kind = type(what).__qualname__
+    if isinstance(what, Mapping):
+        return {name: describe(values) for name, values in what.items()}
+    if isinstance(what, list | tuple):
+        return [kind, *map(describe, what)]
+    if hasattr(what, "ppf"):
+        return what.dist.name, what.args, what.kwds
+    if isinstance(what, BaseEstimator) and not isinstance(what, type):
+        own = vars(type(what)) if type(what).__module__ == "__main__" else {}
+        methods = {
+            name: describe(one) for name, one in own.items() if isinstance(one, FunctionType)
+        }
+        return kind, type(what).__module__, methods, describe(what.get_params(deep=False))
+    if isinstance(what, FunctionType):
+        closure = [cell.cell_contents for cell in what.__closure__ or ()]
+        return (
+            what.__module__,
+            what.__qualname__,
+            describe(what.__code__),
+            describe([what.__defaults__, closure]),
+        )
+    if isinstance(what, CodeType):
+        return what.co_code, what.co_names, what.co_varnames, describe(what.co_consts)
+    if hasattr(what, "_score_func"):  # of make_scorer
+        return kind, describe(vars(what))
+    return what
+
+
+def _draw(distribution: Any, rng: np.random.RandomState) -> Any:
+    d = distribution
+    if hasattr(d, "choices"):
+        return d.choices[rng.randint(len(d.choices))]
+    whole = type(d).__name__ == "IntDistribution"
+    if (
+        d.log
+    ):  # whole numbers from half below the lowest to half above the highest, as Optuna draws them
+        margin = 0.5 if whole else 0.0
+        value = math.exp(rng.uniform(math.log(d.low - margin), math.log(d.high + margin)))
+    elif d.step is None:
+        value = rng.uniform(d.low, d.high)
+    else:
+        value = d.low + d.step * rng.randint(int(_optuna_size(d)))
+    return min(max(round(value), d.low), d.high) if whole else value
+
+
+def default_space(estimator: BaseEstimator, n_rows: int) -> tuple[BaseEstimator, dict[str, Any]]:
+    """A space for the network in ``estimator``: width, depth, activation, learning rate, batch,
+    penalty, epochs, precision.
+
+    The distributions are lists and scipy.stats', which scikit-learn's own searches take as well.
+
+    Parameters
+    ----------
+    estimator : estimator object
+        A network, fastnn's or scikit-learn's, or anything that holds one, such as a Pipeline.
+    n_rows : int
+        Rows to learn from; no batch is larger than half of them.
+
+    Returns
+    -------
+    estimator : estimator object
+        A clone whose network is wrapped in :class:`InPrecision`, so that precision is a parameter like the others.
+    param_distributions : dict
+    """
+    last = "hidden_layer_sizes"
+    paths = [
+        name.removesuffix(last)
+        for name in estimator.get_params()
+        if name == last or name.endswith("__" + last)
+    ]
+    if not paths:
+        raise ValueError(
+            f"param_distributions=None needs an estimator that is or holds a network, to know what to vary; got {estimator!r}."
+            " Give param_distributions."
+        )
+    path = min(paths, key=len)
+    estimator = clone(estimator)
+    if path:
+        place = path.removesuffix("__")
+        estimator.set_params(**{place: InPrecision(estimator.get_params()[place])})
+    else:
+        estimator = InPrecision(estimator)
+    network: dict[str, Any] = {
+        "hidden_layer_sizes": [
+            (),
+            *((width,) * depth for depth in (1, 2, 3) for width in (8, 16, 32, 64, 128, 256)),
+        ],
+        "activation": ["relu", "tanh", "logistic"],
+        "learning_rate_init": stats.loguniform(3e-4, 3e-2),
+        "batch_size": [size for size in (32, 64, 128, 256, 512) if size <= n_rows // 2] or ["auto"],
+        "alpha": stats.loguniform(1e-6, 1e-1),
+        "max_iter": [5, 10, 20, 40, 80, 160],
+    }
+    space = {f"{path}estimator__{name}": values for name, values in network.items()}
+    return estimator, {**space, f"{path}dtype": ["float32", "float64"]}

@@ -1,0 +1,1 @@
+"""How does a table of mixed columns become numbers, and back?"""

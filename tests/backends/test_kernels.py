@@ -1,0 +1,596 @@
+"""Do the C kernels compute what the NumPy reference says, on every instruction set, at every awkward size?"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+import threading
+import tracemalloc
+
+import numpy as np
+import pytest
+from support.problems import as_csr, copy_state, fresh_state, problem
+
+from fastnn.backends.base import Data, Passes, Plan
+from fastnn.backends.numpy_backend import NumpyBackend
+from fastnn.core.activations import ACTIVATIONS
+from fastnn.core.losses import LOSSES
+from fastnn.core.network import NetworkSpec
+from fastnn.core.optimizers import OPTIMIZERS, SGD, Adam
+
+cython_backend = pytest.importorskip(
+    "fastnn.backends.cython_backend", reason="the C extension was not built", exc_type=ImportError
+)
+_core = cython_backend._core
+
+SIZES = [*range(1, 10), 15, 16, 17, 31, 32, 33, 63, 64, 65, 100]
+# Relative to the largest entry; what rounding alone makes of three steps at these sizes is a tenth
+# of it.
+TOLERANCE = {"float64": 2e-12, "float32": 1e-3}
+RULES = [SGD(0.9, True), SGD(0.7, False), SGD(0.0, False), Adam(), Adam(0.8, 0.9, 1e-3)]
+
+each_isa = pytest.mark.parametrize("isa", _core.INSTRUCTION_SETS)
+each_dtype = pytest.mark.parametrize("dtype", ["float64", "float32"])
+
+
+@pytest.fixture(autouse=True)
+def note_the_instruction_set(request):
+    """Count the instruction set as tested (see conftest.py)."""
+    if "isa" in request.fixturenames:
+        request.node.user_properties.append(
+            ("backend", f"cython[{request.getfixturevalue('isa')}]")
+        )
+
+
+def work_for(rng: np.random.Generator, n_rows: int, batch: int, n_passes: int = 2) -> Passes:
+    rows = np.array([rng.permutation(n_rows) for _ in range(n_passes)], dtype=np.int64)
+    return Passes(rows, rng.uniform(0.001, 0.01, (n_passes, -(-n_rows // batch))))
+
+
+def engines(isa: str, spec: NetworkSpec, plan: Plan, dtype: str):
+    return [
+        b.engine(spec, plan, np.dtype(dtype))
+        for b in (cython_backend.CythonBackend(isa), NumpyBackend())
+    ]
+
+
+def assert_near(value, expected, dtype: str, what: str) -> None:
+    """Near for the largest entry's size, where the rounding of sums comes from."""
+    scale = np.abs(expected).max(initial=0) + 1e-3
+    np.testing.assert_allclose(value, expected, rtol=0, atol=TOLERANCE[dtype] * scale, err_msg=what)
+
+
+def assert_agree(
+    isa: str, spec: NetworkSpec, plan: Plan, data: Data, dtype: str, seed: int = 0
+) -> None:
+    """loss_grad, train and forward of the kernels and of the reference, from the same state."""
+    rng = np.random.default_rng(seed)
+    n_rows = len(data.y)
+    passes = work_for(rng, n_rows, plan.batch_size)
+    ours, reference = engines(isa, spec, plan, dtype)
+    state = fresh_state(spec, plan.optimizer, dtype)
+    expected = copy_state(state)
+
+    grad, expected_grad = np.empty_like(state.params), np.empty_like(state.params)
+    loss = ours.loss_grad(state, data, passes.rows[0], grad)
+    expected_loss = reference.loss_grad(expected, data, passes.rows[0], expected_grad)
+    assert_near(loss, expected_loss, dtype, "loss")
+    assert_near(grad, expected_grad, dtype, "gradient")
+
+    losses, expected_losses = (
+        ours.train(state, data, passes),
+        reference.train(expected, data, passes),
+    )
+    assert state.step == expected.step
+    assert_near(losses, expected_losses, dtype, "mean losses")
+    assert_near(state.params, expected.params, dtype, "parameters")
+    for slot, expected_slot in zip(state.slots, expected.slots, strict=True):
+        assert_near(slot, expected_slot, dtype, "slots")
+
+    out, expected_out = (np.empty((n_rows, spec.n_out), dtype) for _ in range(2))
+    ours.forward(expected.params, data.X, out)
+    reference.forward(expected.params, data.X, expected_out)
+    assert_near(out, expected_out, dtype, "raw outputs")
+
+
+@each_dtype
+@each_isa
+def test_every_size_around_a_vector(isa, dtype):
+    # Each size stands once for each role: inputs, hidden neurons, outputs, batch, and rows of the
+    # short last batch.
+    rng = np.random.default_rng(1)
+    roles = [rng.permutation(SIZES) for _ in range(5)]
+    for n_in, n_hidden, n_out, batch, left in zip(*roles, strict=True):
+        spec = NetworkSpec.dense([int(n_in), int(n_hidden), int(n_out)], "tanh", "squared_error")
+        n_rows = int(batch + min(left, batch))
+        assert_agree(
+            isa, spec, Plan(Adam(), int(batch), alpha=0.1), problem(spec, n_rows, dtype), dtype
+        )
+
+
+@each_dtype
+@each_isa
+def test_every_activation_loss_and_optimizer(isa, dtype):
+    combinations = itertools.product(ACTIVATIONS, LOSSES, RULES)
+    for i, (activation, loss, optimizer) in enumerate(combinations):
+        spec = NetworkSpec.dense(
+            [(5, 9, 17)[i % 3], (7, 33, 12)[i % 3], (20, 8)[i % 2], (1, 3, 10)[i % 3]],
+            activation,
+            loss,
+        )
+        data = problem(spec, 45, dtype, seed=i, weighted=bool(i % 2))
+        assert_agree(
+            isa,
+            spec,
+            Plan(optimizer, 20, alpha=(0.0, 0.05)[i % 2]),
+            as_csr(data) if i % 5 == 0 else data,
+            dtype,
+        )
+
+
+@pytest.mark.parametrize("index_dtype", [np.int32, np.int64])
+@each_dtype
+@each_isa
+def test_sparse_input(isa, dtype, index_dtype):
+    for n_in, n_hidden, n_out in [(40, 33, 3), (1, 1, 1), (100, 5, 2), (17, 100, 1)]:
+        spec = NetworkSpec.dense([n_in, n_hidden, n_out], "relu", "squared_error")
+        data = as_csr(problem(spec, 50, dtype, weighted=True))
+        data.X.data[::7] = 0  # stored zeros count as entries
+        data.X.indices, data.X.indptr = (
+            data.X.indices.astype(index_dtype),
+            data.X.indptr.astype(index_dtype),
+        )
+        assert_agree(isa, spec, Plan(Adam(), 16, alpha=0.1), data, dtype)
+    linear = NetworkSpec.dense([60, 4], "identity", "log_loss")
+    assert_agree(isa, linear, Plan(SGD(), 16), as_csr(problem(linear, 50, dtype)), dtype)
+
+
+def test_a_csr_row_without_entries_and_indices_out_of_order():
+    spec = NetworkSpec.dense([6, 9, 2], "tanh", "squared_error")
+    data = as_csr(problem(spec, 12))
+    X = data.X.tolil()
+    X[3] = X[7] = 0
+    X = X.tocsr()
+    for i in range(12):
+        part = slice(X.indptr[i], X.indptr[i + 1])
+        X.indices[part], X.data[part] = X.indices[part][::-1].copy(), X.data[part][::-1].copy()
+    for isa in _core.INSTRUCTION_SETS:
+        assert_agree(isa, spec, Plan(Adam(), 5), Data(X, data.y), "float64")
+
+
+@pytest.mark.parametrize(
+    "broken", ["index too large", "index negative", "indptr decreases", "indptr beyond the end"]
+)
+def test_a_csr_matrix_that_lies_is_refused(broken):
+    spec = NetworkSpec.dense([6, 9, 2], "tanh", "squared_error")
+    data = as_csr(problem(spec, 12))
+    if broken == "index too large":
+        data.X.indices[5] = 6
+    elif broken == "index negative":
+        data.X.indices[5] = -1
+    elif broken == "indptr decreases":
+        data.X.indptr[4] = data.X.indptr[6] + 1
+    else:
+        data.X.indptr[-1] += 3
+    engine = cython_backend.BACKEND.engine(spec, Plan(SGD()), np.dtype("float64"))
+    state = fresh_state(spec, SGD())
+    out = np.empty((12, 2))
+    with pytest.raises(
+        ValueError, match=r"X\.indices must lie in \[0, 6\), got|X is no valid CSR matrix: indptr"
+    ):
+        engine.forward(state.params, data.X, out)
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["unweighted", "weighted"])
+@pytest.mark.parametrize("sparse", [False, True], ids=["dense", "csr"])
+@each_dtype
+@each_isa
+def test_a_batch_of_several_blocks(isa, dtype, sparse, weighted):
+    # engine.c works in blocks of at most 1024 rows and adds up their gradients.
+    spec = NetworkSpec.dense([9, 20, 3], "tanh", "log_loss")
+    data = problem(spec, 3000, dtype, weighted=weighted)
+    assert_agree(isa, spec, Plan(Adam(), 2500, alpha=0.1), as_csr(data) if sparse else data, dtype)
+
+
+@each_dtype
+@each_isa
+def test_more_inputs_than_one_block_of_depth(isa, dtype):
+    spec = NetworkSpec.dense([700, 30, 400, 3], "relu", "squared_error")
+    assert_agree(isa, spec, Plan(SGD(0.0, False), 60, alpha=0.1), problem(spec, 100, dtype), dtype)
+
+
+@each_dtype
+@each_isa
+def test_one_row_is_predicted_as_among_many(isa, dtype):
+    for n_in, n_hidden, n_out in itertools.product([1, 3, 16, 50], [1, 9, 64, 100], [1, 5, 17]):
+        for activation in ACTIVATIONS:
+            spec = NetworkSpec.dense([n_in, n_hidden, n_out], activation, "squared_error")
+            engine = cython_backend.CythonBackend(isa).engine(spec, Plan(SGD()), np.dtype(dtype))
+            params = fresh_state(spec, SGD(), dtype).params
+            X = problem(spec, 70, dtype).X
+            together, alone = np.empty((70, n_out), dtype), np.empty((70, n_out), dtype)
+            engine.forward(params, X, together)
+            for i in range(70):
+                engine.forward(params, X[i : i + 1], alone[i : i + 1])
+            np.testing.assert_array_equal(alone, together)
+
+
+@each_dtype
+@each_isa
+def test_no_byte_beyond_an_array_is_read_or_written(isa, dtype):
+    # Arrays stand between rows of NaN: what is read too far shows in the results, what is written
+    # too far in the borders.
+    def between(array):
+        room = np.full(array.size + 64, np.nan, array.dtype)
+        room[32:-32] = array.ravel()
+        return room, room[32:-32].reshape(array.shape)
+
+    for units in ([3, 5, 2], [17, 33, 9], [1, 1, 1]):
+        spec = NetworkSpec.dense(units, "relu", "squared_error")
+        plan, data = Plan(Adam(), 7, alpha=0.1), problem(spec, 19, dtype, weighted=True)
+        passes = work_for(np.random.default_rng(0), 19, 7)
+        results = []
+        for guard in (False, True):
+            state = fresh_state(spec, plan.optimizer, dtype)
+            out, rooms, X, y, weight = (
+                np.zeros((19, units[-1]), dtype),
+                [],
+                data.X,
+                data.y,
+                data.weight,
+            )
+            if guard:
+                guarded = [
+                    between(array) for array in (state.params, state.slots, X, y, weight, out)
+                ]
+                rooms = [room for room, _ in guarded]
+                state.params, state.slots, X, y, weight, out = (array for _, array in guarded)
+            engine = cython_backend.CythonBackend(isa).engine(spec, plan, np.dtype(dtype))
+            losses = engine.train(state, Data(X, y, weight), passes)
+            engine.forward(state.params, X, out, check=True)  # NaN beyond X would be found
+            first = np.zeros_like(out[:1])
+            engine.forward(state.params, X[-1:], first, check=True)
+            results.append([losses, state.params, state.slots, out, first])
+            for room in rooms:
+                assert np.isnan(room[:32]).all()
+                assert np.isnan(room[-32:]).all()
+        for value, expected in zip(*results, strict=True):
+            np.testing.assert_array_equal(value, expected)
+
+
+@each_dtype
+@each_isa
+def test_threads_do_not_change_a_bit(isa, dtype, monkeypatch):
+    # The cost model would not share such small steps out; the crew is asked for by hand.
+    monkeypatch.setattr(cython_backend.workers, "available_cpus", lambda: 7)
+    for units, batch, sparse in [
+        ([20, 33, 5], 100, False),
+        ([20, 33, 5], 2500, False),
+        ([300, 40, 2], 200, True),
+    ]:
+        spec = NetworkSpec.dense(units, "relu", "log_loss")
+        data = problem(spec, 2600 if batch > 1000 else 450, dtype, weighted=True)
+        data = as_csr(data) if sparse else data
+        passes = work_for(np.random.default_rng(2), len(data.y), batch)
+        results = []
+        for n_threads in (1, 2, 3, 7):
+            monkeypatch.setattr(
+                cython_backend.CythonEngine, "_worth", lambda self, call, n=n_threads: n
+            )
+            engine = cython_backend.CythonBackend(isa).engine(
+                spec, Plan(Adam(), batch, 0.1), np.dtype(dtype)
+            )
+            state, started = fresh_state(spec, Adam(), dtype), []
+            start = threading.Thread.start
+            monkeypatch.setattr(
+                threading.Thread,
+                "start",
+                lambda self, s=start, n=started: (n.append(self), s(self)),
+            )
+            losses = engine.train(state, data, passes)
+            monkeypatch.setattr(threading.Thread, "start", start)
+            assert len(started) == n_threads - 1
+            results.append([losses, state.params, state.slots])
+        for other in results[1:]:
+            for value, expected in zip(other, results[0], strict=True):
+                np.testing.assert_array_equal(value, expected)
+
+
+def test_the_crew_works_with_the_threads_it_gets(monkeypatch):
+    monkeypatch.setattr(cython_backend.workers, "available_cpus", lambda: 7)
+    monkeypatch.setattr(cython_backend.CythonEngine, "_worth", lambda self, call: 4)
+    spec = NetworkSpec.dense([20, 33, 5], "relu", "log_loss")
+    data, passes = problem(spec, 300), work_for(np.random.default_rng(2), 300, 100)
+    engine = cython_backend.BACKEND.engine(spec, Plan(Adam(), 100), np.dtype("float64"))
+    expected = fresh_state(spec, Adam())
+    engine.train(expected, data, passes)
+
+    start, started = threading.Thread.start, []
+
+    def second_fails(thread):
+        if started:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", second_fails)
+    state = fresh_state(spec, Adam())
+    engine.train(state, data, passes)
+    np.testing.assert_array_equal(state.params, expected.params)
+    assert not started[0].is_alive()
+
+    def interrupted(thread):
+        if len(started) == 2:
+            raise KeyboardInterrupt
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    before = copy_state(state)
+    with pytest.raises(KeyboardInterrupt):
+        engine.train(state, data, passes)
+    assert not started[1].is_alive()  # sent home, not left waiting
+    np.testing.assert_array_equal(state.params, before.params)
+    monkeypatch.setattr(threading.Thread, "start", start)
+    engine.train(state, data, passes)  # and the engine is free again
+
+
+@pytest.mark.parametrize(
+    ("units", "n_passes", "least", "most"),
+    [
+        ([10, 16, 1], 1000, 1, 1),  # a step is too short to share
+        ([30, 100, 10], 1, 1, 1),  # all is done before a thread has started
+        ([30, 100, 10], 1000, 2, 11),
+        ([784, 1024, 512, 10], 10, 12, 12),  # as many as there are
+    ],
+)
+def test_threads_are_taken_as_far_as_a_step_can_use_them(units, n_passes, least, most, monkeypatch):
+    worth = []
+    monkeypatch.setattr(
+        cython_backend.CythonEngine, "_run", lambda self, call: worth.append(self._worth(call))
+    )
+    spec = NetworkSpec.dense(units, "relu", "log_loss")
+    engine = cython_backend.BACKEND.engine(
+        spec, Plan(Adam(), 192, n_threads=12), np.dtype("float32")
+    )
+    engine.train(
+        fresh_state(spec, Adam(), "float32"),
+        problem(spec, 384, "float32"),
+        work_for(np.random.default_rng(0), 384, 192, n_passes),
+    )
+    assert least <= worth[0] <= most
+
+
+@pytest.mark.parametrize("n_given", [0, 1])
+def test_a_prediction_does_without_the_threads_it_does_not_get(n_given, monkeypatch):
+    monkeypatch.setattr(cython_backend, "THREAD_WORK", 1000)
+    monkeypatch.setattr(cython_backend.workers, "available_cpus", lambda: 3)
+    spec = NetworkSpec.dense([9, 20, 3], "relu", "log_loss")
+    params, X = fresh_state(spec, SGD()).params, problem(spec, 1000).X
+    engine = cython_backend.BACKEND.engine(spec, Plan(SGD(), n_threads=3), np.dtype("float64"))
+    expected, out = np.empty((2, len(X), 3))
+    engine.forward(params, X, expected)
+    start, started = threading.Thread.start, []
+
+    def fails(thread):
+        if len(started) == n_given:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", fails)
+    engine.forward(params, X, out)
+    np.testing.assert_array_equal(out, expected)
+    assert len(started) == n_given
+
+
+def test_nothing_is_allocated_by_a_step():
+    spec = NetworkSpec.dense([30, 40, 3], "relu", "log_loss")
+    engine = cython_backend.BACKEND.engine(spec, Plan(Adam(), 50), np.dtype("float32"))
+    data, state = problem(spec, 500, "float32"), fresh_state(spec, Adam(), "float32")
+    peaks = []
+    for n_passes in (1, 1, 200):
+        passes = work_for(np.random.default_rng(0), 500, 50, n_passes)
+        tracemalloc.start()
+        engine.train(state, data, passes)
+        peaks.append(
+            tracemalloc.get_traced_memory()[1] - 3 * passes.rates.nbytes
+        )  # the corrected rates are drawn up at once
+        tracemalloc.stop()
+    assert peaks[2] < peaks[1] + 20_000
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="reads Linux's /proc")
+def test_scratch_does_not_grow_with_the_rows():
+    code = """
+import numpy as np
+from fastnn.backends.base import Data, Passes, Plan, TrainState
+from fastnn.backends.cython_backend import BACKEND
+from fastnn.core.network import NetworkSpec, initialise
+from fastnn.core.optimizers import SGD
+
+def peak():
+    for line in open("/proc/self/status"):
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) * 1024
+
+n = 400_000
+spec = NetworkSpec.dense([20, 50, 1], "relu", "squared_error")
+X, y, rows = np.ones((n, 20), np.float32), np.ones((n, 1), np.float32), np.arange(n).reshape(1, -1)
+state = TrainState(initialise(spec, np.dtype("float32"), np.random.RandomState(0)), np.zeros((1, spec.layout.n_params), "f4"))
+engine = BACKEND.engine(spec, Plan(SGD(), n), np.dtype("float32"))
+out, grad = np.empty((n, 1), np.float32), np.empty_like(state.params)
+out[...] = 0
+before = peak()
+engine.train(state, Data(X, y), Passes(rows, np.full((1, 1), 1e-3)))
+engine.loss_grad(state, Data(X, y), rows[0], grad)
+engine.forward(state.params, X, out)
+print(peak() - before)
+"""
+    grown = int(
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout
+    )
+    assert grown < 8_000_000  # the hidden layer's activations alone are 80 MB
+
+
+@each_isa
+@each_dtype
+@pytest.mark.parametrize("function", _core.FUNCTIONS)
+def test_errors_in_units_of_the_last_place(isa, dtype, function):
+    limit = {"exp": 2, "log": 2, "tanh": 4, "logistic": 4}[function]
+    if dtype == "float64" and np.finfo(np.longdouble).nmant <= 52:
+        pytest.skip("long double is no wider than double here")
+    wide = np.float64 if dtype == "float32" else np.longdouble
+    info = np.finfo(dtype)
+    largest = float(np.log(info.max))
+    rng = np.random.default_rng(3)
+    if function == "log":
+        x = np.concatenate(
+            [np.geomspace(info.tiny, info.max / 4, 100_000), rng.uniform(0.4, 2.5, 100_000)]
+        )
+    elif function == "exp":
+        x = np.concatenate([rng.uniform(-largest + 1, largest, 200_000), rng.normal(size=100_000)])
+    else:  # where e^-x leaves the range logistic is allowed to stop short of 0
+        span = -float(np.log(info.tiny)) - 1
+        x = np.concatenate([rng.uniform(-span, span, 100_000), 3 * rng.normal(size=200_000)])
+        x = np.concatenate(
+            [x, np.geomspace(info.tiny, 1, 50_000), -np.geomspace(info.tiny, 1, 50_000)]
+        )
+    x = x.astype(dtype)
+    x = np.concatenate([x, np.nextafter(x, np.array(np.inf, dtype)), np.array([1], dtype)])
+    exact = {
+        "exp": np.exp,
+        "log": np.log,
+        "tanh": np.tanh,
+        "logistic": lambda v: 1 / (1 + np.exp(-v)),
+    }[function](x.astype(wide))
+    value = x.copy()
+    _core.apply(isa, function, value)
+    unit = np.spacing(np.abs(exact).astype(dtype)).astype(wide)
+    error = np.abs(value.astype(wide) - exact) / np.maximum(unit, wide(info.tiny) * wide(info.eps))
+    assert error.max() <= limit, f"{error.max()} units at {x[error.argmax()]!r}"
+
+
+@each_isa
+@each_dtype
+def test_special_values(isa, dtype):
+    inf, nan, big = np.inf, np.nan, np.finfo(dtype).max
+    for function, x, expected in [
+        ("exp", [inf, -inf, nan, 0.0, big, -big], [inf, 0, nan, 1, inf, 0]),
+        ("log", [inf, -inf, nan, 0.0, -0.0, -1.0, 1.0], [inf, nan, nan, -inf, -inf, nan, 0]),
+        ("tanh", [inf, -inf, nan, 0.0, -0.0, big, -big], [1, -1, nan, 0.0, -0.0, 1, -1]),
+        ("logistic", [inf, nan, 0.0, big], [1, nan, 0.5, 1]),
+    ]:
+        value = np.array(x, dtype)
+        _core.apply(isa, function, value)
+        np.testing.assert_array_equal(value, np.array(expected, dtype), err_msg=function)
+        np.testing.assert_array_equal(
+            np.signbit(value[~np.isnan(value)]), np.signbit(np.array(expected)[~np.isnan(expected)])
+        )
+    for x in (-inf, -big):
+        value = np.array([x], dtype)
+        _core.apply(isa, "logistic", value)
+        assert 0 <= value[0] <= 4 * np.finfo(dtype).tiny
+
+
+@each_isa
+@each_dtype
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_not_finite_is_not_swallowed(isa, dtype, bad):
+    for activation, loss in itertools.product(ACTIVATIONS, LOSSES):
+        spec = NetworkSpec.dense([4, 9, 2], activation, loss)
+        data = problem(spec, 40, dtype)
+        data.X[6, 1] = bad
+        ours, reference = engines(isa, spec, Plan(SGD(), 40), dtype)
+        state = fresh_state(spec, SGD(), dtype)
+        out, expected = np.empty((40, 2), dtype), np.empty((40, 2), dtype)
+        with np.errstate(all="ignore"):
+            ours.forward(state.params, data.X, out)
+            reference.forward(state.params, data.X, expected)
+            grad = np.empty_like(state.params)
+            loss_value = ours.loss_grad(state, data, np.arange(40), grad)
+            expected_value = reference.loss_grad(state, data, np.arange(40), np.empty_like(grad))
+        np.testing.assert_array_equal(np.isfinite(out), np.isfinite(expected), err_msg=activation)
+        assert np.isfinite(loss_value) == np.isfinite(expected_value), (activation, loss)
+        if np.isnan(bad):
+            assert np.isnan(grad).any()
+
+
+def test_denormals_are_full_numbers_again_after_training():
+    spec = NetworkSpec.dense([4, 9, 2], "relu", "squared_error")
+    data = problem(spec, 40)
+    engine = cython_backend.BACKEND.engine(spec, Plan(SGD(), 10), np.dtype("float64"))
+    engine.train(fresh_state(spec, SGD()), data, work_for(np.random.default_rng(0), 40, 10))
+    tiny = np.finfo(np.float64).tiny
+    assert np.array([tiny])[0] / 2 > 0
+
+
+def test_codes_are_those_of_the_c_enums():
+    named = {**ACTIVATIONS, **LOSSES, **OPTIMIZERS}
+    assert {name: thing.code for name, thing in named.items()} == _core.CODES
+
+
+def test_an_array_of_another_kind_is_refused_by_name():
+    spec = NetworkSpec.dense([4, 9, 2], "relu", "squared_error")
+    data = problem(spec, 40)
+    engine = cython_backend.BACKEND.engine(spec, Plan(SGD(), 10), np.dtype("float64"))
+    state = fresh_state(spec, SGD())
+    out = np.empty((40, 2))
+    with pytest.raises(
+        ValueError, match=r"X must hold 160 numbers of 8 bytes \(kind 'd'\), got 160 of 4 bytes"
+    ):
+        engine.forward(state.params, data.X.astype(np.float32), out)
+    with pytest.raises(
+        ValueError, match=r"out must hold 80 numbers of 8 bytes \(kind 'd'\), got 78 of"
+    ):
+        engine.forward(state.params, data.X, out[:39])
+    with pytest.raises(ValueError, match=r"params must hold 65 numbers"):
+        engine.forward(state.params[:-1], data.X, out)
+    passes = work_for(np.random.default_rng(0), 40, 10)
+    with pytest.raises(
+        ValueError, match=r"y must hold 80 numbers of 8 bytes \(kind 'd'\), got 40 of"
+    ):
+        engine.train(state, Data(data.X, data.y[:, 0].copy()), passes)
+
+
+def test_no_memory_is_an_error_that_names_the_bytes():
+    spec = NetworkSpec.dense(
+        [1, 2**45, 1], "relu", "squared_error"
+    )  # only described, never allocated
+    with pytest.raises((MemoryError, ValueError)):
+        engine = cython_backend.BACKEND.engine(spec, Plan(SGD(), 10), np.dtype("float64"))
+        engine._core.forward(np.empty(0), np.empty((1, 1)), np.empty((1, 1)), False, False)
+
+
+@pytest.mark.parametrize("isa", _core.INSTRUCTION_SETS)
+def test_the_environment_can_force_an_instruction_set(isa):
+    code = "from fastnn.backends.cython_backend import BACKEND; print(BACKEND.isa)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "FASTNN_CPU": isa},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == isa
+
+
+def test_an_instruction_set_that_is_not_there_is_an_error_for_auto_too():
+    code = "import fastnn; fastnn.MLPRegressor().fit([[0.0], [1.0]], [0.0, 1.0])"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "FASTNN_CPU": "mmx"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert (
+        "FASTNN_CPU is 'mmx'; this CPU can run " + ", ".join(_core.INSTRUCTION_SETS) in done.stderr
+    )
+    with pytest.raises(ValueError, match=r"isa must be one of .*generic on this CPU, got 'mmx'\."):
+        cython_backend.CythonBackend("mmx")

@@ -1,0 +1,92 @@
+"""Does a storage give back what was found, and only to the very search that found it?"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_iris
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score, make_scorer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from fastnn import TradeoffSearchCV
+
+pytest.importorskip("optuna")
+
+X, y = load_iris(return_X_y=True)
+
+
+def search_of(storage, prepare=np.log1p, scoring=None, n_trials=2):
+    """A search of two candidates whose estimator and score are functions of the user's."""
+    model = make_pipeline(FunctionTransformer(prepare), LogisticRegression(max_iter=500))
+    space = {"logisticregression__C": [0.01, 1.0, 100.0]}
+    options = {"objectives": ("score",), "cv": 2, "random_state": 0, "storage": storage}
+    return TradeoffSearchCV(
+        model, space, scoring=scoring, n_trials=n_trials, refit=False, **options
+    )
+
+
+def scores_of(search):
+    """The mean scores of a search that has been fitted now."""
+    return search.fit(X, y).cv_results_["mean_test_score"]
+
+
+def test_functions_of_one_name_that_do_different_things_are_different_searches(tmp_path):
+    def factor(f):
+        return lambda Z: Z * f
+
+    first = scores_of(search_of(tmp_path / "log", factor(1.0)))
+    with pytest.warns(UserWarning, match="holds 1 other search"):
+        nothing_left = scores_of(search_of(tmp_path / "log", factor(0.0)))
+    assert first.max() > 0.9 and nothing_left.max() < 0.4
+    np.testing.assert_array_equal(scores_of(search_of(tmp_path / "log", factor(1.0))), first)
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda f: lambda model, X, y: f(y, model.predict(X)), make_scorer]
+)
+def test_scores_of_one_name_that_say_different_things_are_different_searches(tmp_path, wrap):
+    first = scores_of(search_of(tmp_path / "log", scoring=wrap(lambda y, p: accuracy_score(y, p))))
+    with pytest.warns(UserWarning, match="holds 1 other search"):
+        second = scores_of(
+            search_of(tmp_path / "log", scoring=wrap(lambda y, p: -accuracy_score(y, p)))
+        )
+    np.testing.assert_array_equal(np.sort(-second), np.sort(first))
+
+
+def test_a_line_written_in_part_costs_that_line_only(tmp_path):
+    path = tmp_path / "log"
+    first = scores_of(search_of(path))
+    whole = path.read_bytes()
+    for n_lost in (1, 40, len(whole.splitlines()[-1])):
+        path.write_bytes(whole[:-n_lost])
+        again = scores_of(search_of(path, n_trials=3))
+        assert len(again) == 3
+        assert set(first) & set(again)
+        assert path.read_bytes().endswith(b"\n")
+
+
+def test_a_file_of_something_else_is_refused_by_name_and_kept(tmp_path):
+    for content in (b"a,b\n1,2\n", b"\xff\xfe\x00\n", b"no line ends here", b"1\n2\n3"):
+        path = tmp_path / "table.csv"
+        path.write_bytes(content)
+        with pytest.raises(
+            ValueError, match=r"table.csv' holds something else than searches.*Name another file"
+        ):
+            search_of(path).fit(X, y)
+        assert path.read_bytes() == content
+
+
+def test_what_cannot_be_hashed_is_said_before_the_search(tmp_path):
+    class Opaque:
+        def __reduce__(self):
+            raise TypeError("no pickle of this")
+
+        def __call__(self, model, X, y):
+            return 0.0
+
+    with pytest.raises(
+        ValueError, match=r"cannot be pickled for that: no pickle of this.*search without storage"
+    ):
+        search_of(tmp_path / "log", scoring=Opaque()).fit(X, y)

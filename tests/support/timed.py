@@ -1,0 +1,73 @@
+"""Estimators whose cost is a parameter, and the clock that they move: what a search finds of them is known beforehand."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+
+from fastnn.search.measure import Clock
+
+_now = 0.0
+
+
+def now() -> float:
+    return _now
+
+
+def advance(seconds: float) -> None:
+    global _now
+    _now += seconds
+
+
+CLOCK = Clock(now, now, now)
+
+
+class Timed(ClassifierMixin, BaseEstimator):
+    """Scores ``skill``; a fit moves the clock by ``seconds``, a call of predict by ``latency``. Powers of two stay exact."""
+
+    def __init__(self, skill=0.5, seconds=1.0, latency=0.0, n_bytes=0, fails=""):
+        self.skill = skill
+        self.seconds = seconds
+        self.latency = latency
+        self.n_bytes = n_bytes
+        self.fails = fails
+
+    def fit(self, X, y, sample_weight=None):
+        if self.fails:
+            raise RuntimeError(self.fails)
+        advance(self.seconds)
+        self.payload_ = bytes(self.n_bytes)
+        self.classes_ = np.unique(y)
+        self.weight_ = None if sample_weight is None else np.sum(sample_weight)
+        return self
+
+    def predict(self, X):
+        advance(self.latency)
+        return np.full(len(X), self.classes_[0])
+
+    def score(self, X, y, sample_weight=None):
+        return float(self.skill)
+
+
+class Hungry(Timed):
+    """Takes ``n_bytes`` of memory while it is fitted, and none afterwards."""
+
+    def fit(self, X, y):
+        np.ones(self.n_bytes, np.uint8).sum()
+        self.classes_ = np.unique(y)
+        self.pid_ = os.getpid()
+        return self
+
+
+class Sleepy(Timed):
+    """Takes ``seconds`` of real time, and notes each fit in the file named by the environment."""
+
+    def fit(self, X, y):
+        with open(os.environ["FASTNN_TEST_FITS"], "a") as file:
+            file.write(f"{self.skill}\n")
+        time.sleep(self.seconds)
+        self.classes_ = np.unique(y)
+        return self
