@@ -153,10 +153,10 @@ def test_imports_point_down(path):
             )
         if found.is_in("fastnn") and found.module.count("."):
             name = found.module.split(".")[1]
-            if (
-                name in fastnn.__all__
-            ):  # `from fastnn import MLPClassifier`: the class's home counts
-                name = fastnn._HOMES[name].split(".")[1] if name in fastnn._HOMES else room(path)
+            if home := fastnn._HOMES.get(
+                name
+            ):  # `from fastnn import MLPClassifier`: its home counts
+                name = home.split(".")[1]
             assert floor(name) <= here, (
                 f"{path.name}:{found.line} imports fastnn.{name}, which stands higher"
             )

@@ -83,5 +83,5 @@ def test_an_estimator_without_a_curve_is_refused():
 def test_without_matplotlib_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.delitem(sys.modules, "matplotlib.pyplot", raising=False)
-    with pytest.raises(ImportError, match=r'pip install "fastnn\[plot\]"'):
+    with pytest.raises(ImportError, match=r'needs matplotlib.*pip install .*\[plot\]"'):
         LossCurveDisplay([3.0, 2.0, 1.0]).plot()

@@ -646,5 +646,5 @@ def test_a_storage_that_cannot_be_written_is_an_error_before_the_search(tmp_path
 
 def test_without_optuna_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(ImportError, match=r'pip install "fastnn\[search\]"'):
+    with pytest.raises(ImportError, match=r'needs optuna.*pip install .*\[search\]"'):
         TradeoffSearchCV(Timed(), {"skill": [0.5]}).fit(X, y)

@@ -129,5 +129,5 @@ def test_without_matplotlib_the_extra_is_named(search, monkeypatch):
 
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.delitem(sys.modules, "matplotlib.pyplot", raising=False)
-    with pytest.raises(ImportError, match=r'pip install "fastnn\[plot\]"'):
+    with pytest.raises(ImportError, match=r'needs matplotlib.*pip install .*\[plot\]"'):
         TradeoffDisplay.from_search(search).plot()
