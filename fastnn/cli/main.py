@@ -399,7 +399,7 @@ def _quality_rows(model: Any, metrics: dict[str, float]) -> list[tuple[str, str]
 
 def _fit(arguments: argparse.Namespace) -> None:
     from fastnn.persistence import TableModel, save_model
-    from fastnn.search.measure import network_of
+    from fastnn.estimators.inspect import network_of
     from fastnn.tabular.tables import table_model
 
     refuse_unwritable(arguments.output)
@@ -567,7 +567,8 @@ def _explore(arguments: argparse.Namespace) -> None:
 
 def _front_table(search: Any) -> str:
     """Return the front as lines of text, cheapest first, the chosen candidate marked."""
-    from fastnn.report.page import COSTS, cost, cost_name, say, short
+    from fastnn.report.page import cost, cost_name, say, short
+    from fastnn.search.quantities import COSTS
 
     results, chosen = search.cv_results_, getattr(search, "best_index_", None)
     costs = [

@@ -165,7 +165,7 @@ class _Candidates:
     def on_fit_task_begin(self, estimator: Any, context: Any, **_: Any) -> None:
         """Say that the second stage of the search has begun."""
         if context.task_name == "measure-front":
-            self.display.update(self.task, description="measuring the front alone")
+            self.display.update(self.task, description="measuring the front")
 
     def on_fit_task_end(self, estimator: Any, context: Any, **_: Any) -> None:
         """Count a candidate that the search has tried."""

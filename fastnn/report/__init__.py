@@ -13,11 +13,12 @@ from sklearn.utils.validation import check_is_fitted
 
 import fastnn
 from fastnn._optional import require
+from fastnn.estimators.inspect import network_of
 from fastnn.report import assessment
 from fastnn.report.code import training_code
 from fastnn.report.figures import NOTHING, tick
-from fastnn.report.page import COSTS, Candidate, ColumnBrief, Content, cost, cost_name, render
-from fastnn.search.measure import network_of
+from fastnn.report.page import Candidate, ColumnBrief, Content, cost, cost_name, render
+from fastnn.search.quantities import COSTS
 from fastnn.tabular.tables import Schema
 
 __all__ = ["write_report"]

@@ -18,18 +18,9 @@ import numpy as np
 
 from fastnn.report.assessment import ClassAssessment, ValueAssessment
 from fastnn.report.figures import NOTHING, Axis, Chart, number, si, sparkline
+from fastnn.search.front import pareto_front
+from fastnn.search.quantities import COSTS, QUANTITIES
 
-# What each cost is called, its unit, and what one of ours is in that unit.
-COSTS = {
-    "fit_time": ("fit time", "s", 1.0),
-    "cpu_time": ("CPU time of a fit", "s", 1.0),
-    "latency_us": ("latency of one row", "s", 1e-6),
-    "row_us": ("time per row in bulk", "s", 1e-6),
-    "model_bytes": ("model size", "B", 1.0),
-    "flops": ("work per prediction", "FLOP", 1.0),
-    "peak_bytes": ("peak memory of a fit", "B", 1.0),
-    "energy_j": ("energy of a fit", "J", 1.0),
-}
 # A confusion matrix with more classes than this is drawn as colours without numbers.
 MAX_NUMBERED_CLASSES = 12
 MAX_ROC_CURVES = 10
@@ -155,24 +146,23 @@ def render(content: Content) -> str:
 
 def cost(name: str, value: float) -> str:
     """Write a measured cost with its unit."""
-    _, unit, scale = COSTS.get(name, (name, "", 1.0))
-    return si(value * scale, unit)
+    return si(value * QUANTITIES[name].scale, QUANTITIES[name].unit)
 
 
 def cost_name(name: str) -> str:
     """What a cost is called."""
-    return COSTS.get(name, (name.replace("_", " "), "", 1.0))[0]
+    return QUANTITIES[name].label
 
 
 def _costs_of(candidates: Iterable[Candidate]) -> list[str]:
-    """The costs that at least one candidate has, in the order of `COSTS`, others after."""
+    """The costs that at least one candidate has, in the order of `COSTS`."""
     found = {
         name
         for c in candidates
         for name, value in c.values.items()
         if name != "score" and np.isfinite(value)
     }
-    return [name for name in COSTS if name in found] + sorted(found - COSTS.keys())
+    return [name for name in COSTS if name in found]
 
 
 def _cards(content: Content, chosen: Candidate, is_classifier: bool) -> str:
@@ -250,14 +240,6 @@ def short(name: str) -> str:
 # ---------------------------------------------------------------------------------------------------------------- the front
 
 
-def pareto(costs: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Return the indices of the points that no other beats in both, cheapest first."""
-    order = np.lexsort((-scores, costs))
-    best = np.maximum.accumulate(scores[order])
-    rising = np.concatenate([[True], best[1:] > best[:-1]])
-    return order[rising]
-
-
 def _front(content: Content) -> str:
     done = [
         c for c in content.candidates if not c.failed and np.isfinite(c.values.get("score", np.nan))
@@ -300,17 +282,16 @@ def _front_caption(content: Content, name: str) -> str:
 def _front_chart(
     content: Content, shown: list[Candidate], name: str, width: int, height: int
 ) -> tuple[str, int]:
-    scale = COSTS.get(name, ("", "", 1.0))[2]
-    costs = np.array([c.values[name] * scale for c in shown])
+    unit = COSTS[name].unit
+    costs = np.array([c.values[name] * COSTS[name].scale for c in shown])
     scores = np.array([c.values["score"] for c in shown])
     spreads = np.array([c.spreads.get("score", np.nan) for c in shown])
     marked = np.array([c.on_front or c.chosen for c in shown])
-    edge = pareto(costs, scores)
+    edge = pareto_front({name: costs, "score": scores})
     # The worst candidates would press the interesting ones into a line: the picture keeps the
     # better three quarters and whatever is on a front.
     lowest = min(np.quantile(scores, 0.25), scores[marked].min(initial=np.inf), scores[edge].min())
     visible = scores >= lowest
-    unit = COSTS.get(name, ("", "", 1.0))[1]
     x = Axis.around(costs[visible], cost_name(name), log=True, write=lambda value: si(value, unit))
     around = np.concatenate(
         [

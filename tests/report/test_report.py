@@ -38,7 +38,6 @@ from fastnn.report.assessment import (  # noqa: E402
 )
 from fastnn.report.code import training_code  # noqa: E402
 from fastnn.report.figures import Axis, Chart, number, si, tick  # noqa: E402
-from fastnn.report.page import pareto  # noqa: E402
 
 # Few epochs suffice here; that they are few is said by a warning.
 pytestmark = pytest.mark.filterwarnings(
@@ -296,21 +295,6 @@ def test_the_script_runs_in_a_browser(classified, tmp_path):
 
 
 # ---- figures
-
-
-@given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 9)), min_size=1, max_size=20))
-def test_the_front_of_a_picture_is_the_true_one(points):
-    costs, scores = np.array(points, dtype=float).T
-    beaten = [
-        any(
-            (c <= costs[i] and s >= scores[i]) and (c < costs[i] or s > scores[i])
-            for c, s in points
-        )
-        for i in range(len(points))
-    ]
-    front = {tuple(points[i]) for i in pareto(costs, scores)}
-    assert front == {points[i] for i in range(len(points)) if not beaten[i]}
-    assert (np.diff(costs[pareto(costs, scores)]) > 0).all()
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from support.timed import CLOCK, Timed, advance
 
 from fastnn import TradeoffSearchCV
-from fastnn.search import shared_steps as preprocessing
+from fastnn.search import shared_steps
 
 pytest.importorskip("optuna")
 
@@ -70,7 +70,7 @@ def test_where_preprocessing_is_varied_each_candidate_fits_its_own(searched, spa
 
 
 def test_of_a_large_table_nothing_is_kept(searched, monkeypatch):
-    monkeypatch.setattr(preprocessing, "MOST_BYTES", 100 * X.shape[1] * 8)
+    monkeypatch.setattr(shared_steps, "MAX_BYTES", 100 * X.shape[1] * 8)
     searched(Pipeline([("slow", Slow()), ("model", Timed())]), {"model__skill": [0.25, 0.5]})
     assert Slow.n_fits == 6
 
