@@ -1,4 +1,4 @@
-"""What do the explorer's tests share? A search by the model clock, and a front measured in place."""
+"""What do the explorer's tests share? The model clock, and a front measured in this process."""
 
 from __future__ import annotations
 

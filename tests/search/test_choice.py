@@ -1,4 +1,4 @@
-"""Is the candidate that ``refit`` asks for chosen, and is a wrong parameter named before training?"""
+"""Is the candidate that ``refit`` asks for chosen, and a wrong parameter named before training?"""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ def test_a_limit_that_nothing_meets_names_the_nearest(clock, no_processes):
     search = chosen({"fit_time": 0.25, "score": "max"}, SETTINGS)
     with pytest.raises(
         ValueError,
-        match=r"refit asks for fit_time <= 0.25, and no candidate is within it. The nearest, candidate"
-        r" \d, reaches fit_time = 1, score = 0.6. Loosen the limit",
+        match=r"refit asks for fit_time <= 0.25, and no candidate is within it. The nearest,"
+        r" candidate \d, reaches fit_time = 1, score = 0.6. Loosen the limit",
     ):
         search.fit(X, y)
     assert len(search.pareto_front_) == 3
@@ -129,7 +129,7 @@ def test_bad_parameters_are_named_before_anything_is_trained(params, message, mo
         search.fit(X, y)
 
 
-def test_what_is_handed_over_is_measured_first(clock, monkeypatch):
+def test_what_would_be_chosen_is_measured_first(clock, monkeypatch):
     tried = []
 
     def isolate(self, estimator, timeout=None):

@@ -1,4 +1,4 @@
-"""Does the explorer keep scikit-learn's conventions: checks, sample weights, metadata, callbacks, the default space?"""
+"""Does the explorer keep scikit-learn's conventions, and does its default space respect the user?"""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_metadata_is_routed():
 
 
 class Counting:
-    """A callback of scikit-learn 1.9 that notes the tasks it is told of, and may stop the search."""
+    """A callback of scikit-learn 1.9 that notes the tasks it hears of, and may stop the search."""
 
     def __init__(self, stop_after=None):
         self.begun, self.ended, self.torn_down, self.stop_after = [], [], 0, stop_after

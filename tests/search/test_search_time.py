@@ -1,4 +1,4 @@
-"""Does a search keep within its time and spend all of it, and do its folds train in threads of this process?"""
+"""Does a search keep within its time and use all of it, with folds in threads of this process?"""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_max_time_holds_by_the_clock(clock, monkeypatch):
 
 @pytest.fixture
 def events(monkeypatch):
-    """Who is trained and who is measured alone, in order; a fresh process takes half a second more than two fits."""
+    """What is trained and what is isolated, in order; isolating takes 0.5 s more than two fits."""
     events = []
 
     def isolate(self, estimator, timeout=None):
@@ -53,8 +53,8 @@ def events(monkeypatch):
     return events
 
 
-def test_exploring_and_measuring_take_turns_until_the_time_is_spent(clock, events):
-    """Two seconds are set aside for a candidate before one has been measured: most of that is left over."""
+def test_exploring_and_measuring_take_turns_until_time_is_up(clock, events):
+    """Before the first measurement two seconds are reserved for each; most of them are not needed."""
     space = {"skill": stats.uniform(0, 1), "seconds": [2**-4]}
     search = TradeoffSearchCV(Timed(), space, cv=2, max_time=10.0, random_state=0)
     start = CLOCK.wall()
@@ -68,7 +68,7 @@ def test_exploring_and_measuring_take_turns_until_the_time_is_spent(clock, event
 
 
 @pytest.mark.parametrize("factors", [(0.5, 0.5), (2.0, 2.0), (0.25, 1.0)])
-def test_turns_go_on_where_times_alone_are_others_than_beside_others(clock, monkeypatch, factors):
+def test_turns_go_on_where_isolated_times_differ_from_those_in_search(clock, monkeypatch, factors):
     def isolate(self, estimator, timeout=None):
         seconds = estimator.seconds * factors[int(100 * estimator.skill) % 2]
         advance(0.5 + 2 * seconds)
@@ -90,7 +90,7 @@ def test_turns_go_on_where_times_alone_are_others_than_beside_others(clock, monk
 
 
 def test_a_candidate_begun_too_late_is_finished_in_the_next_turn(clock, events):
-    """Where the reserve begins between its two folds, a candidate waits until the front has been measured."""
+    """A candidate waits for the front to be measured if exploring stops between its two folds."""
     space = {"skill": [i / 32 for i in range(1, 30)], "seconds": [0.625]}
     search = TradeoffSearchCV(Timed(), space, cv=2, max_time=24.0, random_state=0).fit(X, y)
     turn = next(i for i, (kind, _) in enumerate(events) if kind == "isolated")

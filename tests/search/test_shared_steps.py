@@ -1,4 +1,4 @@
-"""Is the preprocessing that candidates share fitted once a fold, and everything else as if each had fitted its own?"""
+"""Are the steps that candidates share fitted once a fold, and all results as if each fitted them?"""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_of_a_large_table_nothing_is_kept(searched, monkeypatch):
 
 
 def test_scores_and_models_are_those_of_whole_pipelines(searched):
-    """The second step works in place: what the first one returned must not change for the next candidate."""
+    """The second step works in place, and the next candidate needs the result of the first one."""
     pipeline = Pipeline(
         [
             ("double", Slow()),

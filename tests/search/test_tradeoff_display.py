@@ -1,4 +1,4 @@
-"""Does the picture of a search show its candidates where they are, its front, its choice and its errors?"""
+"""Does the picture of a search show candidates where they are, the front, choice and errors?"""
 
 from __future__ import annotations
 

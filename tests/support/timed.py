@@ -1,4 +1,4 @@
-"""Estimators whose cost is a parameter, and the clock that they move: what a search finds of them is known beforehand."""
+"""Estimators whose cost is a parameter, and the clock that they move."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ CLOCK = Clock(now, now, now)
 
 
 class Timed(ClassifierMixin, BaseEstimator):
-    """Scores ``skill``; a fit moves the clock by ``seconds``, a call of predict by ``latency``. Powers of two stay exact."""
+    """Scores ``skill``; a fit moves the clock by ``seconds``, predict by ``latency``.
+
+    Powers of two stay exact.
+    """
 
     def __init__(self, skill=0.5, seconds=1.0, latency=0.0, n_bytes=0, fails=""):
         self.skill = skill
@@ -63,7 +66,7 @@ class Hungry(Timed):
 
 
 class Killed(Timed):
-    """Notes each fit in a file, and ends its process in the fit whose number the environment names."""
+    """Notes each fit in a file; the fit whose number the environment names ends its process."""
 
     def fit(self, X, y):
         with open(os.environ["FASTNN_TEST_FITS"], "a+") as file:
