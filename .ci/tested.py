@@ -1,4 +1,7 @@
-"""Was every backend tested, and the compiled one on every instruction set of this machine? Reads what pytest printed."""
+"""Was every backend tested, and the compiled one on every instruction set of this machine?
+
+Reads what pytest printed.
+"""
 
 import re
 import sys

@@ -1,4 +1,7 @@
-"""Does the wheel hold what it should, and does it work away from the sources? Run where it is installed, in an empty folder."""
+"""Does the wheel hold what it should, and does it work away from the sources?
+
+Run where it is installed, in an empty folder.
+"""
 
 import sys
 import zipfile

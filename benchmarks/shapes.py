@@ -1,4 +1,7 @@
-"""Which networks are measured? The shapes all our figures are stated on, those others published, and one axis at a time."""
+"""Which networks are measured?
+
+The shapes all our figures are stated on, those others published, and one axis at a time.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The command line: which sections, on which cores, against whom; Markdown to the screen, everything to JSON."""
+"""The command line: which sections, on which cores, against whom.
+
+Markdown to the screen, everything to JSON.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What is timed, and what must agree before a time is believed? One function for each table, returning plain data."""
+"""What is timed, and what must agree before a time is believed?
+
+One function for each table, returning plain data.
+"""
 
 from __future__ import annotations
 
@@ -94,8 +97,9 @@ class Bench:
         dtype: str = "float32",
         flops: float = 0.0,
     ) -> dict[str, Any]:
-        """Each block's value in each round, the blocks taking turns in random order, and the peak
-        of the core around them.
+        """Each block's value in each round, and the peak of the core around them.
+
+        The blocks take turns in random order.
 
         Blocks that cannot be as short as asked for, like a whole fit, get fewer rounds, at least
         three.
@@ -115,7 +119,10 @@ class Bench:
 
 
 def steps(bench: Bench) -> list[dict[str, Any]]:
-    """Seconds of a training step in float32, fastnn and its peers, one core; float64 shows that they compute the same."""
+    """Seconds of a training step in float32, fastnn and its peers, one core.
+
+    Float64 shows that they compute the same.
+    """
     rows = []
     with bench.workers(
         [name for name in PEERS if name not in ("fastnn", "ONNX Runtime")]
@@ -129,7 +136,10 @@ def steps(bench: Bench) -> list[dict[str, Any]]:
 def _losses(
     bench: Bench, problem: Problem, workers: dict[str, Worker], n_epochs: int = CHECK_EPOCHS
 ) -> dict[str, float]:
-    """The loss of each peer after a few epochs from the same weights; they agree, or ``Disagreement`` is raised."""
+    """The loss of each peer after a few epochs from the same weights.
+
+    They agree, or ``Disagreement`` is raised.
+    """
     losses = {}
     for name, worker in workers.items():
         bench.say(f"{problem.name} {problem.dtype} {problem.activation}: {name} trains")
@@ -166,7 +176,7 @@ def _described(problem: Problem) -> dict[str, Any]:
 
 
 def agree(problem: Problem, losses: dict[str, float]) -> None:
-    """Raise ``Disagreement`` unless all losses are fastnn's within ``TOLERANCE``, and training has lowered them."""
+    """Raise ``Disagreement`` unless all losses are fastnn's, and training has lowered them."""
     ours, first = losses["fastnn"], problem.loss(problem.start()[0])
     for name, loss in losses.items():
         if not abs(loss - ours) <= TOLERANCE[problem.dtype] * abs(ours):
@@ -286,7 +296,10 @@ def threads(bench: Bench) -> list[dict[str, Any]]:
 
 
 def models(bench: Bench) -> list[dict[str, Any]]:
-    """A grid search of 24 fits over the threading backend, each fit on one thread: one job and two."""
+    """A grid search of 24 fits over the threading backend, each fit on one thread.
+
+    One job and two.
+    """
     with bench.workers(["scikit-learn"], n_cores=2) as workers:
         bench.say("grid search: 24 fits, one job and two")
         rows = []

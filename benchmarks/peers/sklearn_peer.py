@@ -68,7 +68,7 @@ class Peer:
         return getattr(self.model, method)
 
     def fit_dataset(self, name: str, dtype: str) -> tuple[float, float, int]:
-        """Seconds of a whole fit with default parameters on a data set of scikit-learn's, its last loss, its epochs."""
+        """Seconds of a whole fit with default parameters, its last loss, its epochs."""
         from sklearn import datasets
         from sklearn.preprocessing import scale
 

@@ -122,7 +122,10 @@ def steps(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def won_and_lost(rows: Sequence[dict[str, Any]], label: Callable[[dict[str, Any]], str]) -> str:
-    """Every contest, the lost ones as plainly as the won; undecided are those whose quartiles hold 1."""
+    """Every contest, the lost ones as plainly as the won.
+
+    Undecided are those whose quartiles hold 1.
+    """
     outcomes: dict[str, dict[str, list[str]]] = {"won": {}, "lost": {}, "undecided": {}}
     for row in rows:
         for name in peers([row]):
