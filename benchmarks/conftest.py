@@ -22,7 +22,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--grid",
         choices=["anchors", "default", "full"],
         default="default",
-        help="anchors: eight shapes; default: also the published ones and one axis at a time; full: every combination",
+        help="anchors: eight shapes; default: also the published ones and one axis at a time;"
+        " full: every combination",
     )
 
 

@@ -21,7 +21,7 @@ OPTIMIZERS: dict[str, Optimizer] = {
 
 @dataclass(frozen=True)
 class Shape:
-    """A network of ``units`` = (features, hidden sizes..., outputs) and the batch it is trained on."""
+    """A network of ``units`` = (features, hidden sizes..., outputs) and its batch size."""
 
     units: tuple[int, ...]
     batch: int

@@ -178,7 +178,8 @@ def test_optional_packages_stand_behind_one_door(path):
             )
         optional = found.module.split(".")[0] in LAZY
         assert not (optional and found.at_import) or name in LOADED_ON_DEMAND, (
-            f"{name}:{found.line} imports {found.module} whenever it is imported itself; import it where it is used"
+            f"{name}:{found.line} imports {found.module} whenever it is imported itself; import"
+            " it where it is used"
         )
 
 

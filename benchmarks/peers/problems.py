@@ -102,7 +102,7 @@ class Problem:
             yield rows
 
     def loss(self, weights: Weights) -> float:
-        """The mean loss of these weights over all rows, in float64, by one formula for all peers."""
+        """The mean loss of these weights over all rows in float64, by one formula for all."""
         X, y = self.data()
         raw = X.astype(np.float64)
         for i, (weight, bias) in enumerate(weights):

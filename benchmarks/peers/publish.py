@@ -65,11 +65,14 @@ def readme_table(result: dict[str, Any]) -> str:
     )
     return "\n\n".join(
         [
-            "A training step (float32, ReLU, Adam) on one core, and how many times as long others take for the same one:",
+            "A training step (float32, ReLU, Adam) on one core, and how many times as long others"
+            " take for the same one:",
             tables.table(["features-hidden-outputs, batch", "fastnn", *names], body),
             "![How many times as long as fastnn each peer takes, by shape](docs/benchmarks.svg)",
-            f"Measured {about['date'][:10]} on {about['machine']} with {versions}, one process each, in turns,"
-            " losses compared first. All tables, the method and what was lost: [docs/benchmarks.md](docs/benchmarks.md);"
+            f"Measured {about['date'][:10]} on {about['machine']} with {versions}, one process"
+            " each, in turns,"
+            " losses compared first. All tables, the method and what was lost:"
+            " [docs/benchmarks.md](docs/benchmarks.md);"
             ' yours: `pip install -e ".[bench]" && python -m benchmarks.peers`.',
         ]
     )

@@ -181,16 +181,18 @@ def agree(problem: Problem, losses: dict[str, float]) -> None:
     for name, loss in losses.items():
         if not abs(loss - ours) <= TOLERANCE[problem.dtype] * abs(ours):
             raise Disagreement(
-                f"{problem.name} in {problem.dtype}: fastnn's loss is {ours:.9g} and {name}'s {loss:.9g}."
+                f"{problem.name} in {problem.dtype}: fastnn's loss is {ours:.9g} and {name}'s"
+                f" {loss:.9g}."
             )
     if not ours < first:
         raise Disagreement(
-            f"{problem.name}: training did not lower the loss: {first:.9g} before, {ours:.9g} after."
+            f"{problem.name}: training did not lower the loss: {first:.9g} before, {ours:.9g}"
+            " after."
         )
 
 
 def peak(bench: Bench) -> list[dict[str, Any]]:
-    """The share of the core's peak in float32 and float64, and what tanh and logistic cost beside ReLU."""
+    """The share of the core's peak in both precisions, and what tanh and logistic cost."""
     rows = []
     with bench.workers([]) as workers:
         for shape in bench.shapes:
@@ -231,7 +233,8 @@ def fits(bench: Bench) -> list[dict[str, Any]]:
                         or abs(end["loss"] / ours["loss"] - 1) > 10 * TOLERANCE[dtype]
                     ):
                         raise Disagreement(
-                            f"{name} in {dtype}: fastnn's fit ended with {ours}, {peer}'s with {end}."
+                            f"{name} in {dtype}: fastnn's fit ended with {ours}, {peer}'s with"
+                            f" {end}."
                         )
                 rows.append({"dataset": name, "dtype": dtype, "ends": ends} | timed)
     return rows
@@ -260,7 +263,8 @@ def predict(bench: Bench) -> list[dict[str, Any]]:
                     )  # rows within rounding of p = 1/2
                     if result.shape != ours.shape or wrong.mean() > allowed:
                         raise Disagreement(
-                            f"{problem.name}: {name}'s {method} differs from fastnn's in {wrong.mean():.2%}."
+                            f"{problem.name}: {name}'s {method} differs from fastnn's in"
+                            f" {wrong.mean():.2%}."
                         )
                 blocks = {
                     name: lambda worker=worker: worker.timed("predict_seconds")
@@ -359,7 +363,7 @@ def _anonymous_bytes(pid: int) -> int:
 
 
 def size(bench: Bench) -> list[dict[str, Any]]:
-    """Seconds that ``import fastnn`` adds to importing scikit-learn's base, and bytes of the wheel."""
+    """Seconds that ``import fastnn`` adds to scikit-learn's base, and bytes of the wheel."""
     bench.say("import time and wheel")
     imports = {code: [_import_seconds(code) for _ in range(bench.rounds)] for code in _IMPORTS}
     with tempfile.TemporaryDirectory() as folder:
@@ -396,7 +400,10 @@ _IMPORTS = [
 
 
 def _import_seconds(code: str) -> float:
-    script = f"import time, sklearn.base; start = time.perf_counter(); {code}; print(time.perf_counter() - start)"
+    script = (
+        f"import time, sklearn.base; start = time.perf_counter(); {code};"
+        " print(time.perf_counter() - start)"
+    )
     return float(
         subprocess.run(
             [sys.executable, "-c", script], check=True, capture_output=True, text=True

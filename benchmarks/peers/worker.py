@@ -174,7 +174,7 @@ class _Timed:
     def prepare_prediction(
         self, problem: Problem, weights: Weights, method: str, n_rows: int, seconds: float
     ) -> Array:
-        """Predict ``n_rows`` rows once; keep the call and how often it fits into so many seconds."""
+        """Predict ``n_rows`` rows once; keep the call and how often it fits into the time."""
         predict = self.peer.predictor(problem, weights, method)
         X = problem.data()[0][:n_rows].copy()
         result = predict(X)
