@@ -13,7 +13,7 @@ from fastnn._version import __version__
 from fastnn.core.optimizers import OPTIMIZERS
 from fastnn.core.schedules import SCHEDULES
 from fastnn.estimators.mlp import MLPClassifier, MLPRegressor
-from fastnn.tabular.tables import Schema
+from fastnn.tabular.schema import Schema
 from fastnn.training.loop import Memory
 
 FORMAT = "fastnn table model 1"

@@ -25,7 +25,7 @@ from fastnn.cli.terminal import busy, epochs, exploring, refuse_unwritable, watc
 if TYPE_CHECKING:
     import pandas as pd
 
-    from fastnn.tabular.tables import Schema
+    from fastnn.tabular.schema import Schema
 
 # Fewer rows than this are too few to hold a part back from training, and too few to compare
 # candidates on.
@@ -289,7 +289,7 @@ def _show(rows: Sequence[tuple[str, str]]) -> None:
 
 
 def _read(arguments: argparse.Namespace) -> pd.DataFrame:
-    from fastnn.tabular.tables import read_table
+    from fastnn.tabular.read import read_table
 
     with busy(f"reading {arguments.data}"):
         return read_table(
@@ -302,7 +302,8 @@ def _read(arguments: argparse.Namespace) -> pd.DataFrame:
 
 def _training_table(arguments: argparse.Namespace) -> tuple[Schema, pd.DataFrame, Any]:
     """Read and recognise the table of ``fit`` and ``explore``; print what it is; return schema, X and y."""
-    from fastnn.tabular.tables import features, recognise, targets, with_known_target
+    from fastnn.tabular.encode import features, targets, with_known_target
+    from fastnn.tabular.schema import recognise
 
     frame = with_known_target(_read(arguments), arguments.target, _note)
     schema = recognise(
@@ -400,7 +401,7 @@ def _quality_rows(model: Any, metrics: dict[str, float]) -> list[tuple[str, str]
 def _fit(arguments: argparse.Namespace) -> None:
     from fastnn.persistence import TableModel, save_model
     from fastnn.search.measure import network_of
-    from fastnn.tabular.tables import table_model
+    from fastnn.tabular.encode import table_model
 
     refuse_unwritable(arguments.output)
     schema, X, y = _training_table(arguments)
@@ -439,7 +440,8 @@ def _fit(arguments: argparse.Namespace) -> None:
 
 def _predict(arguments: argparse.Namespace) -> None:
     from fastnn.persistence import load_model
-    from fastnn.tabular.tables import TableError, features
+    from fastnn.tabular.encode import features
+    from fastnn.tabular.schema import TableError
 
     refuse_unwritable(arguments.output)
     loaded = load_model(arguments.model)
@@ -464,7 +466,8 @@ def _predict(arguments: argparse.Namespace) -> None:
 
 def _evaluate(arguments: argparse.Namespace) -> None:
     from fastnn.persistence import load_model
-    from fastnn.tabular.tables import TableError, features, targets, with_known_target
+    from fastnn.tabular.encode import features, targets, with_known_target
+    from fastnn.tabular.schema import TableError
 
     loaded = load_model(arguments.model)
     frame = with_known_target(_read(arguments), loaded.schema.target, _note)
@@ -495,7 +498,8 @@ def _explore(arguments: argparse.Namespace) -> None:
     from fastnn.persistence import TableModel, save_model
     from fastnn.report import write_report
     from fastnn.search.estimator import TradeoffSearchCV
-    from fastnn.tabular.tables import TableError, table_model
+    from fastnn.tabular.encode import table_model
+    from fastnn.tabular.schema import TableError
 
     for path in (arguments.report, arguments.output):
         refuse_unwritable(path)
@@ -613,7 +617,9 @@ def _data_code(arguments: argparse.Namespace, schema: Schema, holds_out: bool, y
         return f"{name}({', '.join([first, *(f'{key}={value!r}' for key, value in settings.items() if value)])})"
 
     lines = [
-        "from fastnn.tabular.tables import features, read_table, recognise, targets, with_known_target",
+        "from fastnn.tabular.encode import features, targets, with_known_target",
+        "from fastnn.tabular.read import read_table",
+        "from fastnn.tabular.schema import recognise",
         f"frame = {call('read_table', repr(arguments.data), reading)}",
         f"frame = with_known_target(frame, {schema.target!r}, print)",
         f"schema = {call('recognise', f'frame, {schema.target!r}', knowing)}",

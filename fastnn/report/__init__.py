@@ -18,7 +18,7 @@ from fastnn.report.code import training_code
 from fastnn.report.figures import NOTHING, tick
 from fastnn.report.page import COSTS, Candidate, ColumnBrief, Content, cost, cost_name, render
 from fastnn.search.measure import network_of
-from fastnn.tabular.tables import Schema
+from fastnn.tabular.schema import Schema
 
 __all__ = ["write_report"]
 
@@ -54,7 +54,7 @@ def write_report(
     title : str
         What the data is called.
     schema : Schema, optional
-        What `fastnn.tabular.tables` knows about the columns.
+        What `fastnn.tabular.schema` knows about the columns.
     data_code : str
         Python code that makes ``X`` and ``y``, for the program at the end of the page.
     step : callable

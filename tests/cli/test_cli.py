@@ -29,7 +29,7 @@ from fastnn.cli import terminal  # noqa: E402
 from fastnn.persistence import TRUSTED, ModelFileError, TableModel, load_model, save_model  # noqa: E402
 from fastnn.search.estimator import TradeoffSearchCV  # noqa: E402
 from fastnn.search.run import Run  # noqa: E402
-from fastnn.tabular.tables import recognise  # noqa: E402
+from fastnn.tabular.schema import recognise  # noqa: E402
 
 
 def table(n=80, seed=0):
