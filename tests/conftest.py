@@ -1,5 +1,4 @@
-"""Which backends are tested, and what may tests share? All that this machine has; what is slow to
-compute and the same for all.
+"""Which backends are tested, and what do tests share?
 
 Every test that takes the ``backend`` fixture runs once for each backend and each instruction set of
 the compiled one. Two environment variables, names separated by commas, say otherwise:
@@ -19,7 +18,6 @@ import hashlib
 import os
 import pickle
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,7 +26,7 @@ from fastnn import backends
 
 
 def variants() -> dict[str, tuple[str, str | None]]:
-    """Each backend with each of its instruction sets, the fastest first; None where there is but one."""
+    """Each backend with each of its instruction sets, the fastest first; None where it has none."""
     found = {}
     for name in backends.BACKENDS:
         usable = backends.why_not(name) is None
@@ -43,13 +41,14 @@ def named_in(variable: str) -> list[str]:
 
 
 def chosen(names: list[str]) -> dict[str, tuple[str, str | None]]:
-    """The variants of these names; a backend's name is its fastest variant. All where none is named."""
+    """The variants of these names, all where there are none. A backend's name is its fastest one."""
     every = variants()
     fastest = {name: key for key, (name, _) in reversed(every.items())}
     keys = [fastest.get(name, name) for name in names] or list(every)
     if unknown := [key for key in keys if key not in every]:
         raise pytest.UsageError(
-            f"FASTNN_TEST_BACKENDS names {unknown}, which is not among {sorted({*every, *fastest})}."
+            f"FASTNN_TEST_BACKENDS names unknown variants {unknown}; "
+            f"known are {sorted({*every, *fastest})}."
         )
     return {key: every[key] for key in keys}
 
@@ -64,7 +63,7 @@ if unknown := sorted(set(REQUIRED) - set(backends.BACKENDS)):
 
 
 def usable(name: str) -> str:
-    """The backend's name; where it is not usable its test fails or is skipped, as FASTNN_REQUIRE has it."""
+    """The backend's name. Where it is not usable the test is skipped, or fails if it is required."""
     if reason := backends.why_not(name):
         if name in REQUIRED:
             pytest.fail(f"FASTNN_REQUIRE demands the {name} backend: {reason}")
@@ -72,7 +71,14 @@ def usable(name: str) -> str:
     return name
 
 
-@pytest.fixture(params=TESTED.values(), ids=TESTED)
+@pytest.hookimpl(trylast=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what takes ``backend`` on each variant in turn before any other parameter changes."""
+    if "backend" in metafunc.fixturenames:
+        metafunc.parametrize("backend", TESTED.values(), ids=TESTED, indirect=True)
+
+
+@pytest.fixture
 def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The name of a backend, to be passed as ``backend=`` or to ``fastnn.backends.load``."""
     name, isa = request.param
@@ -93,9 +99,10 @@ def compiled_backend(backend: str) -> str:
 
 @pytest.fixture(scope="session")
 def once_per_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
-    """``once_per_run(key, function, *arguments)``: the function's value, computed by the test that asks first.
+    """``once_per_run(key, function, *arguments)``: the value, computed by the test that asks first.
 
-    Tests of other parameters, and other workers of pytest-xdist, read it from a file of that key.
+    Other tests and the other workers of pytest-xdist read it from a file. Two workers that ask at
+    the same time both compute it; the hook above keeps its tests together, which makes that rare.
     """
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
