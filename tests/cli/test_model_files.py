@@ -8,11 +8,15 @@ import sys
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from support.homes import homes
 
 import fastnn
-from fastnn.persistence import ModelFileError, TableModel, load_model, save_model
+from fastnn import MLPClassifier, MLPRegressor
+from fastnn.estimators.precision import InPrecision
+from fastnn.persistence import TRUSTED_TYPES, ModelFileError, TableModel, load_model, save_model
+from fastnn.tabular.encode import features, table_model
 from fastnn.tabular.schema import recognise
 
 skops_io = pytest.importorskip("skops.io")
@@ -46,31 +50,55 @@ def test_files_that_are_no_models(tmp_path):
         load_model(tmp_path / "other.skops")
 
 
-def test_every_trusted_type_exists():
-    for name in TRUSTED:
-        module, _, kind = name.rpartition(".")
-        assert hasattr(__import__(module, fromlist=[kind]), kind), name
+ESTIMATORS = {
+    f"{solver}, {learning_rate}": MLPClassifier(solver=solver, learning_rate=learning_rate)
+    for solver in ("adam", "sgd", "lbfgs")
+    for learning_rate in ("constant", "invscaling", "adaptive")
+}
+ESTIMATORS["regressor"] = MLPRegressor()
+ESTIMATORS["early stopping"] = MLPClassifier(early_stopping=True, validation_fraction=0.2)
+ESTIMATORS["float32"] = InPrecision(MLPClassifier())
+ESTIMATORS["table"] = None  # the pipeline of the command line
 
 
-@pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
-@pytest.mark.parametrize("learning_rate", ["constant", "invscaling", "adaptive"])
-@pytest.mark.filterwarnings("ignore:.*(Maximum iterations|failed to converge)")
-def test_every_kind_of_network_can_be_saved(tmp_path, solver, learning_rate):
+def fitted(kind):
+    """An estimator of ESTIMATORS after three epochs, and rows it can predict."""
     frame = homes()
-    schema = recognise(frame, "kind", drop=["town", "size", "price"])
-    network = fastnn.MLPClassifier(
-        solver=solver,
-        learning_rate=learning_rate,
-        max_iter=3,
-        early_stopping=solver == "adam",
-        random_state=0,
-    ).fit(frame[["age"]], frame["kind"])
-    save_model(tmp_path / "m.skops", TableModel(network, schema, {"rows": 80}))
+    X, y = frame[["age"]], frame["price" if kind == "regressor" else "kind"]
+    model = ESTIMATORS[kind]
+    if model is None:
+        schema = recognise(frame, "price", drop=["kind"])
+        model, X, y = table_model(schema, MLPRegressor()), features(schema, frame), frame["price"]
+    limits = [name for name in model.get_params() if name.rpartition("__")[2] == "max_iter"]
+    return clone(model).set_params(**dict.fromkeys(limits, 3)).fit(X, y), X
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+@pytest.mark.filterwarnings("ignore:.*(Maximum iterations|failed to converge)")
+def test_skops_loads_every_estimator_with_the_trusted_types(tmp_path, kind):
+    model, X = fitted(kind)
+    skops_io.dump(model, tmp_path / "m.skops")
+    loaded = skops_io.load(tmp_path / "m.skops", trusted=fastnn.persistence.TRUSTED_TYPES)
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+
+
+@pytest.mark.filterwarnings("ignore:.*(Maximum iterations|failed to converge)")
+def test_no_type_is_trusted_in_vain(tmp_path):
+    needed = set()
+    for kind in ESTIMATORS:
+        skops_io.dump(fitted(kind)[0], tmp_path / "m.skops")
+        needed |= set(skops_io.get_untrusted_types(file=tmp_path / "m.skops"))
+    assert sorted(needed) == TRUSTED_TYPES
+
+
+def test_a_loaded_model_is_the_saved_one(tmp_path):
+    frame = homes()
+    schema = recognise(frame, "kind", drop=["price", "town"])
+    network = LogisticRegression().fit(frame[["age"]], frame["kind"])
+    save_model(tmp_path / "m.skops", TableModel(network, schema, {"rows": 80}, version="0.0.1"))
     loaded = load_model(tmp_path / "m.skops")
-    np.testing.assert_array_equal(
-        loaded.model.predict_proba(frame[["age"]]), network.predict_proba(frame[["age"]])
-    )
-    assert loaded.schema == schema and loaded.about == {"rows": 80}
+    assert (loaded.schema, loaded.about, loaded.version) == (schema, {"rows": 80}, "0.0.1")
+    np.testing.assert_array_equal(loaded.model.coef_, network.coef_)
 
 
 def test_a_model_file_is_replaced_whole_or_not_at_all(tmp_path):
