@@ -23,7 +23,6 @@ FORMAT = "fastnn table model 1"
 TRUSTED = frozenset(
     {
         "numpy.dtype",
-        "fastnn.estimators.precision.InPrecision",
         *(
             f"{kind.__module__}.{kind.__qualname__}"
             for kind in (
