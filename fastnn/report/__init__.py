@@ -16,10 +16,12 @@ from fastnn._optional import require
 from fastnn.estimators.inspect import network_of
 from fastnn.report import assessment
 from fastnn.report.code import training_code
+from fastnn.report.content import Candidate, ColumnBrief, Content
 from fastnn.report.figures import NOTHING, tick
-from fastnn.report.page import Candidate, ColumnBrief, Content, cost, cost_name, render
+from fastnn.report.page import render
+from fastnn.report.vocabulary import cost, cost_name
 from fastnn.search.quantities import COSTS
-from fastnn.tabular.tables import Schema
+from fastnn.tabular.schema import Schema
 
 __all__ = ["write_report"]
 
@@ -55,7 +57,7 @@ def write_report(
     title : str
         What the data is called.
     schema : Schema, optional
-        What `fastnn.tabular.tables` knows about the columns.
+        What `fastnn.tabular.schema` knows about the columns.
     data_code : str
         Python code that makes ``X`` and ``y``, for the program at the end of the page.
     step : callable

@@ -1,4 +1,4 @@
-"""Does the explorer keep scikit-learn's conventions, and does its default space respect the user?"""
+"""Does the explorer keep scikit-learn's conventions, and its default space what a user set?"""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def events(monkeypatch):
 
 
 def test_exploring_and_measuring_take_turns_until_time_is_up(clock, events):
-    """Before the first measurement two seconds are reserved for each; most of them are not needed."""
+    """Before the first measurement two seconds are reserved for each; most are not needed."""
     space = {"skill": stats.uniform(0, 1), "seconds": [2**-4]}
     search = TradeoffSearchCV(Timed(), space, cv=2, max_time=10.0, random_state=0)
     start = CLOCK.wall()

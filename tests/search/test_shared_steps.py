@@ -1,4 +1,4 @@
-"""Are the steps that candidates share fitted once a fold, and all results as if each fitted them?"""
+"""Are the steps that candidates share fitted once a fold, with results as if each fitted them?"""
 
 from __future__ import annotations
 

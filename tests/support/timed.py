@@ -1,4 +1,7 @@
-"""Estimators whose cost is a parameter, and the clock that they move."""
+"""Estimators whose cost is a parameter, and the clock that they move.
+
+What a search finds of them is known beforehand.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ CLOCK = Clock(now, now, now)
 
 
 class Timed(ClassifierMixin, BaseEstimator):
-    """Scores ``skill``; a fit moves the clock by ``seconds``, predict by ``latency``.
+    """Scores ``skill``; a fit moves the clock by ``seconds``, a call of predict by ``latency``.
 
     Powers of two stay exact.
     """
