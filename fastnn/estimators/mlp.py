@@ -74,7 +74,8 @@ class _BaseMLP(SharedParameters):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The input data. With ``dtype="auto"`` float32 is trained in float32, everything else in float64.
+            The input data. With ``dtype="auto"`` float32 is trained in float32, everything else in
+            float64.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             The target values: class labels in classification, real numbers in regression.
         sample_weight : array-like of shape (n_samples,), default=None

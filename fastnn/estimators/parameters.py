@@ -64,8 +64,9 @@ PARAMETERS = """hidden_layer_sizes : int or array-like of int, default=(100,)
     n_threads : int or None, default=None
         The most threads a fit or a prediction uses; None lets it choose. The numbers are bitwise the same for any choice.
     dtype : {'auto', 'float32', 'float64'}, default='auto'
-        The floating type that X is converted to, in ``fit`` and in ``predict``, and so the type that the network trains and
-        predicts in. 'auto' keeps float32 and converts anything else to float64. L-BFGS computes in float64 whatever X is."""
+        The floating type that X is converted to, in ``fit`` and in ``predict``, and so the type
+        that the network trains and predicts in. 'auto' keeps float32 and converts anything else to
+        float64. With L-BFGS the network is float64 whatever X is."""
 
 ATTRIBUTES = """coefs_ : list of ndarray of shape (n_in, n_out)
         The weights of each layer. Edited in place or assigned anew, they are what predicting and training use.

@@ -52,6 +52,25 @@ def test_refit(clock, no_processes, refit, skill):
     assert search.refit_time_ == search.best_params_["seconds"]
 
 
+@pytest.mark.parametrize(
+    ("index", "error", "message"),
+    [
+        (
+            "first",
+            TypeError,
+            "refit must return an index into cv_results_, an integer; got 'first'",
+        ),
+        (4, IndexError, "refit must return an index into cv_results_, from 0 to 3; got 4"),
+        (-1, IndexError, "refit must return an index into cv_results_, from 0 to 3; got -1"),
+    ],
+)
+def test_a_callable_that_returns_no_index_is_named(clock, no_processes, index, error, message):
+    search = chosen(lambda results: index, SETTINGS)
+    with pytest.raises(error, match=message):
+        search.fit(X, y)
+    assert len(search.pareto_front_) == 3
+
+
 def test_what_refit_limits_is_an_objective(clock, no_processes):
     search = chosen({"latency_us": 300, "score": "max"}, SETTINGS).fit(X, y)
     assert search.objectives_ == ("score", "fit_time", "latency_us")

@@ -57,7 +57,7 @@ def test_a_fold_learns_from_its_own_rows_and_weights(kind):
 
 def test_of_parameters_only_what_has_an_element_for_each_row_is_cut():
     whole = {"name": "x" * 150, "rate": 3.0, "few": [1, 2], "nothing": None}
-    cut = {"sparse": scipy.sparse.coo_array(np.eye(150)), "list": list(range(150))}
+    cut = {"sparse": scipy.sparse.dia_array(np.eye(150)), "list": list(range(150))}
     params = Dataset(X, y, fit_params=whole | cut).rows(TRAIN).fit_params
     assert {name: params[name] for name in whole} == whole
     np.testing.assert_array_equal(params["sparse"].toarray(), np.eye(150)[TRAIN])

@@ -51,7 +51,7 @@ def found(search, *columns):
 
 @pytest.mark.filterwarnings("ignore:lbfgs failed to converge")
 def test_a_finite_space_is_enumerated_and_its_front_is_the_true_one():
-    sizes, alphas = [(), (2,), (3,), (8,), (5, 4)], [1e-4, 1.0, 30.0]
+    sizes, alphas = [(), (2,), (8,), (5, 4)], [1e-4, 30.0]
     network = MLPClassifier(max_iter=25, solver="lbfgs", random_state=0)
     space = {"hidden_layer_sizes": sizes, "alpha": alphas}
     objectives = ("score", "flops", "model_bytes")
