@@ -10,11 +10,12 @@ from typing import Any
 
 from fastnn._optional import require
 from fastnn._version import __version__
+from fastnn.backends.base import Plan, TrainState
 from fastnn.core.optimizers import OPTIMIZERS
 from fastnn.core.schedules import SCHEDULES
 from fastnn.estimators.mlp import MLPClassifier, MLPRegressor
 from fastnn.tabular.tables import Schema
-from fastnn.training.loop import Memory
+from fastnn.training.state import LoopState, Rules
 
 FORMAT = "fastnn table model 1"
 
@@ -28,7 +29,10 @@ TRUSTED = frozenset(
             for kind in (
                 MLPClassifier,
                 MLPRegressor,
-                Memory,
+                LoopState,
+                Rules,
+                Plan,
+                TrainState,
                 *OPTIMIZERS.values(),
                 *SCHEDULES.values(),
             )
