@@ -1,4 +1,4 @@
-"""What does fastnn find on this machine? Versions, backends, instruction sets and threads: what a bug report should hold."""
+"""What does fastnn find on this machine? Versions, backends and threads, for bug reports."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ _PACKAGES = ["numpy", "scipy", "scikit-learn", "joblib", "numba", "matplotlib", 
 
 
 def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] | None:
-    """Show the versions, the backends and why any is missing, the instruction set, and the threads
-    a fit may use.
+    """Show the versions, the usable backends, the instruction set and the threads of a fit.
+
+    For each backend that cannot be used, the reason is shown.
 
     Parameters
     ----------
     mode : {"stdout", "dicts"}, default="stdout"
-        "stdout" prints a readable summary; "dicts" returns the same as nested dictionaries, as ``numpy.show_config`` does.
+        "stdout" prints a readable summary; "dicts" returns the same as nested dictionaries, as
+        ``numpy.show_config`` does.
 
     Returns
     -------

@@ -70,7 +70,7 @@ class Quality:
 
 @dataclass(frozen=True)
 class TrainingTable:
-    """A table as it is learned from: its columns, how many cells are missing, its rows in two parts.
+    """A table as it is learned from: its columns, its missing cells, and its rows in two parts.
 
     ``X_test`` and ``y_test`` are None where no rows are held out.
     """

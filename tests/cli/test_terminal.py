@@ -140,7 +140,7 @@ def test_progress_shows_the_loss(folder, in_a_terminal):
 @pytest.mark.parametrize(
     ("encoding", "expected"),
     [
-        ("utf-8", "8 × 4 ± µ R² Омск"),
+        ("utf-8", "8 \N{MULTIPLICATION SIGN} 4 ± µ R² Омск"),
         ("ascii", r"8 x 4 +- u R2 \u041e\u043c\u0441\u043a"),
         ("cp1251", "8 x 4 ± µ R2 Омск"),
     ],
@@ -150,7 +150,7 @@ def test_no_encoding_fails(encoding, expected, monkeypatch):
 
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     monkeypatch.setattr(sys, "stdout", stream)
-    write("8 × 4 ± µ R² Омск")
+    write("8 \N{MULTIPLICATION SIGN} 4 ± µ R² Омск")
     assert stream.buffer.getvalue().decode(encoding) == expected + "\n"
 
 
