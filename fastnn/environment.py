@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from fastnn._version import __version__
@@ -39,12 +40,20 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
     config = _config()
     if mode == "dicts":
         return config
-    for title, entries in config.items():
-        print(f"{title}:")
-        width = max(map(len, entries))
-        for name, value in entries.items():
-            print(f"  {name:{width}}  {', '.join(value) if isinstance(value, list) else value}")
+    print(written(config))
     return None
+
+
+def written(config: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return sections of names and values as text to read."""
+    lines = []
+    for title, entries in config.items():
+        lines.append(f"{title}:")
+        width = max(map(len, entries), default=0)
+        for name, value in entries.items():
+            text = ", ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
+            lines.append(f"  {name:{width}}  {text}")
+    return "\n".join(lines)
 
 
 def _config() -> dict[str, dict[str, Any]]:
