@@ -17,7 +17,7 @@ from fastnn.report.vocabulary import COSTS, cost, cost_name, say, short
 Terms = Sequence[tuple[str, str]]
 
 # Where fewer characters are left for the parameters in a line, they go below the numbers.
-MIN_PARAMETERS_WIDTH = 30
+MIN_PARAMETERS_WIDTH = 48
 
 
 def as_json(value: Mapping[str, Any]) -> str:
@@ -80,38 +80,52 @@ def front(search: Any, width: int | None = None) -> str:
     search : TradeoffSearchCV
         Fitted, perhaps without a choice.
     width : int or None
-        Parameters that would make a line longer go on in the next one.
+        The characters of a line: headings and parameters that need more go on in the next one.
     """
     results, chosen = search.cv_results_, getattr(search, "best_index_", None)
     costs = _shown_costs(search)
-    heads = ["", "score", "±", *map(cost_name, costs), "measured"]
-    lines = [(heads, "parameters")]
+    numbers, params = [], []
     for i in search.pareto_front_:
-        params = ", ".join(
-            f"{short(name)}={say(value)}" for name, value in results["params"][i].items()
-        )
         score = [f"{results['mean_test_score'][i]:.4f}", f"{results['std_test_score'][i]:.4f}"]
         paid = [cost(name, results[name][i]) for name in costs]
-        lines.append((["*" if i == chosen else "", *score, *paid, results["measured"][i]], params))
-    widths = [max(map(len, column)) for column in zip(*(cells for cells, _ in lines), strict=True)]
+        numbers.append(["*" if i == chosen else "", *score, *paid, str(results["measured"][i])])
+        settings = results["params"][i].items()
+        params.append(", ".join(f"{short(name)}={say(value)}" for name, value in settings))
+    heads = ["", "score", "±", *map(cost_name, costs), "measured"]
+    rows = [*_headings(heads, numbers, width), *numbers]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    n_heads = len(rows) - len(numbers)
     n_failed = sum(map(bool, results["failure"]))
     failed = f" ({n_failed} failed)" if n_failed else ""
     marked = "" if chosen is None else ", * chosen"
     n, n_front = len(results["params"]), len(search.pareto_front_)
-    table = [f"{n} candidates{failed}, {n_front} on the front{marked}"]
-    for cells, params in lines:
-        numbers = "  ".join(f"{cell:>{w}}" for cell, w in zip(cells, widths, strict=True))
-        table += _beside(numbers, params, width)
-    return "\n".join(table)
+    lines = [f"{n} candidates{failed}, {n_front} on the front{marked}"]
+    for row, text in zip(rows, [*[""] * (n_heads - 1), "parameters", *params], strict=True):
+        cells = "  ".join(f"{cell:>{w}}" for cell, w in zip(row, widths, strict=True))
+        lines += _beside(cells, text, width)
+    return "\n".join(lines)
+
+
+def _headings(heads: list[str], numbers: list[list[str]], width: int | None) -> list[list[str]]:
+    """Return one row of headings, or as many as narrow columns need where lines are short."""
+    needed = [max(map(len, column)) for column in zip(heads, *numbers, strict=True)]
+    if width is None or sum(needed) + 2 * len(needed) + MIN_PARAMETERS_WIDTH <= width:
+        return [heads]
+    columns = [
+        textwrap.wrap(head, max(map(len, [*cells, *head.split()]), default=1)) or [""]
+        for head, *cells in zip(heads, *numbers, strict=True)
+    ]
+    n = max(map(len, columns))
+    return [list(row) for row in zip(*([""] * (n - len(c)) + c for c in columns), strict=True)]
 
 
 def _beside(numbers: str, params: str, width: int | None) -> list[str]:
     """Return the numbers with the parameters beside them, or below where there is no room."""
-    if width is None:
-        return [f"{numbers}  {params}"]
     left = len(numbers) + 2
+    if width is None or not params:
+        return [f"{numbers}  {params}".rstrip()]
     if width - left >= MIN_PARAMETERS_WIDTH:
-        first, *rest = textwrap.wrap(params, width - left) or [""]
+        first, *rest = textwrap.wrap(params, width - left)
         return [f"{numbers}  {first}", *(" " * left + line for line in rest)]
     indent = " " * 4
     below = textwrap.wrap(params, width, initial_indent=indent, subsequent_indent=indent)
