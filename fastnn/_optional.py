@@ -1,4 +1,7 @@
-"""How is an optional package had? Imported when it is first needed; where it is missing, the error names the extra to install."""
+"""How is an optional package had?
+
+Imported when it is first needed; where it is missing, the error names the extra to install.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,10 @@ def require(module: str) -> Any:
 
 
 def install(extra: str) -> str:
-    """The command that installs an extra: from the clone where fastnn runs from one, else from the package index."""
+    """The command that installs an extra.
+
+    From the clone where fastnn runs from one, else from the package index.
+    """
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     if os.path.exists(os.path.join(root, "pyproject.toml")):
         return f'pip install -e "{root}[{extra}]"'

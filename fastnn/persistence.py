@@ -23,7 +23,6 @@ from fastnn._version import __version__
 from fastnn.core.optimizers import OPTIMIZERS
 from fastnn.core.schedules import SCHEDULES
 from fastnn.estimators.mlp import MLPClassifier, MLPRegressor
-from fastnn.estimators.precision import InPrecision
 from fastnn.tabular.schema import Schema
 from fastnn.training.loop import Memory
 
@@ -32,7 +31,6 @@ FORMAT = "fastnn table model 1"
 _KINDS = (
     MLPClassifier,
     MLPRegressor,
-    InPrecision,
     Memory,
     *OPTIMIZERS.values(),
     *SCHEDULES.values(),

@@ -1,5 +1,4 @@
-"""What does a network cost, before anything is timed? Parameters, FLOPs and bytes of a
-``NetworkSpec``: pure arithmetic.
+"""What does a network cost, before anything is timed? Parameters, FLOPs, bytes: pure arithmetic.
 
 A FLOP is one addition or one multiplication, so that a multiply-add counts 2, and only useful ones
 are counted: the products of the matrices as they are, without padding, activations or the
@@ -25,9 +24,13 @@ def n_params(spec: NetworkSpec) -> int:
     return spec.layout.n_params
 
 
+def _n_weights(spec: NetworkSpec) -> int:
+    return sum(layer.n_in * layer.n_out for layer in spec.layers)
+
+
 def predict_flops(spec: NetworkSpec, n_rows: int = 1) -> int:
     """FLOPs to predict ``n_rows`` rows: ``2 R P_w``."""
-    return 2 * n_rows * spec.layout.n_weights
+    return 2 * n_rows * _n_weights(spec)
 
 
 def step_flops(spec: NetworkSpec, batch_size: int) -> int:
@@ -37,7 +40,7 @@ def step_flops(spec: NetworkSpec, batch_size: int) -> int:
     n_rows)`` however it is cut.
     """
     first = spec.layers[0]
-    return batch_size * (6 * spec.layout.n_weights - 2 * first.n_in * first.n_out)
+    return batch_size * (6 * _n_weights(spec) - 2 * first.n_in * first.n_out)
 
 
 def param_bytes(spec: NetworkSpec, dtype: DTypeLike) -> int:
@@ -46,5 +49,5 @@ def param_bytes(spec: NetworkSpec, dtype: DTypeLike) -> int:
 
 
 def state_bytes(spec: NetworkSpec, dtype: DTypeLike, n_slots: int) -> int:
-    """Bytes of what training changes: the parameters and ``n_slots`` optimizer slots for each (SGD 1, Adam 2)."""
+    """Bytes of what training changes: parameters, and ``n_slots`` slots each (SGD 1, Adam 2)."""
     return (1 + n_slots) * param_bytes(spec, dtype)

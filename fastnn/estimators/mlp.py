@@ -17,7 +17,8 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 
 from fastnn._sklearn import StrOptions, fit_context
 from fastnn.backends import choose
-from fastnn.backends.base import Data, NotFinite
+from fastnn.backends.base import Data
+from fastnn.backends.checks import NotFinite
 from fastnn.core.network import NetworkSpec, initialise
 from fastnn.core.optimizers import OPTIMIZERS
 from fastnn.estimators.parameters import ATTRIBUTES, PARAMETERS, SharedParameters
@@ -73,7 +74,7 @@ class _BaseMLP(SharedParameters):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The input data. float32 is trained in float32, everything else in float64.
+            The input data. With ``dtype="auto"`` float32 is trained in float32, everything else in float64.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             The target values: class labels in classification, real numbers in regression.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -107,7 +108,7 @@ class _BaseMLP(SharedParameters):
             y,
             accept_sparse=_SPARSE,
             multi_output=True,
-            dtype=_FLOATS,
+            dtype=self._converts_to(_FLOATS),
             order="C",
             reset=first,
             **self._y_checks,
@@ -131,7 +132,7 @@ class _BaseMLP(SharedParameters):
             choose(
                 self.backend, spec, dtype
             )  # a backend that cannot run this says so before a number is drawn
-            params = initialise(spec, X.dtype, random_state, self.activation)
+            params = initialise(spec, X.dtype, random_state)
             network = Network(spec, params.astype(dtype, copy=False))
         else:
             network = self._network().copy(dtype)  # a copy, so that a diverging call costs nothing
@@ -209,10 +210,26 @@ class _BaseMLP(SharedParameters):
         if not hasattr(self, "coefs_"):
             check_is_fitted(self)
         if self._is_plain(X):
+            plain = X if self.dtype == "auto" else self._convert(X)
             with suppress(NotFinite):
-                return self._network().predict(X, self.backend, self.n_threads, check=True)
-        X = validate_data(self, X, accept_sparse=_SPARSE, reset=False)
+                return self._network().predict(plain, self.backend, self.n_threads)
+        dtype = self._converts_to("numeric")
+        X = validate_data(self, X, accept_sparse=_SPARSE, dtype=dtype, reset=False)
         return self._network().predict(X, self.backend, self.n_threads)
+
+    def _convert(self, X: np.ndarray) -> np.ndarray:
+        """Plain X in the type that ``dtype`` names; the engine finds what overflows."""
+        dtype = self._converts_to(None)
+        if X.dtype == dtype:
+            return X
+        with np.errstate(over="ignore"):
+            return X.astype(dtype)
+
+    def _converts_to(self, auto: Any) -> Any:
+        """What ``validate_data`` converts X to: ``auto``, unless ``dtype`` names a type."""
+        if self.dtype not in ("auto", "float32", "float64"):  # set after the fit that checks it
+            raise ValueError(f"dtype must be 'auto', 'float32' or 'float64', got {self.dtype!r}.")
+        return auto if self.dtype == "auto" else self.dtype
 
     def _is_plain(self, X: Any) -> bool:
         """Whether validation could only find numbers that are not finite, which the engine sees on its way, in microseconds."""
@@ -462,6 +479,7 @@ class MLPRegressor(RegressorMixin, _BaseMLP):  # noqa: D101 - the f-string is it
         max_fun: int = 15000,
         backend: str = "auto",
         n_threads: int | None = None,
+        dtype: str = "auto",
     ) -> None:
         # scikit-learn reads parameters off this signature, where `loss` comes first; all else is
         # the base's.

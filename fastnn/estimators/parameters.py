@@ -62,7 +62,10 @@ PARAMETERS = """hidden_layer_sizes : int or array-like of int, default=(100,)
     backend : {'auto', 'cython', 'numba', 'numpy'}, default='auto'
         What does the arithmetic; 'auto' takes the first that is installed. See :func:`fastnn.show_config`.
     n_threads : int or None, default=None
-        The most threads a fit or a prediction uses; None lets it choose. The numbers are bitwise the same for any choice."""
+        The most threads a fit or a prediction uses; None lets it choose. The numbers are bitwise the same for any choice.
+    dtype : {'auto', 'float32', 'float64'}, default='auto'
+        The floating type that X is converted to, in ``fit`` and in ``predict``, and so the type that the network trains and
+        predicts in. 'auto' keeps float32 and converts anything else to float64. L-BFGS computes in float64 whatever X is."""
 
 ATTRIBUTES = """coefs_ : list of ndarray of shape (n_in, n_out)
         The weights of each layer. Edited in place or assigned anew, they are what predicting and training use.
@@ -123,6 +126,7 @@ class SharedParameters(BaseEstimator):
         "max_fun": [Interval(Integral, 1, None, closed="left")],
         "backend": [StrOptions({"auto", *BACKENDS})],
         "n_threads": [None, Interval(Integral, 1, None, closed="left")],
+        "dtype": [StrOptions({"auto", "float32", "float64"})],
     }
 
     def __init__(
@@ -153,6 +157,7 @@ class SharedParameters(BaseEstimator):
         max_fun: int = 15000,
         backend: str = "auto",
         n_threads: int | None = None,
+        dtype: str = "auto",
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -179,3 +184,4 @@ class SharedParameters(BaseEstimator):
         self.max_fun = max_fun
         self.backend = backend
         self.n_threads = n_threads
+        self.dtype = dtype

@@ -128,7 +128,10 @@ def test_loky_max_cpu_count_limits():
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no CPU affinity")
 def test_affinity_limits():
     cpu = min(os.sched_getaffinity(0))
-    code = f"import os; os.sched_setaffinity(0, [{cpu}]); from fastnn.backends.threads import available_cpus; print(available_cpus())"
+    code = (
+        f"import os; os.sched_setaffinity(0, [{cpu}]);"
+        " from fastnn.backends.threads import available_cpus; print(available_cpus())"
+    )
     assert run_python(code) == "1"
 
 
@@ -177,7 +180,7 @@ def fit():
 thread = threading.Thread(target=fit)
 thread.start()
 held.wait()
-workers._budget.lock.acquire()  # the worst moment: a thread that stays behind is in the middle of taking
+workers._budget.lock.acquire()  # the worst moment: a thread that stays behind is taking some
 pid = os.fork()
 if not pid:
     with workers.take(4) as n:

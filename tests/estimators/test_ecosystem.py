@@ -257,6 +257,7 @@ def test_parameters_are_scikit_learns_then_ours(name):
     expected += [
         ("backend", inspect.Parameter.KEYWORD_ONLY, "auto"),
         ("n_threads", inspect.Parameter.KEYWORD_ONLY, None),
+        ("dtype", inspect.Parameter.KEYWORD_ONLY, "auto"),
     ]
     assert [(p.name, p.kind, p.default) for p in ours.values()] == expected
 
