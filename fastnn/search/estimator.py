@@ -282,10 +282,10 @@ class TradeoffSearchCV(BaseSearchCV):
             )
         for q in objectives:
             if q not in allowed:
-                hint = " It is known of the front only; limit it by refit."
-                raise ValueError(
-                    f"objectives must be among {allowed}, got {q!r}.{hint * (q in QUANTITIES)}"
-                )
+                hint = ""
+                if q in QUANTITIES:
+                    hint = " It is known of the front only; limit it by refit."
+                raise ValueError(f"objectives must be among {allowed}, got {q!r}.{hint}")
         named = [q for q in check_refit(self.refit) if q in allowed]
         return tuple(dict.fromkeys([*objectives, *named]))
 

@@ -32,7 +32,8 @@ def test_unknown_types_are_refused_by_name(run, tmp_path):
     status, _, err = run("predict", "m.skops", "homes.csv")
     assert (
         status == 1
-        and "m.skops is refused: it holds types that fastnn does not know to be safe: evil.things.Stranger"
+        and "m.skops is refused: it holds types that fastnn does not know to be safe:"
+        " evil.things.Stranger"
         in err
     )
     assert "evil" not in sys.modules

@@ -13,7 +13,7 @@ import pytest
 from support.homes import homes, pd
 
 import fastnn
-from fastnn.cli import commands
+from fastnn.cli import training_table
 from fastnn.cli.terminal import Candidates, Epochs, Status, Terminal, write
 from fastnn.training.callbacks import watched_by
 
@@ -46,7 +46,7 @@ def test_ctrl_c_in_fit_saves_what_was_trained(run):
 
 
 def test_ctrl_c_before_anything(run, monkeypatch):
-    monkeypatch.setattr(commands, "_read", lambda *_: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(training_table, "read", lambda *_: signal.raise_signal(signal.SIGINT))
     status, out, err = run("fit", "homes.csv", "--target", "kind", "-o", "m.skops")
     assert (status, out, err) == (130, "", "fastnn: interrupted\n")
     assert not os.path.exists("m.skops")
@@ -64,7 +64,7 @@ def test_a_status_line():
 
 def test_epochs_move_the_status():
     status = Status("training")
-    watch = Epochs(status, n_epochs=8)
+    watch = Epochs(status, 8, Terminal())
     assert watch.on_pass_end(SimpleNamespace(n_iter=2, losses=[0.7, 0.61234])) is None
     assert (status.text, status.share) == ("training, loss 0.6123", 0.25)
 
@@ -140,7 +140,7 @@ def test_progress_shows_the_loss(folder, in_a_terminal):
 @pytest.mark.parametrize(
     ("encoding", "expected"),
     [
-        ("utf-8", "8 × 4 ± µ R² Омск"),
+        ("utf-8", "8 \N{MULTIPLICATION SIGN} 4 ± µ R² Омск"),
         ("ascii", r"8 x 4 +- u R2 \u041e\u043c\u0441\u043a"),
         ("cp1251", "8 x 4 ± µ R2 Омск"),
     ],
@@ -150,7 +150,7 @@ def test_no_encoding_fails(encoding, expected, monkeypatch):
 
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     monkeypatch.setattr(sys, "stdout", stream)
-    write("8 × 4 ± µ R² Омск")
+    write("8 \N{MULTIPLICATION SIGN} 4 ± µ R² Омск")
     assert stream.buffer.getvalue().decode(encoding) == expected + "\n"
 
 
