@@ -14,7 +14,6 @@ from support.homes import homes
 
 import fastnn
 from fastnn import MLPClassifier, MLPRegressor
-from fastnn.estimators.precision import InPrecision
 from fastnn.persistence import TRUSTED_TYPES, ModelFileError, TableModel, load_model, save_model
 from fastnn.tabular.encode import features, table_model
 from fastnn.tabular.schema import recognise
@@ -58,7 +57,7 @@ ESTIMATORS = {
 }
 ESTIMATORS["regressor"] = MLPRegressor()
 ESTIMATORS["early stopping"] = MLPClassifier(early_stopping=True, validation_fraction=0.2)
-ESTIMATORS["float32"] = InPrecision(MLPClassifier())
+ESTIMATORS["float32"] = MLPClassifier(dtype="float32")
 ESTIMATORS["table"] = None  # the pipeline of the command line
 
 
