@@ -5,7 +5,7 @@ Without a C compiler, or where compiling fails, the installation goes on as pure
 """
 
 import sys
-from glob import glob
+from pathlib import Path
 
 from setuptools import Extension, setup
 
@@ -26,13 +26,18 @@ else:
     ]
     link_args = ["-Wl,-s"] if sys.platform.startswith("linux") else []
 
+
+def sources(suffix):
+    return sorted(path.as_posix() for path in Path("csrc").rglob(f"*{suffix}"))
+
+
 setup(
     ext_modules=[
         Extension(
             "fastnn.backends._core",
-            ["fastnn/backends/_core.pyx", *sorted(glob("csrc/*.c"))],
+            ["fastnn/backends/_core.pyx", *sources(".c")],
             include_dirs=["csrc"],
-            depends=glob("csrc/*.h") + glob("csrc/*.inc"),
+            depends=sources(".h") + sources(".inc"),
             extra_compile_args=compile_args,
             extra_link_args=link_args,
             optional=True,
