@@ -5,14 +5,14 @@ Without a C compiler, or where compiling fails, the installation goes on as pure
 """
 
 import sys
-from pathlib import Path
+from glob import glob
 
 from setuptools import Extension, setup
 
 if sys.platform == "win32":
     compile_args, link_args = ["/O2"], []
 else:
-    # Instruction sets are chosen by pragmas in csrc/isa_*.c, so one set of flags serves every file.
+    # Instruction sets are chosen by pragmas in csrc/isa, so one set of flags serves every file.
     # -fno-math-errno lets a square root be one instruction; -ffast-math would change what NaN
     # means, for the whole process.
     compile_args = [
@@ -26,18 +26,13 @@ else:
     ]
     link_args = ["-Wl,-s"] if sys.platform.startswith("linux") else []
 
-
-def sources(suffix):
-    return sorted(path.as_posix() for path in Path("csrc").rglob(f"*{suffix}"))
-
-
 setup(
     ext_modules=[
         Extension(
             "fastnn.backends._core",
-            ["fastnn/backends/_core.pyx", *sources(".c")],
+            ["fastnn/backends/_core.pyx", *sorted(glob("csrc/**/*.c", recursive=True))],
             include_dirs=["csrc"],
-            depends=sources(".h") + sources(".inc"),
+            depends=glob("csrc/**/*.h", recursive=True) + glob("csrc/**/*.inc", recursive=True),
             extra_compile_args=compile_args,
             extra_link_args=link_args,
             optional=True,

@@ -3,7 +3,7 @@ the same seconds?
 
 For each of five real tables, on a random four fifths of it: ``fastnn.TradeoffSearchCV`` with
 fastnn's MLPClassifier in its default space, against what ``RandomizedSearchCV`` does with
-scikit-learn's MLPClassifier in that same space - candidates drawn at random, five folds each, in as
+scikit-learn's MLPClassifier in that same space but for ``dtype`` - candidates drawn at random, five folds each, in as
 many worker processes - until the seconds are over. The explorer's seconds include measuring its
 front alone and the last fit; the random search's do not include its last fit. Then:
 
@@ -86,9 +86,8 @@ def random_search(
 ) -> tuple[BaseEstimator, float, int]:
     """What RandomizedSearchCV does, until the time is over: best estimator, its five-fold mean, number of candidates."""
     splits = list(StratifiedKFold(FOLDS).split(X, y))
-    estimator, space = default_space(
-        pipeline(SklearnMLPClassifier(random_state=0)), len(splits[0][0])
-    )
+    estimator = pipeline(SklearnMLPClassifier(random_state=0))
+    space = default_space(estimator, len(splits[0][0]))
     candidates = list(ParameterSampler(space, 100_000, random_state=0))
     scores: dict[int, list[float]] = {}
     end = time.perf_counter() + seconds

@@ -1,4 +1,4 @@
-"""Do imports point down only, does each optional package stand behind one door, and is each file still one room?"""
+"""Do imports point down only, and is each file still one room?"""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ BASE_PACKAGES = {
 # Optional packages, and scikit-learn's own networks, which only the demo's comparison may touch:
 # who may import them.
 DOORS = {
-    "numba": {"backends/numba/kernels.py"},
-    "llvmlite": {"backends/numba/kernels.py"},
+    "numba": {f"backends/numba/{name}.py" for name in ("__init__", "compiler", "math", "tile")},
+    "llvmlite": {f"backends/numba/{name}.py" for name in ("compiler", "math", "tile")},
     "sklearn.neural_network": {"cli/demo.py"},
 }
 LAZY = {
@@ -49,21 +49,20 @@ LAZY = {
     "optuna",
     "pandas",
     "pyarrow",
-    "rich",
     "skops",
     "numba",
     "llvmlite",
 }  # not installed with the base
-LOADED_ON_DEMAND = {
-    "backends/numba/backend.py",
-    "backends/numba/kernels.py",
-}  # imported lazily, see backends/__init__.py
+LOADED_ON_DEMAND = DOORS["numba"]  # imported lazily, see backends/__init__.py
 MAX_LINES = 600
 
 
 @dataclass(frozen=True)
 class Import:
-    """One imported module, and whether importing the file imports it: not inside a function, not for type checkers only."""
+    """One imported module, and whether importing the file imports it.
+
+    Not inside a function, not for type checkers only.
+    """
 
     module: str
     line: int
@@ -113,7 +112,10 @@ def imports(source: str) -> list[Import]:
 
 
 def room(path: Path) -> str:
-    """The module or subpackage of fastnn that a file belongs to: the first part of its path in the package."""
+    """The module or subpackage of fastnn that a file belongs to.
+
+    The first part of its path in the package.
+    """
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
@@ -172,7 +174,8 @@ def test_optional_packages_stand_behind_one_door(path):
             )
         optional = found.module.split(".")[0] in LAZY
         assert not (optional and found.at_import) or name in LOADED_ON_DEMAND, (
-            f"{name}:{found.line} imports {found.module} whenever it is imported itself; import it where it is used"
+            f"{name}:{found.line} imports {found.module} whenever it is imported itself; import"
+            " it where it is used"
         )
 
 

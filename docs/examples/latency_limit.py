@@ -45,7 +45,7 @@ for i in search.pareto_front_:
     params = found["params"][i]
     print(
         f"| {found['latency_us'][i]:.1f} | {found['mean_test_score'][i]:.4f} ± {found['std_test_score'][i]:.4f}"
-        f" | {found['fit_time'][i]:.3f} | {found['model_bytes'][i]:.0f} | {params['estimator__hidden_layer_sizes']}"
+        f" | {found['fit_time'][i]:.3f} | {found['model_bytes'][i]:.0f} | {params['hidden_layer_sizes']}"
         f" | {params['dtype']} | {found['measured'][i]} |"
     )
 best = search.best_index_

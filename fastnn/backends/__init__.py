@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 
-from fastnn.backends.base import Backend
+from fastnn.backends.base import Backend, Plan
 from fastnn.core.network import NetworkSpec
 
 # A module is imported when its backend is first asked for, so that Numba costs nothing where it is
@@ -21,7 +21,10 @@ BACKENDS = {
 
 @cache
 def load(name: str) -> Backend:
-    """The backend ``name``; ImportError with the reason, and the way out, if it cannot be had here."""
+    """The backend ``name``.
+
+    ImportError with the reason, and the way out, if it cannot be had here.
+    """
     return importlib.import_module(BACKENDS[name]).BACKEND
 
 
@@ -34,19 +37,21 @@ def why_not(name: str) -> str | None:
     return None
 
 
-def choose(name: str, spec: NetworkSpec, dtype: np.dtype) -> Backend:
-    """The backend to run ``spec`` in ``dtype``.
+def choose(name: str, spec: NetworkSpec, dtype: np.dtype, plan: Plan | None = None) -> Backend:
+    """The backend to run ``spec`` in ``dtype``, and to train it by ``plan`` where that is given.
 
     Parameters
     ----------
     name : "auto" or a key of ``BACKENDS``
     spec : NetworkSpec
     dtype : numpy.dtype
+    plan : Plan, optional
 
     Raises
     ------
     ValueError
-        If there is no such backend, or it cannot be used here or cannot run this network; the message says why.
+        If there is no such backend, or it cannot be used here or cannot run this network; the
+        message says why.
     """
     if name not in ("auto", *BACKENDS):
         raise ValueError(f"backend must be 'auto' or one of {list(BACKENDS)}, got {name!r}.")
@@ -55,7 +60,7 @@ def choose(name: str, spec: NetworkSpec, dtype: np.dtype) -> Backend:
         reason = why_not(candidate)
         if reason is None:
             backend = load(candidate)
-            reason = backend.supports(spec, dtype)
+            reason = backend.supports(spec, dtype, plan)
             if reason is None:
                 return backend
         reasons.append(f"backend={candidate!r} cannot run this network: {reason}")

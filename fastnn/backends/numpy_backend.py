@@ -1,4 +1,7 @@
-"""The reference: every formula of the training pass in plain NumPy, as slow and as clear as it needs to be."""
+"""The reference: every formula of the training pass in plain NumPy.
+
+It is as slow and as clear as it needs to be.
+"""
 
 from __future__ import annotations
 
@@ -6,52 +9,88 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from fastnn.backends.base import (
-    Data,
-    Engine,
-    Passes,
-    Plan,
-    TrainState,
-    check_batches,
-    check_finite,
-    check_rows,
-)
+from fastnn.backends.base import Data, Engine, Passes, Plan, Trainer, TrainState
+from fastnn.backends.checks import check_csr, check_finite, check_passes, check_rows
 from fastnn.core.activations import ACTIVATIONS, Array
-from fastnn.core.losses import LINKS, LOSSES
+from fastnn.core.losses import INVERSE_LINKS, LOSSES, batch_objective
 from fastnn.core.network import NetworkSpec
+from fastnn.core.optimizers import step
+
+
+class NumpyTrainer:
+    """See :class:`fastnn.backends.base.Trainer`."""
+
+    def __init__(self, engine: NumpyEngine, plan: Plan) -> None:
+        self.engine = engine
+        self.plan = plan
+        self.segments = plan.segments_of(engine.spec)
+
+    def train(self, state: TrainState, data: Data, passes: Passes) -> NDArray[np.float64]:
+        plan, n_members = self.plan, len(state.params)
+        check_passes(state, data, passes, plan.batch_size)
+        _, n_passes, n_visits = passes.rows.shape
+        rows = np.broadcast_to(passes.rows, (n_members, n_passes, n_visits))
+        rates = np.broadcast_to(passes.rates, (n_members, *passes.rates.shape[1:]))
+        losses = np.zeros((n_members, n_passes))
+        grad = np.empty_like(state.params[0])
+        for member in range(n_members):
+            params, slots = state.params[member], state.slots[member]
+            effective = plan.optimizer.effective_rates(rates[member], state.step + 1)
+            for i, j in np.ndindex(effective.shape):
+                batch = rows[member, i, j * plan.batch_size : (j + 1) * plan.batch_size]
+                sums = self.engine.one_gradient(params, data, batch, grad)
+                loss = batch_objective(*sums, params, grad, self.segments, plan.alpha)
+                losses[member, i] += len(batch) * loss
+                rate = float(rates[member, i, j])
+                step(
+                    plan.optimizer, self.segments, params, grad, slots, rate, float(effective[i, j])
+                )
+        state.step += passes.rates[0].size
+        return losses / max(1, n_visits)
 
 
 class NumpyEngine:
     """See :class:`fastnn.backends.base.Engine`."""
 
-    def __init__(self, spec: NetworkSpec, plan: Plan, dtype: np.dtype) -> None:
+    def __init__(self, spec: NetworkSpec, dtype: np.dtype) -> None:
         self.spec = spec
-        self.plan = plan
         self.dtype = np.dtype(dtype)
 
-    def train(self, state: TrainState, data: Data, passes: Passes) -> NDArray[np.float64]:
-        check_batches(data, passes, self.plan.batch_size)
-        grad = np.empty_like(state.params)
-        losses = np.zeros(len(passes.rows))
-        for i, (rows, rates) in enumerate(zip(passes.rows, passes.rates, strict=True)):
-            for j, rate in enumerate(rates):
-                batch = rows[j * self.plan.batch_size : (j + 1) * self.plan.batch_size]
-                losses[i] += len(batch) * self.loss_grad(state, data, batch, grad)
-                state.step += 1
-                self.plan.optimizer.update(state.params, grad, state.slots, float(rate), state.step)
-            losses[i] /= len(rows)
-        return losses
+    def forward(self, params: Array, X: Array | csr_array, out: Array) -> None:
+        check_csr(X)
+        layout = self.spec.layout
+        a = X
+        for layer, W, b in zip(
+            self.spec.layers, layout.coefs(params), layout.intercepts(params), strict=True
+        ):
+            a, _ = ACTIVATIONS[layer.activation].value_and_slope(a @ W + b)
+        out[...] = a
 
-    def loss_grad(
+    def predict(self, params: Array, X: Array | csr_array, out: Array) -> None:
+        check_finite(X)
+        self.forward(params, X, out)
+        out[...] = INVERSE_LINKS[LOSSES[self.spec.loss].inverse_link](out)
+
+    def gradient(
         self, state: TrainState, data: Data, rows: NDArray[np.int64], grad: Array
-    ) -> float:
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         check_rows(data, rows)
-        layout, alpha = self.spec.layout, self.plan.alpha
-        coefs, intercepts = layout.coefs(state.params), layout.intercepts(state.params)
+        n_members = len(state.params)
+        each = np.broadcast_to(rows, (n_members, rows.shape[1]))
+        sums = np.array(
+            [self.one_gradient(state.params[i], data, each[i], grad[i]) for i in range(n_members)]
+        )
+        return sums[:, 0], sums[:, 1]
 
+    def one_gradient(
+        self, params: Array, data: Data, rows: NDArray[np.int64], grad: Array
+    ) -> tuple[float, float]:
+        """The sums of :meth:`gradient` for one member, its rows ``(n,)``."""
+        layout = self.spec.layout
+        coefs = layout.coefs(params)
         inputs = [data.X[rows]]  # inputs[i] feeds layer i
         slopes = []
-        for layer, W, b in zip(self.spec.layers, coefs, intercepts, strict=True):
+        for layer, W, b in zip(self.spec.layers, coefs, layout.intercepts(params), strict=True):
             a, slope = ACTIVATIONS[layer.activation].value_and_slope(inputs[-1] @ W + b)
             inputs.append(a)
             slopes.append(slope)
@@ -59,51 +98,27 @@ class NumpyEngine:
         loss, delta = LOSSES[self.spec.loss].loss_and_grad(inputs[-1], data.y[rows])
         weight = np.ones(len(rows), self.dtype) if data.weight is None else data.weight[rows]
         delta *= weight[:, None]
-        total = weight.sum(dtype=np.float64)
-        if total == 0:
-            grad[...] = 0
-            return 0.0
-        penalised = state.params[: layout.n_weights].astype(np.float64, copy=False)
-        value = (
-            np.dot(loss.astype(np.float64), weight) + 0.5 * alpha * np.dot(penalised, penalised)
-        ) / total
-
         for i in reversed(range(len(coefs))):
-            layout.weights[i].view(grad)[...] = (inputs[i].T @ delta + alpha * coefs[i]) / total
-            layout.biases[i].view(grad)[...] = delta.sum(axis=0) / total
+            layout.weights[i].view(grad)[...] = inputs[i].T @ delta
+            layout.biases[i].view(grad)[...] = delta.sum(axis=0)
             if i:
                 delta = (delta @ coefs[i].T) * slopes[i - 1]
-        return float(value)
+        return float(np.dot(loss.astype(np.float64), weight)), float(weight.sum(dtype=np.float64))
 
-    def forward(
-        self,
-        params: Array,
-        X: Array | csr_array,
-        out: Array,
-        link: bool = False,
-        check: bool = False,
-    ) -> None:
-        if check:
-            check_finite(X)
-        layout = self.spec.layout
-        a = X
-        for layer, W, b in zip(
-            self.spec.layers, layout.coefs(params), layout.intercepts(params), strict=True
-        ):
-            a, _ = ACTIVATIONS[layer.activation].value_and_slope(a @ W + b)
-        out[...] = LINKS[LOSSES[self.spec.loss].link](a) if link else a
+    def trainer(self, plan: Plan) -> Trainer:
+        return NumpyTrainer(self, plan)
 
 
 class NumpyBackend:
-    """See :class:`fastnn.backends.base.Backend`."""
+    """See :class:`fastnn.backends.base.Backend`. It runs whatever Python knows."""
 
     name = "numpy"
 
-    def supports(self, spec: NetworkSpec, dtype: np.dtype) -> str | None:
+    def supports(self, spec: NetworkSpec, dtype: np.dtype, plan: Plan | None = None) -> str | None:
         return None
 
-    def engine(self, spec: NetworkSpec, plan: Plan, dtype: np.dtype) -> Engine:
-        return NumpyEngine(spec, plan, dtype)
+    def engine(self, spec: NetworkSpec, dtype: np.dtype, n_threads: int = 1) -> Engine:
+        return NumpyEngine(spec, dtype)
 
 
 BACKEND = NumpyBackend()

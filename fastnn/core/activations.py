@@ -2,13 +2,13 @@
 
 Every function takes ``z`` of any shape and returns ``(a, da/dz)``, two new arrays of the same shape
 and dtype. They are the definition of correct: the compiled backends are tested against them.
-``code`` is the number the compiled backends use.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +19,24 @@ Array = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Activation:
-    """A named elementwise function together with its slope."""
+    """A named elementwise function together with its slope.
+
+    Attributes
+    ----------
+    name : str
+    value_and_slope : callable ``z -> (a, da/dz)``
+    keeps : {"output", "input"}
+        What the backward pass needs. With "output" the slope is a function of ``a`` alone, as for
+        tanh: a compiled backend keeps ``a``. With "input" it is not, as for gelu: the backend
+        writes the slope beside ``a``.
+    gain : float
+        Initial parameters are uniform in ``+-sqrt(gain / (n_in + n_out))``.
+    """
 
     name: str
-    code: int
     value_and_slope: Callable[[Array], tuple[Array, Array]]
+    keeps: Literal["output", "input"] = "output"
+    gain: float = 6.0
 
 
 def identity(z: Array) -> tuple[Array, Array]:
@@ -50,8 +63,8 @@ def relu(z: Array) -> tuple[Array, Array]:
 
 
 ACTIVATIONS = {
-    "identity": Activation("identity", 0, identity),
-    "logistic": Activation("logistic", 1, logistic),
-    "tanh": Activation("tanh", 2, tanh),
-    "relu": Activation("relu", 3, relu),
+    "identity": Activation("identity", identity),
+    "logistic": Activation("logistic", logistic, gain=2.0),  # as in scikit-learn
+    "tanh": Activation("tanh", tanh),
+    "relu": Activation("relu", relu),
 }

@@ -1,5 +1,4 @@
-"""What does a network cost, before anything is timed? Parameters, FLOPs and bytes of a
-``NetworkSpec``: pure arithmetic.
+"""What does a network cost, before anything is timed? Parameters, FLOPs, bytes: pure arithmetic.
 
 A FLOP is one addition or one multiplication, so that a multiply-add counts 2, and only useful ones
 are counted: the products of the matrices as they are, without padding, activations or the
@@ -14,6 +13,8 @@ With layer sizes ``n_0 .. n_L``, ``P_w = sum n_{l-1} n_l`` weights and R rows:
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 from numpy.typing import DTypeLike
 
@@ -25,9 +26,13 @@ def n_params(spec: NetworkSpec) -> int:
     return spec.layout.n_params
 
 
+def _n_weights(spec: NetworkSpec) -> int:
+    return sum(layer.n_in * layer.n_out for layer in spec.layers)
+
+
 def predict_flops(spec: NetworkSpec, n_rows: int = 1) -> int:
     """FLOPs to predict ``n_rows`` rows: ``2 R P_w``."""
-    return 2 * n_rows * spec.layout.n_weights
+    return 2 * n_rows * _n_weights(spec)
 
 
 def step_flops(spec: NetworkSpec, batch_size: int) -> int:
@@ -37,7 +42,7 @@ def step_flops(spec: NetworkSpec, batch_size: int) -> int:
     n_rows)`` however it is cut.
     """
     first = spec.layers[0]
-    return batch_size * (6 * spec.layout.n_weights - 2 * first.n_in * first.n_out)
+    return batch_size * (6 * _n_weights(spec) - 2 * first.n_in * first.n_out)
 
 
 def param_bytes(spec: NetworkSpec, dtype: DTypeLike) -> int:
@@ -46,5 +51,25 @@ def param_bytes(spec: NetworkSpec, dtype: DTypeLike) -> int:
 
 
 def state_bytes(spec: NetworkSpec, dtype: DTypeLike, n_slots: int) -> int:
-    """Bytes of what training changes: the parameters and ``n_slots`` optimizer slots for each (SGD 1, Adam 2)."""
+    """Bytes of what training changes: parameters, and ``n_slots`` slots each (SGD 1, Adam 2)."""
     return (1 + n_slots) * param_bytes(spec, dtype)
+
+
+def check_memory(spec: NetworkSpec, dtype: DTypeLike) -> None:
+    """Raise MemoryError if training would need more memory than this machine has.
+
+    Counted are parameters, two slots, transposed panels and a snapshot: five times the parameters.
+    """
+    needed = 5 * param_bytes(spec, dtype)
+    try:
+        present = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # not a POSIX system: allocation itself will tell
+        return
+    if needed > present:
+        sizes = [layer.n_out for layer in spec.layers[:-1]]
+        raise MemoryError(
+            f"A network with {spec.n_in} features, hidden layers of {sizes} and {spec.n_out}"
+            f" outputs has {n_params(spec):,} parameters and needs about {needed / 2**30:.1f} GiB"
+            f" to train; this machine has {present / 2**30:.1f} GiB. Choose fewer or smaller hidden"
+            " layers (hidden_layer_sizes), or fewer features."
+        )

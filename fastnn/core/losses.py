@@ -1,37 +1,43 @@
-"""What is minimised? Losses as functions of the raw output, and the links that turn raw outputs
-into predictions.
+"""What is minimised?
+
+Losses of the raw output, inverse links from it to predictions, the L2 penalty.
 
 ``loss_and_grad(raw, y)`` takes ``raw (n_rows, n_out)``, the last layer's weighted input, and
 returns the loss of each row ``(n_rows,)`` and its derivative with respect to ``raw (n_rows,
-n_out)``. Working before the link makes any loss independent of the network below it. ``code`` is
-the number the compiled backends use. ``y`` is ``(n_rows, n_out)``, except for ``log_loss``, whose y
-holds label codes ``(n_rows,)``.
+n_out)``. Working before the link makes any loss independent of the network below it. ``y`` is
+``(n_rows, n_out)``, except for ``log_loss``, whose y holds label codes ``(n_rows,)``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import expit, xlogy
 
 from fastnn.core.activations import Array
 
+if TYPE_CHECKING:
+    from fastnn.core.network import Segment
+
 
 @dataclass(frozen=True)
 class Loss:
-    """A named loss, the link its raw outputs belong to, and whether y holds label codes."""
+    """A named loss, the inverse link that its predictions go through, and whether y holds codes."""
 
     name: str
-    code: int
-    link: str
+    inverse_link: str
     loss_and_grad: Callable[[Array, np.ndarray], tuple[Array, Array]]
     y_is_codes: bool = False
 
 
 def softmax(raw: Array) -> Array:
-    """Probabilities over the columns of ``raw (n_rows, n_out)``; shifted by the row's maximum, so nothing overflows."""
+    """Probabilities over the columns of ``raw (n_rows, n_out)``.
+
+    Shifted by the row's maximum, so that nothing overflows.
+    """
     e = np.exp(raw - raw.max(axis=1, keepdims=True))
     return e / e.sum(axis=1, keepdims=True)
 
@@ -53,7 +59,10 @@ def squared_error(raw: Array, y: np.ndarray) -> tuple[Array, Array]:
 
 
 def poisson(raw: Array, y: np.ndarray) -> tuple[Array, Array]:
-    """Half the Poisson deviance ``y log(y / p) - y + p`` with ``p = exp(raw)``, summed over outputs."""
+    """Half the Poisson deviance ``y log(y / p).
+
+    Y + p`` with ``p = exp(raw)``, summed over outputs.
+    """
     p = exp(raw)
     with np.errstate(invalid="ignore"):  # divergence is reported by the training loop
         return np.sum(xlogy(y, y) - y * raw - y + p, axis=1), p - y
@@ -72,8 +81,9 @@ def binary_log_loss(raw: Array, y: np.ndarray) -> tuple[Array, Array]:
 
 
 def log_loss(raw: Array, y: np.ndarray) -> tuple[Array, Array]:
-    """Cross-entropy of one class out of many with ``p = softmax(raw)``; y holds label codes
-    ``(n_rows,)``.
+    """Cross-entropy of one class out of many with ``p = softmax(raw)``.
+
+    Y holds codes ``(n_rows,)``.
 
     The value is clipped as in :func:`binary_log_loss`.
     """
@@ -85,7 +95,43 @@ def log_loss(raw: Array, y: np.ndarray) -> tuple[Array, Array]:
     return loss, p
 
 
-LINKS: dict[str, Callable[[Array], Array]] = {
+def batch_objective(
+    loss_sum: float,
+    weight_sum: float,
+    params: Array,
+    grad: Array,
+    segments: Iterable[Segment],
+    alpha: float,
+) -> float:
+    """The mean loss of a batch with its L2 penalty, as scikit-learn defines it.
+
+    ``(sum_i w_i loss_i + alpha/2 sum_s l2_s |p_s|^2) / sum_i w_i`` over rows i and segments s.
+
+    Parameters
+    ----------
+    loss_sum, weight_sum : float
+        ``sum_i w_i loss_i`` and ``sum_i w_i``. Where the weights sum to zero, the objective and its
+        gradient are 0 (scikit-learn divides by zero there).
+    params : ndarray of shape (n_params,)
+    grad : ndarray of shape (n_params,)
+        The gradient of ``loss_sum``; the gradient of the objective on return.
+    """
+    if weight_sum == 0:
+        grad[...] = 0
+        return 0.0
+    squares = 0.0
+    for segment in segments:
+        strength = alpha * segment.l2
+        if strength:
+            p = params[segment.start : segment.stop]
+            grad[segment.start : segment.stop] += strength * p
+            exact = p.astype(np.float64, copy=False)
+            squares += strength * float(np.dot(exact, exact))
+    grad /= weight_sum
+    return (loss_sum + 0.5 * squares) / weight_sum
+
+
+INVERSE_LINKS: dict[str, Callable[[Array], Array]] = {
     "identity": lambda raw: raw,
     "exp": exp,
     "logistic": expit,
@@ -93,8 +139,8 @@ LINKS: dict[str, Callable[[Array], Array]] = {
 }
 
 LOSSES = {
-    "squared_error": Loss("squared_error", 0, "identity", squared_error),
-    "poisson": Loss("poisson", 1, "exp", poisson),
-    "binary_log_loss": Loss("binary_log_loss", 2, "logistic", binary_log_loss),
-    "log_loss": Loss("log_loss", 3, "softmax", log_loss, y_is_codes=True),
+    "squared_error": Loss("squared_error", "identity", squared_error),
+    "poisson": Loss("poisson", "exp", poisson),
+    "binary_log_loss": Loss("binary_log_loss", "logistic", binary_log_loss),
+    "log_loss": Loss("log_loss", "softmax", log_loss, y_is_codes=True),
 }

@@ -1,4 +1,7 @@
-"""What is a network? Frozen descriptions, and where each weight stands in one flat parameter vector."""
+"""What is a network?
+
+Frozen descriptions, and where each weight stands in one flat parameter vector.
+"""
 
 from __future__ import annotations
 
@@ -16,19 +19,23 @@ from fastnn.core.losses import LOSSES
 
 @dataclass(frozen=True)
 class LayerSpec:
-    """A dense layer: ``n_in`` inputs, ``n_out`` neurons, an activation named in ``ACTIVATIONS``."""
+    """A dense layer: ``n_in`` inputs, ``n_out`` neurons, an activation named in ``ACTIVATIONS``.
+
+    ``gain`` says how large its initial parameters are: see :func:`initialise`.
+    """
 
     n_in: int
     n_out: int
     activation: str
+    gain: float = 6.0
 
 
 @dataclass(frozen=True)
 class NetworkSpec:
     """Dense layers in order and the loss named in ``LOSSES``.
 
-    The last layer's activation is "identity": its raw output goes to the loss, or through its link
-    to become a prediction.
+    The last layer's activation is "identity": its raw output goes to the loss, or through the
+    loss's inverse link to become a prediction.
     """
 
     layers: tuple[LayerSpec, ...]
@@ -53,15 +60,32 @@ class NetworkSpec:
             )
 
     @classmethod
-    def dense(cls, layer_units: Sequence[int], activation: str, loss: str) -> NetworkSpec:
-        """The network of ``layer_units`` = (n_features, hidden sizes..., n_outputs) one activation for all hidden layers."""
-        n_hidden = len(layer_units) - 2
-        names = [activation] * n_hidden + ["identity"]
-        pairs = pairwise(int(n) for n in layer_units)
+    def dense(
+        cls, layer_units: Sequence[int], activation: str | Sequence[str], loss: str
+    ) -> NetworkSpec:
+        """The network of ``layer_units`` = (n_features, hidden sizes..., n_outputs).
+
+        ``activation`` names one for all hidden layers, or one for each. The output layer takes its
+        gain from the last of them; from a single name even where there are no hidden layers, as in
+        scikit-learn.
+        """
+        units = [int(n) for n in layer_units]
+        n_hidden = len(units) - 2
+        names = [activation] * n_hidden if isinstance(activation, str) else list(activation)
+        if len(names) != n_hidden:
+            raise ValueError(
+                f"activation must be one name or {n_hidden} names, one for each hidden layer, got"
+                f" {activation!r}."
+            )
+        gains = [_gain(name) for name in names]
+        gains.append(_gain(activation) if isinstance(activation, str) else gains[-1])
+        shapes = pairwise(units)
         return cls(
             tuple(
-                LayerSpec(n_in, n_out, name)
-                for (n_in, n_out), name in zip(pairs, names, strict=True)
+                LayerSpec(n_in, n_out, name, gain)
+                for (n_in, n_out), name, gain in zip(
+                    shapes, [*names, "identity"], gains, strict=True
+                )
             ),
             loss,
         )
@@ -82,13 +106,36 @@ class NetworkSpec:
         return ParamLayout(self)
 
 
+def _gain(activation: str) -> float:
+    """The activation's gain; a name that does not exist is the spec's to refuse."""
+    return ACTIVATIONS[activation].gain if activation in ACTIVATIONS else LayerSpec.gain
+
+
 @dataclass(frozen=True)
 class Segment:
-    """A weight matrix (n_in, n_out) or a bias (n_out,): its place in the parameter vector. Only weights are penalised."""
+    """A weight matrix (n_in, n_out) or a bias (n_out,): its place and how it trains.
+
+    Attributes
+    ----------
+    start, stop : int
+        Its place in the parameter vector.
+    shape : tuple of int
+    rate, l2, epsilon : float
+        Factors of the learning rate, of the L2 penalty ``alpha``, and of the optimizer's epsilon.
+    decay : float
+        Decoupled weight decay; see :func:`fastnn.core.optimizers.step`.
+    trainable : bool
+        False leaves it as it is.
+    """
 
     start: int
     stop: int
     shape: tuple[int, ...]
+    rate: float = 1.0
+    l2: float = 1.0
+    decay: float = 0.0
+    epsilon: float = 1.0
+    trainable: bool = True
 
     def view(self, vector: Array) -> Array:
         """This segment of ``vector (n_params,)`` in its own shape, without a copy."""
@@ -96,28 +143,23 @@ class Segment:
 
 
 class ParamLayout:
-    """The order of one parameter vector: all weights row-major from the first layer to the last,
-    then all biases.
+    """The order of one parameter vector: all weights row-major from first to last, then all biases.
 
     It is the order in which scikit-learn packs parameters for L-BFGS, so that both optimise the
-    same vector.
+    same vector. As in scikit-learn biases are exempt from the L2 penalty.
     """
 
     def __init__(self, spec: NetworkSpec) -> None:
         start = 0
         segments = []
-        shapes = [(layer.n_in, layer.n_out) for layer in spec.layers] + [
-            (layer.n_out,) for layer in spec.layers
-        ]
-        for shape in shapes:
+        shapes = [(layer.n_in, layer.n_out) for layer in spec.layers]
+        for shape in [*shapes, *((n_out,) for _, n_out in shapes)]:
             stop = start + math.prod(shape)
-            segments.append(Segment(start, stop, shape))
+            segments.append(Segment(start, stop, shape, l2=float(len(shape) == 2)))
             start = stop
-        self.weights = tuple(segments[: len(spec.layers)])
-        self.biases = tuple(segments[len(spec.layers) :])
-        self.n_weights = self.weights[
-            -1
-        ].stop  # params[:n_weights] is everything an L2 penalty sees
+        self.segments = tuple(segments)
+        self.weights = self.segments[: len(spec.layers)]
+        self.biases = self.segments[len(spec.layers) :]
         self.n_params = start
 
     def coefs(self, params: Array) -> list[Array]:
@@ -129,7 +171,7 @@ class ParamLayout:
         return [segment.view(params) for segment in self.biases]
 
     def pack(self, coefs: Sequence[Array], intercepts: Sequence[Array], dtype: np.dtype) -> Array:
-        """A new parameter vector holding ``coefs`` and ``intercepts``; a wrong shape raises, naming the array."""
+        """A new parameter vector of ``coefs`` and ``intercepts``; a wrong shape raises."""
         params = np.empty(self.n_params, dtype)
         for name, segments, arrays in (
             ("coefs_", self.weights, coefs),
@@ -137,7 +179,8 @@ class ParamLayout:
         ):
             if len(arrays) != len(segments):
                 raise ValueError(
-                    f"{name} must hold {len(segments)} arrays, one for each layer, got {len(arrays)}."
+                    f"{name} must hold {len(segments)} arrays, one for each layer, got"
+                    f" {len(arrays)}."
                 )
             for i, (segment, array) in enumerate(zip(segments, arrays, strict=True)):
                 if np.shape(array) != segment.shape:
@@ -148,25 +191,17 @@ class ParamLayout:
         return params
 
 
-def initialise(
-    spec: NetworkSpec,
-    dtype: np.dtype,
-    random_state: np.random.RandomState,
-    activation: str | None = None,
-) -> Array:
-    """Parameters ``(n_params,)`` drawn after Glorot and Bengio (2010), biases too, in
-    scikit-learn's order of draws.
+def initialise(spec: NetworkSpec, dtype: np.dtype, random_state: np.random.RandomState) -> Array:
+    """Parameters ``(n_params,)`` after Glorot and Bengio (2010), drawn in scikit-learn's order.
 
-    Uniform in +-sqrt(6 / (n_in + n_out)), with 2 in place of 6 for logistic networks; drawn in
-    float64, then cast. ``activation`` is that of the hidden layers, by default read off the first:
-    scikit-learn's bound follows the name it was given even where there are no hidden layers.
+    Weights and biases are uniform in ``+-sqrt(gain / (n_in + n_out))``; drawn in float64, then
+    cast to ``dtype``.
     """
     params = np.empty(spec.layout.n_params, dtype)
-    factor = 2.0 if (activation or spec.layers[0].activation) == "logistic" else 6.0
     for layer, weight, bias in zip(
         spec.layers, spec.layout.weights, spec.layout.biases, strict=True
     ):
-        bound = np.sqrt(factor / (layer.n_in + layer.n_out))
+        bound = np.sqrt(layer.gain / (layer.n_in + layer.n_out))
         weight.view(params)[...] = random_state.uniform(-bound, bound, weight.shape)
         bias.view(params)[...] = random_state.uniform(-bound, bound, bias.shape)
     return params

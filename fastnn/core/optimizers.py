@@ -1,17 +1,50 @@
 """How does a gradient change the parameters? Elementwise update rules.
 
-``update(params, grad, slots, rate, step)`` changes ``params (n,)`` and ``slots (n_slots, n)`` in
-place; ``rate`` is the learning rate of this step and ``step`` counts from 1. ``code`` is the number
-the compiled backends use.
+``update(params, grad, slots, rate)`` changes ``params (n,)`` and ``slots (n_slots, n)`` in place;
+``rate`` is the effective learning rate of this step, as ``effective_rates`` gives it. A compiled
+backend knows a rule by its name and gets its ``settings``. What differs between parts of a network
+is no matter of a rule but of its segments: see :func:`step`.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fastnn.core.activations import Array
+
+if TYPE_CHECKING:
+    from fastnn.core.network import Segment
+
+Numbers = NDArray[np.float64]
+
+
+class Optimizer(Protocol):
+    """An update rule: its name, the memory it needs for each parameter, and its settings."""
+
+    name: ClassVar[str]
+    n_slots: ClassVar[int]
+
+    def settings(self) -> Numbers:
+        """The numbers that a compiled backend's kernel of this name reads, float64 ``(n,)``."""
+        ...
+
+    def effective_rates(self, rates: Numbers, first_step: int) -> Numbers:
+        """What ``update`` takes for learning rates of any shape, whose steps count on in C order.
+
+        ``first_step`` is the number of the first, from 1.
+        """
+        ...
+
+    def update(
+        self, params: Array, grad: Array, slots: Array, rate: float, epsilon_factor: float = 1.0
+    ) -> None:
+        """One step, in place."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -26,11 +59,20 @@ class SGD:
     nesterov: bool = True
 
     name: ClassVar[str] = "sgd"
-    code: ClassVar[int] = 0
     n_slots: ClassVar[int] = 1
 
-    def update(self, params: Array, grad: Array, slots: Array, rate: float, step: int) -> None:
-        """One step, in place."""
+    def settings(self) -> Numbers:
+        """``[momentum, nesterov]``."""
+        return np.array([self.momentum, self.nesterov], np.float64)
+
+    def effective_rates(self, rates: Numbers, first_step: int) -> Numbers:
+        """``rates`` themselves."""
+        return rates
+
+    def update(
+        self, params: Array, grad: Array, slots: Array, rate: float, epsilon_factor: float = 1.0
+    ) -> None:
+        """One step, in place; there is no epsilon to scale."""
         (velocity,) = slots
         velocity *= self.momentum
         velocity -= rate * grad
@@ -42,9 +84,9 @@ class SGD:
 
 @dataclass(frozen=True)
 class Adam:
-    """Adam (Kingma and Ba 2014, arXiv 1412.6980, the last lines of section 2: bias correction
-    folded into the rate).
+    """Adam (Kingma and Ba 2014, arXiv 1412.6980).
 
+    The bias corrections are folded into the rate, as in the last lines of its section 2.
     ``epsilon`` is added to the uncorrected root, as in scikit-learn; PyTorch adds it to the
     corrected one.
     """
@@ -54,23 +96,63 @@ class Adam:
     epsilon: float = 1e-8
 
     name: ClassVar[str] = "adam"
-    code: ClassVar[int] = 1
     n_slots: ClassVar[int] = 2
 
-    def corrected_rate(self, rate: float, step: int) -> float:
-        """The learning rate of step ``step`` (from 1) with both bias corrections folded in."""
-        return rate * math.sqrt(1 - self.beta_2**step) / (1 - self.beta_1**step)
+    def settings(self) -> Numbers:
+        """``[beta_1, beta_2, epsilon]``."""
+        return np.array([self.beta_1, self.beta_2, self.epsilon], np.float64)
 
-    def update(self, params: Array, grad: Array, slots: Array, rate: float, step: int) -> None:
+    def effective_rates(self, rates: Numbers, first_step: int) -> Numbers:
+        """``rate sqrt(1 - beta_2^t) / (1 - beta_1^t)``: both bias corrections of step t."""
+        steps = np.arange(first_step, first_step + rates.size, dtype=np.float64)
+        corrections = np.sqrt(1 - self.beta_2**steps) / (1 - self.beta_1**steps)
+        return rates * corrections.reshape(rates.shape)
+
+    def update(
+        self, params: Array, grad: Array, slots: Array, rate: float, epsilon_factor: float = 1.0
+    ) -> None:
         """One step, in place."""
         m, v = slots
         m *= self.beta_1
         m += (1 - self.beta_1) * grad
         v *= self.beta_2
         v += (1 - self.beta_2) * (grad * grad)
-        params -= self.corrected_rate(rate, step) * m / (v**0.5 + self.epsilon)
+        params -= rate * m / (v**0.5 + self.epsilon * epsilon_factor)
 
 
-Optimizer = SGD | Adam
+def step(
+    optimizer: Optimizer,
+    segments: Iterable[Segment],
+    params: Array,
+    grad: Array,
+    slots: Array,
+    rate: float,
+    effective_rate: float,
+) -> None:
+    """One step of every segment that trains, in place, each by its own factors.
 
-OPTIMIZERS: dict[str, type[SGD | Adam]] = {"sgd": SGD, "adam": Adam}
+    Decoupled decay (Loshchilov and Hutter 2019, arXiv 1711.05101) comes first and takes the
+    learning rate without bias correction: ``p <- (1 - rate rate_s decay_s) p``.
+
+    Parameters
+    ----------
+    params, grad : ndarray of shape (n_params,)
+    slots : ndarray of shape (n_slots, n_params)
+    rate, effective_rate : float
+        This step's learning rate, and what ``optimizer.effective_rates`` makes of it.
+    """
+    for segment in segments:
+        if segment.trainable:
+            part = slice(segment.start, segment.stop)
+            if segment.decay:
+                params[part] *= 1 - rate * segment.rate * segment.decay
+            optimizer.update(
+                params[part],
+                grad[part],
+                slots[:, part],
+                effective_rate * segment.rate,
+                segment.epsilon,
+            )
+
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam}

@@ -215,7 +215,7 @@ class TradeoffSearchCV(BaseSearchCV):
 
         estimator, distributions = self.estimator, self.param_distributions
         if distributions is None:
-            estimator, distributions = default_space(estimator, len(splits[0][0]))
+            distributions = default_space(estimator, len(splits[0][0]))
         space = Space(distributions)
         for example in (
             space.examples()

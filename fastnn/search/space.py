@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,10 +11,9 @@ from typing import Any
 
 import numpy as np
 from scipy import stats
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator
 
 from fastnn._optional import require
-from fastnn.estimators.precision import InPrecision
 
 
 @dataclass(frozen=True)
@@ -200,11 +200,13 @@ def _draw(distribution: Any, rng: np.random.RandomState) -> Any:
     return min(max(round(value), d.low), d.high) if whole else value
 
 
-def default_space(estimator: BaseEstimator, n_rows: int) -> tuple[BaseEstimator, dict[str, Any]]:
-    """A space for the network in ``estimator``: width, depth, activation, learning rate, batch,
-    penalty, epochs, precision.
+def default_space(estimator: BaseEstimator, n_rows: int) -> dict[str, Any]:
+    """A space for the network in ``estimator``: width, depth, activation, learning rate, batch size,
+    penalty, epochs, floating type.
 
-    The distributions are lists and scipy.stats', which scikit-learn's own searches take as well.
+    What was set to another value than the default stays as it was set, and so does what the network
+    has no parameter for: scikit-learn's has no ``dtype``. The distributions are lists and
+    scipy.stats', which scikit-learn's own searches take as well.
 
     Parameters
     ----------
@@ -215,29 +217,25 @@ def default_space(estimator: BaseEstimator, n_rows: int) -> tuple[BaseEstimator,
 
     Returns
     -------
-    estimator : estimator object
-        A clone whose network is wrapped in :class:`InPrecision`, so that precision is a parameter like the others.
-    param_distributions : dict
+    param_distributions : dict of str to list or scipy.stats distribution
+
+    Raises
+    ------
+    ValueError
+        If there is no network, or each of these parameters has been set.
     """
+    params = estimator.get_params()
     last = "hidden_layer_sizes"
-    paths = [
-        name.removesuffix(last)
-        for name in estimator.get_params()
-        if name == last or name.endswith("__" + last)
-    ]
+    paths = [name.removesuffix(last) for name in params if name.split("__")[-1] == last]
     if not paths:
         raise ValueError(
-            f"param_distributions=None needs an estimator that is or holds a network, to know what to vary; got {estimator!r}."
-            " Give param_distributions."
+            "param_distributions=None needs an estimator that is or holds a network, to know what"
+            f" to vary; got {estimator!r}. Give param_distributions."
         )
     path = min(paths, key=len)
-    estimator = clone(estimator)
-    if path:
-        place = path.removesuffix("__")
-        estimator.set_params(**{place: InPrecision(estimator.get_params()[place])})
-    else:
-        estimator = InPrecision(estimator)
-    network: dict[str, Any] = {
+    network = params[path.removesuffix("__")] if path else estimator
+    defaults = inspect.signature(type(network)).parameters
+    space = {
         "hidden_layer_sizes": [
             (),
             *((width,) * depth for depth in (1, 2, 3) for width in (8, 16, 32, 64, 128, 256)),
@@ -247,6 +245,17 @@ def default_space(estimator: BaseEstimator, n_rows: int) -> tuple[BaseEstimator,
         "batch_size": [size for size in (32, 64, 128, 256, 512) if size <= n_rows // 2] or ["auto"],
         "alpha": stats.loguniform(1e-6, 1e-1),
         "max_iter": [5, 10, 20, 40, 80, 160],
+        "dtype": ["float32", "float64"],
     }
-    space = {f"{path}estimator__{name}": values for name, values in network.items()}
-    return estimator, {**space, f"{path}dtype": ["float32", "float64"]}
+    free = {
+        path + name: values
+        for name, values in space.items()
+        if path + name in params and repr(params[path + name]) == repr(defaults[name].default)
+    }
+    if not free:
+        raise ValueError(
+            f"param_distributions=None varies {', '.join(space)} of the network, but the"
+            f" {type(network).__name__} sets each of them. Leave one at its default, or give"
+            " param_distributions."
+        )
+    return free

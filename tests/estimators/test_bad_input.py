@@ -281,6 +281,11 @@ CASES = {
             ("n_threads", -1, "None or an int in the range [1, inf). Got -1 instead."),
             ("n_threads", 1.5, "None or an int in the range [1, inf). Got 1.5 instead."),
             ("n_threads", "all", "None or an int in the range [1, inf). Got 'all' instead."),
+            (
+                "dtype",
+                "float16",
+                "a str among {'auto', 'float32', 'float64'}. Got 'float16' instead.",
+            ),
         ]
     },
     "an empty layer": Case(

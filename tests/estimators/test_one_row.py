@@ -86,6 +86,8 @@ def models():
         fitted["named features"] = MLPClassifier(**few).fit(
             pandas.DataFrame(X, columns=["a", "b", "c"]), labels["binary"]
         )
+        for dtype in ("float32", "float64"):
+            fitted[f"dtype={dtype}"] = MLPClassifier(**few, dtype=dtype).fit(X, labels["binary"])
         fitted["unfitted"] = MLPClassifier(**few)
     return fitted
 
@@ -101,10 +103,11 @@ def outcome(method, given):
     return result, [(w.category, str(w.message)) for w in caught]
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["binary", "multiclass", "multilabel", "regression", "float32", "named features", "unfitted"],
-)
+PLAIN = ["binary", "multiclass", "multilabel", "regression", "float32"]
+PLAIN += ["dtype=float32", "dtype=float64"]
+
+
+@pytest.mark.parametrize("name", [*PLAIN, "named features", "unfitted"])
 @pytest.mark.parametrize("given", INPUTS.values(), ids=INPUTS)
 def test_the_short_way_says_and_answers_what_the_full_validation_does(
     models, name, given, monkeypatch
@@ -129,8 +132,8 @@ def test_plain_rows_do_take_the_short_way(models, monkeypatch):
     def validate_data(*args, **kwargs):
         raise AssertionError("the full validation ran")
 
-    monkeypatch.setattr("fastnn.estimators.mlp.validate_data", validate_data)
-    for name in ("binary", "multiclass", "multilabel", "regression", "float32"):
+    monkeypatch.setattr("fastnn.estimators.base.validate_data", validate_data)
+    for name in PLAIN:
         models[name].predict(ROW)
         models[name].predict(ROW.astype(np.float32))
     with pytest.raises(AssertionError, match="the full validation ran"):

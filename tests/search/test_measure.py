@@ -18,8 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from support.timed import CLOCK, Hungry, Timed, advance, now
 
-from fastnn import MLPClassifier, MLPRegressor
-from fastnn.estimators.precision import InPrecision
+from fastnn import MLPRegressor
 from fastnn.search import measure
 from fastnn.search.measure import QUANTITIES, Alone, Clock, Effort, Fold, FreshProcesses, Table
 
@@ -86,11 +85,9 @@ def test_folds_go_through_json():
     [
         lambda network: network,
         lambda network: make_pipeline(StandardScaler(), network),
-        lambda network: InPrecision(network),
-        lambda network: make_pipeline(StandardScaler(), InPrecision(network, "float64")),
         lambda network: TransformedTargetRegressor(make_pipeline(StandardScaler(), network)),
     ],
-    ids=["bare", "pipeline", "precision", "both", "target"],
+    ids=["bare", "pipeline", "target"],
 )
 def test_flops_are_those_of_the_network_inside(wrap):
     estimator = wrap(MLPRegressor(hidden_layer_sizes=(7, 5), max_iter=1)).fit(X, y)
@@ -272,13 +269,3 @@ def test_every_quantity_is_measured_somewhere():
     assert set(QUANTITIES) <= known
     assert {q for q, about in QUANTITIES.items() if about.timed} <= set(Alone.__annotations__)
     assert os.cpu_count() is None or "CPUs" in measure.machine()
-
-
-@pytest.mark.filterwarnings("ignore:.*Maximum iterations")
-def test_precision_reaches_the_network():
-    for dtype in ("float32", "float64"):
-        network = MLPClassifier((3,), max_iter=2)
-        fitted = InPrecision(network, dtype).fit(X, y).estimator_
-        assert fitted.coefs_[0].dtype == dtype
-    with pytest.raises(ValueError, match="dtype must be 'float32' or 'float64', got 'float16'"):
-        InPrecision(network, "float16").fit(X, y)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import stats
-from sklearn import config_context
+from sklearn import config_context, neural_network
 from sklearn.base import clone
 from sklearn.datasets import load_iris
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import accuracy_score, make_scorer
 from sklearn.model_selection import GroupKFold, StratifiedKFold
@@ -17,7 +18,6 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from support.timed import CLOCK, Timed
 
 from fastnn import MLPClassifier, TradeoffSearchCV
-from fastnn.estimators.precision import InPrecision
 from fastnn.search.space import Space, default_space
 
 pytest.importorskip("optuna")
@@ -47,8 +47,6 @@ X = StandardScaler().fit_transform(X)
             objectives=("score", "flops"),
             cv=2,
         ),
-        InPrecision(LogisticRegression()),
-        InPrecision(Ridge(), "float64"),
     ]
 )
 def test_estimator_checks(estimator, check):
@@ -78,8 +76,8 @@ def test_metadata_is_routed():
         model = LogisticRegression().set_fit_request(sample_weight=True)
         scoring = make_scorer(accuracy_score).set_score_request(sample_weight=True)
         search = TradeoffSearchCV(
-            InPrecision(model, "float64"),
-            {"estimator__C": [1.0]},
+            Pipeline([("model", model)]),
+            {"model__C": [1.0]},
             objectives=("score", "model_bytes"),
             cv=GroupKFold(5),
             scoring=scoring,
@@ -138,46 +136,54 @@ def test_callbacks_follow_the_search_and_can_stop_it(monkeypatch):
     assert counting.begun.count("candidate") == len(search.cv_results_["params"]) + 1
 
 
+VARIED = {
+    "hidden_layer_sizes",
+    "activation",
+    "learning_rate_init",
+    "batch_size",
+    "alpha",
+    "max_iter",
+    "dtype",
+}
+
+
 def test_the_default_space_varies_the_network_wherever_it_stands():
     for estimator, path in (
         (MLPClassifier(), ""),
         (make_pipeline(StandardScaler(), MLPClassifier()), "mlpclassifier__"),
     ):
-        wrapped, space = default_space(estimator, 100)
-        assert {name.removeprefix(path) for name in space} == {
-            "dtype",
-            *(
-                f"estimator__{name}"
-                for name in (
-                    "hidden_layer_sizes",
-                    "activation",
-                    "learning_rate_init",
-                    "batch_size",
-                    "alpha",
-                    "max_iter",
-                )
-            ),
-        }
+        space = default_space(estimator, 100)
+        assert set(space) == {path + name for name in VARIED}
         for seed in range(5):
             example = {
                 name: values[0] if isinstance(values, list) else values.rvs(random_state=seed)
                 for name, values in space.items()
             }
-            clone(wrapped).set_params(**example)
-        assert max(space[f"{path}estimator__batch_size"]) <= 50
+            clone(estimator).set_params(**example)
+        assert max(space[f"{path}batch_size"]) <= 50
         assert Space(space).size == np.inf
-        assert isinstance(estimator, MLPClassifier | Pipeline)
+
+
+def test_the_default_space_leaves_what_was_set():
+    network = MLPClassifier((20, 10), max_iter=30, alpha=0.0001, dtype="float32")
+    assert set(default_space(network, 100)) == VARIED - {"hidden_layer_sizes", "max_iter", "dtype"}
+    assert set(default_space(neural_network.MLPClassifier(), 100)) == VARIED - {"dtype"}
+    network.set_params(activation="tanh", learning_rate_init=0.01, batch_size=64, alpha=1.0)
+    with pytest.raises(ValueError, match="but the MLPClassifier sets each of them. Leave one"):
+        default_space(network, 100)
 
 
 def test_the_default_space_end_to_end():
     search = TradeoffSearchCV(
-        MLPClassifier(random_state=0),
+        MLPClassifier(max_iter=30, random_state=0),
         objectives=("score", "flops"),
         cv=3,
         n_trials=6,
         random_state=1,
-    ).fit(X, y)
+    )
+    with pytest.warns(ConvergenceWarning, match="Maximum iterations"):  # the user's own number
+        search.fit(X, y)
     assert search.best_score_ > 0.5
-    dtype = search.best_params_["dtype"]
-    assert search.best_estimator_.estimator_.coefs_[0].dtype == dtype
+    assert search.best_estimator_.coefs_[0].dtype == search.best_params_["dtype"]
+    assert search.best_estimator_.max_iter == 30
     assert not any(search.cv_results_["failure"])

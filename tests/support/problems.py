@@ -1,4 +1,7 @@
-"""What do the engine tests train on? Small random problems for any network, in the arrays an engine reads."""
+"""What do the engine tests train on?
+
+Small random problems for any network, in the arrays an engine reads.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,8 @@ from dataclasses import replace
 import numpy as np
 from scipy.sparse import csr_array
 
-from fastnn.backends.base import Data, TrainState
-from fastnn.core.losses import LOSSES
+from fastnn.backends.base import Data, Engine, Plan, TrainState
+from fastnn.core.losses import LOSSES, batch_objective
 from fastnn.core.network import NetworkSpec, initialise
 from fastnn.core.optimizers import Optimizer
 
@@ -16,7 +19,7 @@ from fastnn.core.optimizers import Optimizer
 def problem(
     spec: NetworkSpec, n_rows: int, dtype=np.float64, seed: int = 0, weighted: bool = False
 ) -> Data:
-    """Rows that fit ``spec``; about a third of X is zero, so that the same numbers serve as sparse input."""
+    """Rows that fit ``spec``; about a third of X is zero, for the same numbers as sparse input."""
     rng = np.random.default_rng(seed)
     X = np.where(rng.random((n_rows, spec.n_in)) < 0.3, 0, rng.normal(size=(n_rows, spec.n_in)))
     if LOSSES[spec.loss].y_is_codes:
@@ -37,13 +40,33 @@ def as_csr(data: Data) -> Data:
 
 
 def fresh_state(
-    spec: NetworkSpec, optimizer: Optimizer, dtype=np.float64, seed: int = 0
+    spec: NetworkSpec, optimizer: Optimizer, dtype=np.float64, seed: int = 0, n_members: int = 1
 ) -> TrainState:
-    """A network before its first step."""
-    params = initialise(spec, np.dtype(dtype), np.random.RandomState(seed))
-    return TrainState(params, np.zeros((optimizer.n_slots, len(params)), dtype))
+    """Networks before their first step, each drawn from a seed of its own."""
+    params = np.stack(
+        [
+            initialise(spec, np.dtype(dtype), np.random.RandomState(seed + i))
+            for i in range(n_members)
+        ]
+    )
+    return TrainState(params, np.zeros((n_members, optimizer.n_slots, params.shape[1]), dtype))
 
 
 def copy_state(state: TrainState) -> TrainState:
     """An independent copy."""
     return TrainState(state.params.copy(), state.slots.copy(), state.step)
+
+
+def member(state: TrainState, i: int) -> TrainState:
+    """An independent copy of one network of several."""
+    return TrainState(state.params[i : i + 1].copy(), state.slots[i : i + 1].copy(), state.step)
+
+
+def loss_and_gradient(
+    engine: Engine, plan: Plan, spec: NetworkSpec, state: TrainState, data: Data, rows, grad
+) -> float:
+    """The penalised mean loss of rows ``(n,)``; its gradient goes to ``grad (1, n_params)``."""
+    (loss_sum,), (weight_sum,) = engine.gradient(state, data, np.asarray(rows)[None], grad)
+    return batch_objective(
+        loss_sum, weight_sum, state.params[0], grad[0], plan.segments_of(spec), plan.alpha
+    )
