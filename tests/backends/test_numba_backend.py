@@ -289,7 +289,6 @@ def test_agrees_with_shorter_vectors_and_where_nothing_can_be_cached(cpu, featur
 def test_numba_is_imported_by_its_backend_alone_and_compiles_nothing_then():
     code = """
 import sys, fastnn.backends
-fastnn.MLPClassifier
 print("numba" in sys.modules)
 fastnn.backends.load("numba")
 from fastnn.backends.numba import math, passes, tile
