@@ -56,10 +56,8 @@ class _Scratch:
             spec, self.segments, dtype, n_rows, sparse=isinstance(X, csr_array), slopes=n_lines > 1
         )
         n = layout.n_padded
-        padded, work = (
-            aligned(n_lines * n, dtype).reshape(n_lines, n),
-            aligned(layout.n_work, dtype),
-        )
+        padded = aligned(n_lines * n, dtype).reshape(n_lines, n)
+        work = aligned(layout.n_work, dtype)
         return kernels.Network(code(LOSSES, spec.loss), *layout[:3], padded, work)
 
 
