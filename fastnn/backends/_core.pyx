@@ -280,9 +280,9 @@ cdef class Engine:
     def forward(self, params, X, out):
         """Raw outputs of ``X (n_rows, n_in)``, dense or as :class:`Call` takes it, into ``out``.
 
-        Releases the GIL for more than a few rows.
+        True. Releases the GIL for more than a few rows.
         """
-        self.answer(params, X, out, fnn_forward)
+        return self.answer(params, X, out, fnn_forward)
 
     def predict(self, params, X, out):
         """Predictions of X into ``out``; False, and ``out`` worth nothing, if a dense X holds NaN
