@@ -1,4 +1,7 @@
-"""Does the wheel hold what it should, and does it work away from the sources? Run where it is installed, in an empty folder."""
+"""Does the wheel hold what it should, and does it work away from the sources?
+
+Run where it is installed, in an empty folder.
+"""
 
 import sys
 import zipfile
@@ -35,6 +38,4 @@ for dtype in (np.float32, np.float64):
     )
     accuracy = model.score(X.astype(dtype), y)
     assert accuracy > 0.9, accuracy
-    print(
-        f"{np.dtype(dtype)}: accuracy {accuracy:.3f} after {model.n_iter_} iterations of the compiled backend"
-    )
+    print(f"{np.dtype(dtype)}: accuracy {accuracy:.3f} after {model.n_iter_} compiled epochs")

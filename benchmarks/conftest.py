@@ -1,4 +1,7 @@
-"""How is a benchmark run set up? Which shapes, on which backends, and one BLAS thread for the NumPy reference."""
+"""How is a benchmark run set up?
+
+Which shapes, on which backends, and one BLAS thread for the NumPy reference.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--grid",
         choices=["anchors", "default", "full"],
         default="default",
-        help="anchors: eight shapes; default: also the published ones and one axis at a time; full: every combination",
+        help="anchors: eight shapes; default: also the published ones and one axis at a time;"
+        " full: every combination",
     )
 
 
@@ -42,7 +46,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def record(
     benchmark: Any, backend: str, request: pytest.FixtureRequest
 ) -> Callable[[str, int, float], None]:
-    """A function that adds what a reader wants to know to a finished benchmark: times per unit, FLOP/s, the gain over NumPy."""
+    """A function that adds what a reader wants to know to a finished benchmark.
+
+    Times per unit, FLOP/s, the gain over NumPy.
+    """
 
     def record(unit: str, n_units: int, flops: float) -> None:
         seconds = benchmark.stats.stats.median
@@ -65,7 +72,10 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """One line for each group: microseconds per step or row, and how many times as fast as NumPy."""
+    """One line for each group.
+
+    Microseconds per step or row, and how many times as fast as NumPy.
+    """
     groups = config.stash[SECONDS]
     if not groups:
         return

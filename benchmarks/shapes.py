@@ -1,4 +1,7 @@
-"""Which networks are measured? The shapes all our figures are stated on, those others published, and one axis at a time."""
+"""Which networks are measured?
+
+The shapes all our figures are stated on, those others published, and one axis at a time.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ OPTIMIZERS: dict[str, Optimizer] = {
 
 @dataclass(frozen=True)
 class Shape:
-    """A network of ``units`` = (features, hidden sizes..., outputs) and the batch it is trained on."""
+    """A network of ``units`` = (features, hidden sizes..., outputs) and its batch size."""
 
     units: tuple[int, ...]
     batch: int

@@ -1,4 +1,7 @@
-"""How is an optional package had? Imported when it is first needed; where it is missing, the error names the extra to install."""
+"""How is an optional package had?
+
+Imported when it is first needed; where it is missing, the error names the extra to install.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,12 @@ EXTRAS = {
     "optuna": "search",
     "pandas": "cli",
     "pyarrow": "cli",
-    "rich": "cli",
     "skops": "cli",
 }
 
 
 def require(module: str) -> Any:
-    """Import ``module``, such as ``"rich.progress"``, and return it.
+    """Import ``module``, such as ``"skops.io"``, and return it.
 
     Raises
     ------
@@ -36,7 +38,10 @@ def require(module: str) -> Any:
 
 
 def install(extra: str) -> str:
-    """The command that installs an extra: from the clone where fastnn runs from one, else from the package index."""
+    """The command that installs an extra.
+
+    From the clone where fastnn runs from one, else from the package index.
+    """
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     if os.path.exists(os.path.join(root, "pyproject.toml")):
         return f'pip install -e "{root}[{extra}]"'

@@ -1,4 +1,4 @@
-"""Do imports point down only, does each optional package stand behind one door, and is each file still one room?"""
+"""Do imports point down only, and is each file still one room?"""
 
 from __future__ import annotations
 
@@ -49,7 +49,6 @@ LAZY = {
     "optuna",
     "pandas",
     "pyarrow",
-    "rich",
     "skops",
     "numba",
     "llvmlite",
@@ -60,7 +59,10 @@ MAX_LINES = 600
 
 @dataclass(frozen=True)
 class Import:
-    """One imported module, and whether importing the file imports it: not inside a function, not for type checkers only."""
+    """One imported module, and whether importing the file imports it.
+
+    Not inside a function, not for type checkers only.
+    """
 
     module: str
     line: int
@@ -110,7 +112,10 @@ def imports(source: str) -> list[Import]:
 
 
 def room(path: Path) -> str:
-    """The module or subpackage of fastnn that a file belongs to: the first part of its path in the package."""
+    """The module or subpackage of fastnn that a file belongs to.
+
+    The first part of its path in the package.
+    """
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
@@ -169,7 +174,8 @@ def test_optional_packages_stand_behind_one_door(path):
             )
         optional = found.module.split(".")[0] in LAZY
         assert not (optional and found.at_import) or name in LOADED_ON_DEMAND, (
-            f"{name}:{found.line} imports {found.module} whenever it is imported itself; import it where it is used"
+            f"{name}:{found.line} imports {found.module} whenever it is imported itself; import"
+            " it where it is used"
         )
 
 

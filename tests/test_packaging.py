@@ -1,4 +1,7 @@
-"""Is what gets installed what it should be: names on demand, a command, a configuration to show, a README that works?"""
+"""Is what gets installed what it should be.
+
+Names on demand, a command, a configuration to show, a README that works?
+"""
 
 from __future__ import annotations
 
@@ -47,7 +50,10 @@ def test_the_version_is_the_distributions():
 
 
 def test_importing_fastnn_imports_nothing_else():
-    code = "import sys; before = set(sys.modules); import fastnn; print(sorted(set(sys.modules) - before))"
+    code = (
+        "import sys; before = set(sys.modules); import fastnn;"
+        " print(sorted(set(sys.modules) - before))"
+    )
     # importlib and typing are fastnn's own needs
     loaded = {
         name.split(".")[0]
@@ -109,7 +115,8 @@ config = fastnn.show_config(mode="dicts")["backends"]
 assert config["cython"].startswith("not usable: "), config
 assert config["numba"].startswith("not usable: "), config
 assert "[numba]" in config["numba"], config
-model = fastnn.MLPRegressor(solver="lbfgs", random_state=0).fit([[0.0], [1.0], [2.0]], [0.0, 1.0, 2.0])
+model = fastnn.MLPRegressor(solver="lbfgs", random_state=0)
+model.fit([[0.0], [1.0], [2.0]], [0.0, 1.0, 2.0])
 print(config["numpy"], model.n_features_in_)
 """
     assert run_python(code) == "usable 1"

@@ -1,4 +1,7 @@
-"""The command line: which sections, on which cores, against whom; Markdown to the screen, everything to JSON."""
+"""The command line: which sections, on which cores, against whom.
+
+Markdown to the screen, everything to JSON.
+"""
 
 from __future__ import annotations
 
@@ -110,7 +113,10 @@ def _processor() -> str:
     widest = next(
         (flag for flag in ("avx512f", "avx2", "avx") if flag in flags), platform.machine()
     )
-    return f"{fields.get('model name', 'unknown')} (family {fields.get('cpu family')}, model {fields.get('model')}), {widest}"
+    return (
+        f"{fields.get('model name', 'unknown')} (family {fields.get('cpu family')}, model"
+        f" {fields.get('model')}), {widest}"
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""What is computed? Networks, data, first weights and the order of rows, the same to the bit in every process."""
+"""What is computed?
+
+Networks, data, first weights and the order of rows, the same to the bit in every process.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +30,9 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 
 @dataclass(frozen=True)
 class Problem:
-    """A network and how it is trained: sizes from input to output, minibatch, minibatches of an
-    epoch.
+    """A network and how it is trained.
+
+    Sizes from input to output, minibatch, minibatches of an epoch.
 
     One output is a binary classifier, several are classes; a regressor has ``regression`` set.
     ``density`` below 1 makes X sparse (CSR).
@@ -53,12 +57,18 @@ class Problem:
 
     @property
     def step_flops(self) -> int:
-        """Useful FLOPs of a training step, ``4 B n_0 n_1`` (of its non-zeros) and ``6 B n_i n_j`` for every later layer."""
+        """Useful FLOPs of a training step.
+
+        ``4 B n_0 n_1`` (of its non-zeros) and ``6 B n_i n_j`` for every later layer.
+        """
         first, *others = [n_in * n_out for n_in, n_out in pairwise(self.units)]
         return round(self.batch * (4 * first * self.density + 6 * sum(others)))
 
     def data(self) -> tuple[Any, Array]:
-        """``X (n_rows, n_in)`` and ``y (n_rows,)``: numbers, or codes of classes as a noisy function of X."""
+        """``X (n_rows, n_in)`` and ``y (n_rows,)``.
+
+        Numbers, or codes of classes as a noisy function of X.
+        """
         random = np.random.RandomState(SEED + 1)
         n_in, n_out = self.units[0], self.units[-1]
         if self.density < 1:
@@ -72,7 +82,7 @@ class Problem:
         return X, scores.argmax(axis=1)
 
     def start(self) -> tuple[Weights, np.random.RandomState]:
-        """The first weights, drawn as scikit-learn draws them from ``random_state=SEED``, and the generator after that."""
+        """The first weights, drawn as scikit-learn draws them, and the generator after that."""
         random = np.random.RandomState(SEED)
         weights = []
         for n_in, n_out in zip(self.units, self.units[1:], strict=False):
@@ -82,14 +92,17 @@ class Problem:
         return weights, random
 
     def orders(self, random: np.random.RandomState, n_epochs: int) -> Iterator[NDArray[np.int64]]:
-        """The rows of each epoch in scikit-learn's order: permutations compose from one epoch to the next."""
+        """The rows of each epoch in scikit-learn's order.
+
+        Permutations compose from one epoch to the next.
+        """
         rows = np.arange(self.n_rows)
         for _ in range(n_epochs):
             random.shuffle(rows)
             yield rows
 
     def loss(self, weights: Weights) -> float:
-        """The mean loss of these weights over all rows, in float64, by one formula for all peers."""
+        """The mean loss of these weights over all rows in float64, by one formula for all."""
         X, y = self.data()
         raw = X.astype(np.float64)
         for i, (weight, bias) in enumerate(weights):

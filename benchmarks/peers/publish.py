@@ -1,5 +1,6 @@
-"""What of a result is kept? ``python -m benchmarks.peers.publish result.json``: docs/benchmarks.*,
-and the README's table.
+"""What of a result is kept?
+
+``python -m benchmarks.peers.publish result.json``: docs/benchmarks.*, and the README's table.
 
 The result goes to docs/benchmarks.json as it is, its tables to docs/benchmarks.md, the ratios of
 each shape to docs/benchmarks.svg; the table of training steps goes to README.md, between the
@@ -37,7 +38,10 @@ def between_marks(text: str, new: str) -> str:
 
 
 def readme_table(result: dict[str, Any]) -> str:
-    """Microseconds of a training step and how many times as long each peer takes; one line on when and where."""
+    """Microseconds of a training step and how many times as long each peer takes.
+
+    One line on when and where.
+    """
     rows = [row for row in result["sections"]["steps"] if row["shape"] in ANCHORS]
     names = tables.peers(rows)
     body = []
@@ -61,11 +65,14 @@ def readme_table(result: dict[str, Any]) -> str:
     )
     return "\n\n".join(
         [
-            "A training step (float32, ReLU, Adam) on one core, and how many times as long others take for the same one:",
+            "A training step (float32, ReLU, Adam) on one core, and how many times as long others"
+            " take for the same one:",
             tables.table(["features-hidden-outputs, batch", "fastnn", *names], body),
             "![How many times as long as fastnn each peer takes, by shape](docs/benchmarks.svg)",
-            f"Measured {about['date'][:10]} on {about['machine']} with {versions}, one process each, in turns,"
-            " losses compared first. All tables, the method and what was lost: [docs/benchmarks.md](docs/benchmarks.md);"
+            f"Measured {about['date'][:10]} on {about['machine']} with {versions}, one process"
+            " each, in turns,"
+            " losses compared first. All tables, the method and what was lost:"
+            " [docs/benchmarks.md](docs/benchmarks.md);"
             ' yours: `pip install -e ".[bench]" && python -m benchmarks.peers`.',
         ]
     )

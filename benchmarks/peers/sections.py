@@ -1,4 +1,7 @@
-"""What is timed, and what must agree before a time is believed? One function for each table, returning plain data."""
+"""What is timed, and what must agree before a time is believed?
+
+One function for each table, returning plain data.
+"""
 
 from __future__ import annotations
 
@@ -94,8 +97,9 @@ class Bench:
         dtype: str = "float32",
         flops: float = 0.0,
     ) -> dict[str, Any]:
-        """Each block's value in each round, the blocks taking turns in random order, and the peak
-        of the core around them.
+        """Each block's value in each round, and the peak of the core around them.
+
+        The blocks take turns in random order.
 
         Blocks that cannot be as short as asked for, like a whole fit, get fewer rounds, at least
         three.
@@ -115,7 +119,10 @@ class Bench:
 
 
 def steps(bench: Bench) -> list[dict[str, Any]]:
-    """Seconds of a training step in float32, fastnn and its peers, one core; float64 shows that they compute the same."""
+    """Seconds of a training step in float32, fastnn and its peers, one core.
+
+    Float64 shows that they compute the same.
+    """
     rows = []
     with bench.workers(
         [name for name in PEERS if name not in ("fastnn", "ONNX Runtime")]
@@ -129,7 +136,10 @@ def steps(bench: Bench) -> list[dict[str, Any]]:
 def _losses(
     bench: Bench, problem: Problem, workers: dict[str, Worker], n_epochs: int = CHECK_EPOCHS
 ) -> dict[str, float]:
-    """The loss of each peer after a few epochs from the same weights; they agree, or ``Disagreement`` is raised."""
+    """The loss of each peer after a few epochs from the same weights.
+
+    They agree, or ``Disagreement`` is raised.
+    """
     losses = {}
     for name, worker in workers.items():
         bench.say(f"{problem.name} {problem.dtype} {problem.activation}: {name} trains")
@@ -166,21 +176,23 @@ def _described(problem: Problem) -> dict[str, Any]:
 
 
 def agree(problem: Problem, losses: dict[str, float]) -> None:
-    """Raise ``Disagreement`` unless all losses are fastnn's within ``TOLERANCE``, and training has lowered them."""
+    """Raise ``Disagreement`` unless all losses are fastnn's, and training has lowered them."""
     ours, first = losses["fastnn"], problem.loss(problem.start()[0])
     for name, loss in losses.items():
         if not abs(loss - ours) <= TOLERANCE[problem.dtype] * abs(ours):
             raise Disagreement(
-                f"{problem.name} in {problem.dtype}: fastnn's loss is {ours:.9g} and {name}'s {loss:.9g}."
+                f"{problem.name} in {problem.dtype}: fastnn's loss is {ours:.9g} and {name}'s"
+                f" {loss:.9g}."
             )
     if not ours < first:
         raise Disagreement(
-            f"{problem.name}: training did not lower the loss: {first:.9g} before, {ours:.9g} after."
+            f"{problem.name}: training did not lower the loss: {first:.9g} before, {ours:.9g}"
+            " after."
         )
 
 
 def peak(bench: Bench) -> list[dict[str, Any]]:
-    """The share of the core's peak in float32 and float64, and what tanh and logistic cost beside ReLU."""
+    """The share of the core's peak in both precisions, and what tanh and logistic cost."""
     rows = []
     with bench.workers([]) as workers:
         for shape in bench.shapes:
@@ -221,7 +233,8 @@ def fits(bench: Bench) -> list[dict[str, Any]]:
                         or abs(end["loss"] / ours["loss"] - 1) > 10 * TOLERANCE[dtype]
                     ):
                         raise Disagreement(
-                            f"{name} in {dtype}: fastnn's fit ended with {ours}, {peer}'s with {end}."
+                            f"{name} in {dtype}: fastnn's fit ended with {ours}, {peer}'s with"
+                            f" {end}."
                         )
                 rows.append({"dataset": name, "dtype": dtype, "ends": ends} | timed)
     return rows
@@ -250,7 +263,8 @@ def predict(bench: Bench) -> list[dict[str, Any]]:
                     )  # rows within rounding of p = 1/2
                     if result.shape != ours.shape or wrong.mean() > allowed:
                         raise Disagreement(
-                            f"{problem.name}: {name}'s {method} differs from fastnn's in {wrong.mean():.2%}."
+                            f"{problem.name}: {name}'s {method} differs from fastnn's in"
+                            f" {wrong.mean():.2%}."
                         )
                 blocks = {
                     name: lambda worker=worker: worker.timed("predict_seconds")
@@ -286,7 +300,10 @@ def threads(bench: Bench) -> list[dict[str, Any]]:
 
 
 def models(bench: Bench) -> list[dict[str, Any]]:
-    """A grid search of 24 fits over the threading backend, each fit on one thread: one job and two."""
+    """A grid search of 24 fits over the threading backend, each fit on one thread.
+
+    One job and two.
+    """
     with bench.workers(["scikit-learn"], n_cores=2) as workers:
         bench.say("grid search: 24 fits, one job and two")
         rows = []
@@ -346,7 +363,7 @@ def _anonymous_bytes(pid: int) -> int:
 
 
 def size(bench: Bench) -> list[dict[str, Any]]:
-    """Seconds that ``import fastnn`` adds to importing scikit-learn's base, and bytes of the wheel."""
+    """Seconds that ``import fastnn`` adds to scikit-learn's base, and bytes of the wheel."""
     bench.say("import time and wheel")
     imports = {code: [_import_seconds(code) for _ in range(bench.rounds)] for code in _IMPORTS}
     with tempfile.TemporaryDirectory() as folder:
@@ -383,7 +400,10 @@ _IMPORTS = [
 
 
 def _import_seconds(code: str) -> float:
-    script = f"import time, sklearn.base; start = time.perf_counter(); {code}; print(time.perf_counter() - start)"
+    script = (
+        f"import time, sklearn.base; start = time.perf_counter(); {code};"
+        " print(time.perf_counter() - start)"
+    )
     return float(
         subprocess.run(
             [sys.executable, "-c", script], check=True, capture_output=True, text=True

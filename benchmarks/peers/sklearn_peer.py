@@ -62,13 +62,11 @@ class Peer:
         self.fit(1)
         for mine, given in zip(self.weights(), weights, strict=True):
             for array, values in zip(mine, given, strict=True):
-                array[...] = (
-                    values  # in place, as a fit leaves them: fastnn copies arrays assigned anew at every call
-                )
+                array[...] = values  # in place: fastnn copies arrays assigned anew at every call
         return getattr(self.model, method)
 
     def fit_dataset(self, name: str, dtype: str) -> tuple[float, float, int]:
-        """Seconds of a whole fit with default parameters on a data set of scikit-learn's, its last loss, its epochs."""
+        """Seconds of a whole fit with default parameters, its last loss, its epochs."""
         from sklearn import datasets
         from sklearn.preprocessing import scale
 
@@ -80,7 +78,7 @@ class Peer:
         return perf_counter() - start, model.loss_, model.n_iter_
 
     def search(self, n_fits: int, n_jobs: int) -> float:
-        """Seconds of a grid search of ``n_fits`` fits over the threading backend, one thread a fit."""
+        """Seconds of a grid search of ``n_fits`` fits over the threading backend."""
         import joblib
         from sklearn.datasets import load_digits
         from sklearn.model_selection import GridSearchCV

@@ -26,12 +26,17 @@ def conditions(result: dict[str, Any]) -> str:
         f"{value:g} in {dtype}" for dtype, value in about["loss_tolerance"].items()
     )
     lines = [
-        f"* {about['date']}, {about['machine']}, cores {about['cores']}; peak of one core in an FMA loop:"
-        f" {about['peak_gflops']['float32']:.0f} GFLOP/s in float32, {about['peak_gflops']['float64']:.0f} in float64",
+        f"* {about['date']}, {about['machine']}, cores {about['cores']}; peak of one core in an"
+        " FMA loop:"
+        f" {about['peak_gflops']['float32']:.0f} GFLOP/s in float32,"
+        f" {about['peak_gflops']['float64']:.0f} in float64",
         f"* Python {about['python']}, {versions}; fastnn's backend: {about['backend']}",
-        f"* threads: {about['threads']}; one process for each peer, pinned, {about['rounds']} rounds in random order",
-        f"* medians; {about['blocks_rejected']} blocks measured again because the peak moved, or others took the core,"
-        f" by more than {about['peak_tolerance']:.0%}; {about['blocks_unsteady']} blocks never steady and kept",
+        f"* threads: {about['threads']}; one process for each peer, pinned, {about['rounds']}"
+        " rounds in random order",
+        f"* medians; {about['blocks_rejected']} blocks measured again because the peak moved, or"
+        " others took the core,"
+        f" by more than {about['peak_tolerance']:.0%}; {about['blocks_unsteady']} blocks never"
+        " steady and kept",
         f"* losses after {about['loss_compared_after_epochs']} epochs agree within {tolerance}",
     ]
     return "\n".join(
@@ -122,7 +127,10 @@ def steps(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def won_and_lost(rows: Sequence[dict[str, Any]], label: Callable[[dict[str, Any]], str]) -> str:
-    """Every contest, the lost ones as plainly as the won; undecided are those whose quartiles hold 1."""
+    """Every contest, the lost ones as plainly as the won.
+
+    Undecided are those whose quartiles hold 1.
+    """
     outcomes: dict[str, dict[str, list[str]]] = {"won": {}, "lost": {}, "undecided": {}}
     for row in rows:
         for name in peers([row]):
@@ -193,7 +201,10 @@ def _predict(rows: Sequence[dict[str, Any]]) -> str:
     names = peers(rows)
 
     def label(row: dict[str, Any]) -> str:
-        return f"{row['network']}, {row['method']}, {row['rows']:,} row{'s' if row['rows'] > 1 else ''}"
+        return (
+            f"{row['network']}, {row['method']}, {row['rows']:,}"
+            f" row{'s' if row['rows'] > 1 else ''}"
+        )
 
     body = [
         [label(row), time(median(row["seconds"]["fastnn"])), *against(row, names)] for row in rows

@@ -1,5 +1,6 @@
-"""PyTorch, eager or with torch.compile: functional layers, fused Adam, minibatches by index
-tensors; no modules, no DataLoader.
+"""PyTorch, eager or with torch.compile.
+
+Functional layers, fused Adam, minibatches by index tensors; no modules, no DataLoader.
 
 Compiled are the gathering of a batch, forward, loss and backward, as one graph. Of the other forms
 tried on one core (``autograd.grad``, ``zero_grad``, an optimizer step compiled too) none was

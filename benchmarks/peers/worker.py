@@ -1,5 +1,6 @@
-"""How does a peer run apart from the others? One process each, pinned, kept alive and driven over a
-pipe.
+"""How does a peer run apart from the others?
+
+One process each, pinned, kept alive and driven over a pipe.
 
 Two libraries in one process share a BLAS, an OpenMP runtime and their thread pools, and slow each
 other down; and a peer that waits for its pipe computes nothing, so that rounds of all of them can
@@ -38,8 +39,9 @@ class Absent(Exception):
 
 
 class Worker:
-    """A peer in a process of its own; its methods are called by name and answer with what they
-    return.
+    """A peer in a process of its own.
+
+    Its methods are called by name and answer with what they return.
 
     Parameters
     ----------
@@ -132,7 +134,10 @@ def _version(package: str) -> str:
 
 
 class _Timed:
-    """What is asked of every peer alike: weights to compare, and times long enough to be read off a clock."""
+    """What is asked of every peer alike.
+
+    Weights to compare, and times long enough to be read off a clock.
+    """
 
     def __init__(self, peer: Any) -> None:
         self.peer = peer
@@ -145,7 +150,7 @@ class _Timed:
         return self.peer.weights()
 
     def epochs_for(self, seconds: float) -> tuple[int, int]:
-        """A short and a long number of epochs whose fits differ by about so many seconds of processor time."""
+        """A short and a long number of epochs, whose fits differ by about so many CPU seconds."""
 
         def fit(n_epochs: int) -> float:
             start = process_time()
@@ -159,14 +164,17 @@ class _Timed:
         return max(1, n_more // 2), max(1, n_more // 2) + n_more
 
     def step_seconds(self, short: int, long: int) -> float:
-        """Seconds of a training step: the slope of whole fits over their epochs, divided by the steps of an epoch."""
+        """Seconds of a training step.
+
+        The slope of whole fits over their epochs, divided by the steps of an epoch.
+        """
         difference = self.peer.fit(long) - self.peer.fit(short)
         return difference / ((long - short) * self.peer.problem.n_batches)
 
     def prepare_prediction(
         self, problem: Problem, weights: Weights, method: str, n_rows: int, seconds: float
     ) -> Array:
-        """Predict ``n_rows`` rows once and keep the call, and how often it fits into so many seconds, for timing."""
+        """Predict ``n_rows`` rows once; keep the call and how often it fits into the time."""
         predict = self.peer.predictor(problem, weights, method)
         X = problem.data()[0][:n_rows].copy()
         result = predict(X)

@@ -30,7 +30,8 @@ model = MLPRegressor(hidden_layer_sizes=(), solver="lbfgs", alpha=0, tol=1e-10, 
 
 print(f"price = {intercept:.3f} million + {slope:.3f} million for each 1000 square metres")
 print(
-    f"R2 = {model.score(X, price):.4f}; 1600 square metres would cost {model.predict([[1.6]])[0]:.2f} million"
+    f"R2 = {model.score(X, price):.4f}; 1600 square metres would cost"
+    f" {model.predict([[1.6]])[0]:.2f} million"
 )
 np.testing.assert_allclose(
     [slope, intercept], np.polyfit(X[:, 0], price, 1), rtol=1e-4

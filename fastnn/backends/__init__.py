@@ -21,7 +21,10 @@ BACKENDS = {
 
 @cache
 def load(name: str) -> Backend:
-    """The backend ``name``; ImportError with the reason, and the way out, if it cannot be had here."""
+    """The backend ``name``.
+
+    ImportError with the reason, and the way out, if it cannot be had here.
+    """
     return importlib.import_module(BACKENDS[name]).BACKEND
 
 
@@ -47,7 +50,8 @@ def choose(name: str, spec: NetworkSpec, dtype: np.dtype, plan: Plan | None = No
     Raises
     ------
     ValueError
-        If there is no such backend, or it cannot be used here or cannot run this network; the message says why.
+        If there is no such backend, or it cannot be used here or cannot run this network; the
+        message says why.
     """
     if name not in ("auto", *BACKENDS):
         raise ValueError(f"backend must be 'auto' or one of {list(BACKENDS)}, got {name!r}.")

@@ -1,5 +1,6 @@
-"""How many threads may a call take? One budget of workers for the whole process, shared by fits
-that run side by side.
+"""How many threads may a call take?
+
+One budget of workers for the whole process, shared by fits that run side by side.
 
 A call that works with several threads wraps its work in ``with take(n_wanted) as n:`` and starts n
 - 1 of them, its own being the first. It holds them for one pass, not for a fit, so that two long
@@ -18,7 +19,10 @@ import joblib
 
 
 class _Budget:
-    """The workers held at this moment. The calling threads count too, so fits of one thread each are seen by the others."""
+    """The workers held at this moment.
+
+    The calling threads count too, so fits of one thread each are seen by the others.
+    """
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -46,8 +50,9 @@ def available_cpus() -> int:
 
 @contextmanager
 def take(n_wanted: int) -> Iterator[int]:
-    """Take up to ``n_wanted`` workers of the process's budget, the calling thread among them, while
-    the block runs.
+    """Take up to ``n_wanted`` workers of the process's budget while the block runs.
+
+    The calling thread is one of them.
 
     Parameters
     ----------
@@ -57,7 +62,7 @@ def take(n_wanted: int) -> Iterator[int]:
     Yields
     ------
     n_granted : int
-        From 1 to ``n_wanted``: what the blocks running now leave free, and 1 where they leave nothing, since nobody waits.
+        From 1 to ``n_wanted``: what the blocks running now leave free, at least 1.
     """
     budget = _budget
     limit = available_cpus() if n_wanted > 1 else 1
@@ -77,7 +82,7 @@ def taken() -> int:
 
 
 def _start_anew() -> None:
-    """Forget, in a forked child, the threads that did not come along and the lock one of them may have held."""
+    """Forget, in a forked child, the parent's threads and the lock that one may have held."""
     global _budget
     _budget = _Budget()
 

@@ -1,1 +1,4 @@
-"""What is a network, and what is its maths? Layers, activations, losses, optimizers, schedules, costs; NumPy alone."""
+"""What is a network, and what is its maths?
+
+Layers, activations, losses, optimizers, schedules, costs; NumPy alone.
+"""

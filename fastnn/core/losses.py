@@ -1,4 +1,6 @@
-"""What is minimised? Losses of the raw output, inverse links from it to predictions, the L2 penalty.
+"""What is minimised?
+
+Losses of the raw output, inverse links from it to predictions, the L2 penalty.
 
 ``loss_and_grad(raw, y)`` takes ``raw (n_rows, n_out)``, the last layer's weighted input, and
 returns the loss of each row ``(n_rows,)`` and its derivative with respect to ``raw (n_rows,
@@ -57,7 +59,10 @@ def squared_error(raw: Array, y: np.ndarray) -> tuple[Array, Array]:
 
 
 def poisson(raw: Array, y: np.ndarray) -> tuple[Array, Array]:
-    """Half the Poisson deviance ``y log(y / p) - y + p`` with ``p = exp(raw)``, summed over outputs."""
+    """Half the Poisson deviance ``y log(y / p).
+
+    Y + p`` with ``p = exp(raw)``, summed over outputs.
+    """
     p = exp(raw)
     with np.errstate(invalid="ignore"):  # divergence is reported by the training loop
         return np.sum(xlogy(y, y) - y * raw - y + p, axis=1), p - y
@@ -76,7 +81,9 @@ def binary_log_loss(raw: Array, y: np.ndarray) -> tuple[Array, Array]:
 
 
 def log_loss(raw: Array, y: np.ndarray) -> tuple[Array, Array]:
-    """Cross-entropy of one class out of many with ``p = softmax(raw)``; y holds codes ``(n_rows,)``.
+    """Cross-entropy of one class out of many with ``p = softmax(raw)``.
+
+    Y holds codes ``(n_rows,)``.
 
     The value is clipped as in :func:`binary_log_loss`.
     """

@@ -1,4 +1,7 @@
-"""What is a network? Frozen descriptions, and where each weight stands in one flat parameter vector."""
+"""What is a network?
+
+Frozen descriptions, and where each weight stands in one flat parameter vector.
+"""
 
 from __future__ import annotations
 

@@ -1,26 +1,31 @@
-"""Which Python code makes this estimator? Its constructor calls with the imports they need, written out to be run again."""
+"""Which Python code makes this estimator, and its data? Written out with its imports, to be run."""
 
 from __future__ import annotations
 
 import importlib
 import inspect
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+
+from fastnn.tabular.encode import features, targets, with_known_target
+from fastnn.tabular.read import read_table
+from fastnn.tabular.schema import recognise
 
 WIDTH = 100
 
 
 def training_code(model: Any, before: str, after: str) -> str:
-    """Return a program: imports, ``before``, the model's construction as ``model = ...``,
-    ``after``.
+    """Return a program: imports, ``before``, the construction ``model = ...``, ``after``.
 
     Parameters
     ----------
     model : estimator
-        Any scikit-learn estimator whose parameters are estimators, containers, strings, numbers, None or public functions.
+        Any scikit-learn estimator whose parameters are estimators, containers, strings, numbers,
+        None or public functions.
     before, after : str
-        Code that stands around the construction; import lines in ``before`` join the others at the top.
+        Code around the construction; import lines in ``before`` join the others at the top.
     """
     imports: set[tuple[str, str]] = set()
     written = f"model = {_write(model, imports, 0)}"
@@ -36,8 +41,55 @@ def training_code(model: Any, before: str, after: str) -> str:
     )
 
 
+def table_code(
+    path: str,
+    reading: Mapping[str, Any],
+    target: str,
+    choices: Mapping[str, Any],
+    split: str = "",
+) -> str:
+    """Return a program that makes ``X`` and ``y`` of a table's file, as the command line does.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    reading : dict
+        Keyword arguments of `read_table`.
+    target : str
+        The column to predict.
+    choices : dict
+        Keyword arguments of `recognise`; those that are empty are left out.
+    split : str
+        Arguments of scikit-learn's ``train_test_split`` after X and y; nothing is held out where
+        empty.
+    """
+
+    def call(function: Callable[..., Any], first: str, settings: Mapping[str, Any]) -> str:
+        given = [f"{name}={value!r}" for name, value in settings.items() if value]
+        return f"{function.__name__}({', '.join([first, *given])})"
+
+    used = (features, read_table, recognise, targets, with_known_target)
+    lines = [
+        *(f"from {_public_module(function)} import {function.__name__}" for function in used),
+        f"frame = {call(read_table, repr(path), reading)}",
+        f"frame = with_known_target(frame, {target!r}, print)",
+        f"schema = {call(recognise, f'frame, {target!r}', choices)}",
+        "X, y = features(schema, frame), targets(schema, frame)",
+    ]
+    if split:
+        lines += [
+            "from sklearn.model_selection import train_test_split",
+            f"X, X_test, y, y_test = train_test_split(X, y, {split})",
+        ]
+    return "\n".join(lines)
+
+
 def _write(value: Any, imports: set[tuple[str, str]], indent: int) -> str:
-    """Return an expression for ``value``; adds what it needs to ``imports``. Breaks lines that would be too long."""
+    """Return an expression for ``value``, broken where lines would be too long.
+
+    What it needs is added to ``imports``.
+    """
     if hasattr(value, "get_params") and not isinstance(value, type):
         imports.add((_public_module(type(value)), type(value).__name__))
         defaults = _defaults(type(value))
@@ -97,7 +149,7 @@ def _call(
 
 
 def _public_module(thing: Any) -> str:
-    """Return the shortest module that offers ``thing`` under its name: ``sklearn.pipeline``, not ``sklearn.pipeline._x``."""
+    """Return the shortest module that offers ``thing``, such as ``sklearn.pipeline``."""
     home = str(getattr(thing, "__module__", "numpy"))  # a ufunc knows its module since NumPy 2.2
     parts = home.split(".")
     for n in range(1, len(parts) + 1):

@@ -1,4 +1,7 @@
-"""Does every engine keep the laws of fastnn/backends/base.py? Fit, partial_fit and L-BFGS are built on them."""
+"""Does every engine keep the laws of fastnn/backends/base.py?
+
+Fit, partial_fit and L-BFGS are built on them.
+"""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ HIDDEN = {
     "mixed": (["tanh", "relu", "logistic"], [3, 9, 2]),
     "mixed otherwise": (["logistic", "identity", "tanh"], [3, 9, 2]),
 }
-# Every hidden part with every loss; the rest in turn, so that each pair is met and not each product.
+# Every hidden part with every loss; the rest in turn: pairs, not the whole product.
 CASES = [
     (hidden, loss, (1, 3)[i % 2], bool(i // 2 % 2), bool(i // 4 % 2))
     for i, (hidden, loss) in enumerate(itertools.product(HIDDEN, LOSSES))

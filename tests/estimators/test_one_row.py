@@ -1,4 +1,4 @@
-"""Is the short way that answers plain rows in microseconds the same as the full validation, word for word?"""
+"""Is the quick answer for plain rows the same as the full validation, word for word?"""
 
 from __future__ import annotations
 

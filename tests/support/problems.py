@@ -1,4 +1,7 @@
-"""What do the engine tests train on? Small random problems for any network, in the arrays an engine reads."""
+"""What do the engine tests train on?
+
+Small random problems for any network, in the arrays an engine reads.
+"""
 
 from __future__ import annotations
 

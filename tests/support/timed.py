@@ -1,4 +1,7 @@
-"""Estimators whose cost is a parameter, and the clock that they move: what a search finds of them is known beforehand."""
+"""Estimators whose cost is a parameter, and the clock that they move.
+
+What a search finds of them is known beforehand.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,10 @@ CLOCK = Clock(now, now, now)
 
 
 class Timed(ClassifierMixin, BaseEstimator):
-    """Scores ``skill``; a fit moves the clock by ``seconds``, a call of predict by ``latency``. Powers of two stay exact."""
+    """Scores ``skill``; a fit moves the clock by ``seconds``, a call of predict by ``latency``.
+
+    Powers of two stay exact.
+    """
 
     def __init__(self, skill=0.5, seconds=1.0, latency=0.0, n_bytes=0, fails=""):
         self.skill = skill
