@@ -203,6 +203,7 @@ class CythonBackend:
 
     name = "cython"
     available: tuple[str, ...] = _core.INSTRUCTION_SETS
+    shuffle = staticmethod(_core.shuffle)  # see fastnn.training.shuffling
 
     def __init__(self, isa: str = _core.DEFAULT) -> None:
         if isa not in self.available:

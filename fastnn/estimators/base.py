@@ -155,9 +155,9 @@ class BaseMLP(SharedParameters):
 
     def _begin(self, incremental: bool) -> LoopState:
         """What a fit remembers at its start: today's settings, and what goes on from before."""
-        rules = self._rules(incremental)
         if self.solver not in OPTIMIZERS:
-            return LoopState.without_plan(rules)
+            return LoopState.without_plan(self._rules(incremental=False))
+        rules = self._rules(incremental)
         earlier = getattr(self, "_loop", None)
         if incremental and earlier is not None:
             return earlier.resume(rules, self.alpha)

@@ -227,8 +227,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # noqa: D101 - the f-string is its
         self.loss = loss
 
     def _encode_targets(self, y: np.ndarray, first: bool, incremental: bool) -> Targets:
+        encoded = targets.encode_numbers(y, self.loss)
         # A network goes on with the loss that it was fitted with.
-        return targets.encode_numbers(y, self.loss if first else self._loss)
+        return encoded if first else targets.encode_numbers(encoded.values, self._loss)
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict using the multi-layer perceptron model.
