@@ -153,12 +153,16 @@ static void layer_$I(const float *restrict x, float *restrict y)
 }
 """)
 
+_LABEL_HEAD = """
+/* The number of the class that the probabilities out[] of a row speak for. */
+int ${NAME}_label(const float *out);
+"""
 _LABEL = {
     "two classes": """
-int $NAME_label(const float *out) { return out[1] > 0.5f; }
+int ${NAME}_label(const float *out) { return out[1] > 0.5f; }
 """,
     "classes": """
-int $NAME_label(const float *out)
+int ${NAME}_label(const float *out)
 {
     int best = 0;
     for (int i = 1; i < $N; i++) if (out[i] > out[best]) best = i;
@@ -373,9 +377,8 @@ def _fields(
     """What the two templates are filled with."""
     layers = description.layers
     body, stack_floats = _body(description)
-    label = _LABEL.get(description.decides, "")
-    label = label.replace("$NAME", name).replace("$N", str(description.n_out))
-    declaration = f"\n/* The class number of what predict put out. */\nint {name}_label(const float *out);\n"
+    label = Template(_LABEL.get(description.decides, ""))
+    label_head = Template(_LABEL_HEAD if label.template else "")
     return {
         "NAME": name,
         "HEADER": header,
@@ -394,8 +397,8 @@ def _fields(
         ),
         "LAYERS": "".join(_layer(i, layer, constants) for i, layer in enumerate(layers)),
         "BODY": body,
-        "LABEL_DECLARATION": declaration if label else "",
-        "LABEL_DEFINITION": label,
+        "LABEL_DECLARATION": label_head.substitute(NAME=name),
+        "LABEL_DEFINITION": label.substitute(NAME=name, N=description.n_out),
         "N_ROWS": len(rows),
         "ROWS": ", ".join(f"{{{_numbers(row)}}}" for row in rows),
         "ANSWERS": ", ".join(f"{{{_numbers(row)}}}" for row in answers.astype(np.float32)),
@@ -428,8 +431,7 @@ def _body(description: Description) -> tuple[str, int]:
         buffers[free[0]] = max(buffers[free[0]], len(description.layers[i].bias))
         now, free = free[0], free[::-1]
     lines.append(f"\n    layer_{last}({now}, out);")
-    n_out = str(description.n_out)
-    lines.append(INVERSE_LINKS[description.inverse_link].replace("$N", n_out))
+    lines.append(Template(INVERSE_LINKS[description.inverse_link]).substitute(N=description.n_out))
     if description.decides == "two classes":
         lines.append("\n    out[1] = out[0];\n    out[0] = 1.0f - out[1];")
     if description.after:

@@ -1,4 +1,4 @@
-"""How does skl2onnx learn to convert fastnn's estimators, and models of scikit-learn around them?"""
+"""How does skl2onnx learn to convert fastnn's estimators, and models around them?"""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from sklearn.base import is_classifier
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.impute import SimpleImputer
+from sklearn.utils.validation import check_is_fitted
 
 from fastnn._optional import require
 from fastnn.estimators.mlp import MLPClassifier, MLPRegressor
@@ -33,7 +34,11 @@ def register_skl2onnx() -> None:
         "FastnnMLPClassifier",
         _network_shapes,
         _convert_network,
-        options={"zipmap": [True, False, "columns"], "nocl": [False], "output_class_labels": [False]},
+        options={
+            "zipmap": [True, False, "columns"],
+            "nocl": [False],
+            "output_class_labels": [False],
+        },
     )
     register(MLPRegressor, "FastnnMLPRegressor", _network_shapes, _convert_network)
     register(
@@ -48,6 +53,7 @@ def with_skl2onnx(model: Any, opset: int, dtype: str, X: Any) -> Any:
     """Convert a model with parts of scikit-learn; see :func:`fastnn.export.to_onnx`."""
     skl2onnx = require("skl2onnx")
     register_skl2onnx()
+    check_is_fitted(model)
     for part in (model, *model.get_params().values()):
         _refuse_what_goes_wrong(part, dtype)
     types = require("skl2onnx.common.data_types")
@@ -69,7 +75,7 @@ def with_skl2onnx(model: Any, opset: int, dtype: str, X: Any) -> Any:
 
 
 def _refuse_what_goes_wrong(part: Any, dtype: str) -> None:
-    """Raise ValueError for a part that skl2onnx 1.20 converts into something else, or nothing runs."""
+    """Raise ValueError for a part that skl2onnx 1.20 converts wrongly, or that nothing runs."""
     if isinstance(part, SimpleImputer) and part.add_indicator:
         reason, way_out = "add_indicator=True", "set it to False"
     elif isinstance(part, SimpleImputer) and dtype == "float64":
@@ -78,9 +84,7 @@ def _refuse_what_goes_wrong(part: Any, dtype: str) -> None:
         reason, way_out = "method='isotonic', which skl2onnx rounds", "choose method='sigmoid'"
     else:
         return
-    raise ValueError(
-        f"{type(part).__name__} cannot be exported to ONNX with {reason}; {way_out}."
-    )
+    raise ValueError(f"{type(part).__name__} cannot be exported to ONNX with {reason}; {way_out}.")
 
 
 def _describe(operator: Any) -> tuple[Description, np.dtype]:

@@ -1,4 +1,4 @@
-"""What does a fitted model compute? Columns in, dense layers, a link, labels: as every target sees it.
+"""What does a fitted model compute? Steps, dense layers, a link, labels: as every target sees it.
 
 A target (ONNX, C) keeps a dict for activations, one for inverse links and one for steps, keyed by
 the names used here. To export a new activation, add one entry to each target's dict.
@@ -156,9 +156,7 @@ def describe(model: Any, dtype: DTypeLike) -> Description:
         )
     )
     inverse_link = LOSSES[network.spec.loss].inverse_link
-    return Description(
-        layers, inverse_link, getattr(model, "classes_", None), feature_names=names
-    )
+    return Description(layers, inverse_link, getattr(model, "classes_", None), feature_names=names)
 
 
 def network_of(model: Any) -> Any:
@@ -244,9 +242,7 @@ def _min_max(part: MinMaxScaler) -> tuple[Step, ...]:
 def _impute(part: SimpleImputer) -> tuple[Step, ...]:
     missing = part.missing_values
     if not (isinstance(missing, float) and np.isnan(missing)):
-        raise ValueError(
-            f"SimpleImputer can be exported with missing_values=nan, got {missing!r}."
-        )
+        raise ValueError(f"SimpleImputer can be exported with missing_values=nan, got {missing!r}.")
     if part.add_indicator:
         raise ValueError(
             "SimpleImputer cannot be exported with add_indicator=True; set it to False."

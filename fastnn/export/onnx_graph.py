@@ -81,12 +81,10 @@ ACTIVATIONS: dict[str, Operation] = {
     "leaky_relu": lambda g, z: g("Max", z, g("Mul", z, 0.01)),
     "elu": lambda g, z: _elu(g, z, 1.0, 1.0),
     "selu": lambda g, z: _elu(g, z, 1.6732632423543772, 1.0507009873554805),
-    "gelu": lambda g, z: g(
-        "Mul", g("Mul", z, 0.5), g("Add", g("Erf", g("Mul", z, np.sqrt(0.5))), 1.0)
-    ),
+    "gelu": lambda g, z: g("Mul", g("Mul", z, 0.5), g("Add", _erf(g, g("Mul", z, 0.5**0.5)), 1.0)),
     "silu": lambda g, z: g("Mul", z, g("Sigmoid", z)),
-    "mish": lambda g, z: g("Mul", z, g("Tanh", g("Softplus", z))),
-    "softplus": lambda g, z: g("Softplus", z),
+    "mish": lambda g, z: g("Mul", z, g("Tanh", _softplus(g, z))),
+    "softplus": lambda g, z: _softplus(g, z),
     "softsign": lambda g, z: g("Div", z, g("Add", g("Abs", z), 1.0)),
 }
 
@@ -105,10 +103,24 @@ STEPS: dict[str, Callable[..., str]] = {
 }
 
 
+# Of these ONNX Runtime has the operators in float32 only.
+
+
 def _elu(g: Graph, z: str, alpha: float, gamma: float) -> str:
-    """``gamma * (z if z > 0 else alpha * (exp(z) - 1))``, in float64 too, unlike the operator."""
+    """``gamma * (z if z > 0 else alpha * (exp(z) - 1))``."""
     negative = g("Mul", g("Sub", g("Exp", g("Min", z, 0.0)), 1.0), alpha)
     return g("Mul", g("Add", g("Max", z, 0.0), negative), gamma)
+
+
+def _softplus(g: Graph, z: str) -> str:
+    """``log(1 + exp(z))``, where nothing overflows."""
+    rest = g("Log", g("Add", g("Exp", g("Neg", g("Abs", z))), 1.0))
+    return g("Add", g("Max", z, 0.0), rest)
+
+
+def _erf(g: Graph, z: str) -> str:
+    """``erf(z)``, to float32's rounding in float64 too."""
+    return g.cast(g("Erf", g.cast(z, np.float32)), g.dtype)
 
 
 def add_network(graph: Graph, description: Description, x: str) -> str:
@@ -162,7 +174,7 @@ def label_tensor(description: Description) -> NDArray[Any]:
         if (whole == classes).all():
             return whole
     raise ValueError(
-        f"Class labels such as {classes[0]!r} cannot be exported to ONNX; whole numbers, text and"
+        f"Class labels such as {classes[-1]!r} cannot be exported to ONNX; whole numbers, text and"
         " booleans can. Encode the labels before fitting, as with LabelEncoder."
     )
 
