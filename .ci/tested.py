@@ -1,7 +1,4 @@
-"""Was every backend tested, and the compiled one on every instruction set of this machine?
-
-Reads what pytest printed.
-"""
+"""Did a test pass on every backend and instruction set of this machine? Reads what pytest printed."""
 
 import re
 import sys

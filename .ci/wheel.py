@@ -38,7 +38,4 @@ for dtype in (np.float32, np.float64):
     )
     accuracy = model.score(X.astype(dtype), y)
     assert accuracy > 0.9, accuracy
-    print(
-        f"{np.dtype(dtype)}: accuracy {accuracy:.3f} after {model.n_iter_} iterations of the"
-        " compiled backend"
-    )
+    print(f"{np.dtype(dtype)}: accuracy {accuracy:.3f} after {model.n_iter_} compiled epochs")

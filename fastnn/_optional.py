@@ -16,13 +16,12 @@ EXTRAS = {
     "optuna": "search",
     "pandas": "cli",
     "pyarrow": "cli",
-    "rich": "cli",
     "skops": "cli",
 }
 
 
 def require(module: str) -> Any:
-    """Import ``module``, such as ``"rich.progress"``, and return it.
+    """Import ``module``, such as ``"skops.io"``, and return it.
 
     Raises
     ------

@@ -60,7 +60,6 @@ def _config() -> dict[str, dict[str, Any]]:
         else {"active": None, "available": []},
         "threads": {
             "available": threads.available_cpus(),
-            "in use": threads.taken(),
             "processors": os.cpu_count(),
             "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "not set"),
         },

@@ -1,4 +1,12 @@
-"""How is a trained model kept in a file? With skops: no pickle, and a file can only bring types that are known here."""
+"""How is a trained model kept in a file? With skops: no pickle, and no types but those known here.
+
+Attributes
+----------
+TRUSTED_TYPES : list of str
+    The dotted names of the types of fastnn that a file written by skops may hold, beyond those
+    that skops trusts by itself: ``skops.io.load(file, trusted=fastnn.persistence.TRUSTED_TYPES)``.
+    For mlflow they are ``log_model``'s ``skops_trusted_types``.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +15,8 @@ import os
 import zipfile
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from fastnn._optional import require
 from fastnn._version import __version__
@@ -18,23 +28,15 @@ from fastnn.training.loop import Memory
 
 FORMAT = "fastnn table model 1"
 
-# What a model file may bring beyond what skops itself trusts (Python's and NumPy's containers,
-# public scikit-learn classes).
-TRUSTED = frozenset(
-    {
-        "numpy.dtype",
-        *(
-            f"{kind.__module__}.{kind.__qualname__}"
-            for kind in (
-                MLPClassifier,
-                MLPRegressor,
-                Memory,
-                *OPTIMIZERS.values(),
-                *SCHEDULES.values(),
-            )
-        ),
-    }
+_KINDS = (
+    MLPClassifier,
+    MLPRegressor,
+    Memory,
+    *OPTIMIZERS.values(),
+    *SCHEDULES.values(),
+    np.dtype,
 )
+TRUSTED_TYPES = sorted(f"{kind.__module__}.{kind.__qualname__}" for kind in _KINDS)
 
 
 class ModelFileError(ValueError):
@@ -43,21 +45,37 @@ class ModelFileError(ValueError):
 
 @dataclass
 class TableModel:
-    """A fitted pipeline, the schema of its columns, and free-form notes on how it came about (JSON types only)."""
+    """A fitted pipeline and what is known about it.
+
+    Attributes
+    ----------
+    model : estimator
+        The pipeline.
+    schema : Schema
+        Its columns.
+    about : dict
+        How it was trained; JSON's types only.
+    version : str
+        The version of fastnn that saved it.
+    """
 
     model: Any
     schema: Schema
     about: dict[str, Any]
+    version: str = __version__
 
 
 def save_model(path: str | os.PathLike[str], table_model: TableModel) -> None:
-    """Write ``table_model`` to ``path``, whole or not at all: a file that stood there is replaced at the end."""
+    """Write ``table_model`` to ``path``, whole or not at all.
+
+    A file of that name is replaced only when the new one is complete.
+    """
     partial = f"{os.fspath(path)}.part"
     try:
         require("skops.io").dump(
             {
                 "format": FORMAT,
-                "version": __version__,
+                "version": table_model.version,
                 "model": table_model.model,
                 # As text, so that nothing but the model itself needs to be trusted.
                 "schema": json.dumps(table_model.schema.to_dict()),
@@ -86,22 +104,24 @@ def load_model(path: str | os.PathLike[str]) -> TableModel:
     Raises
     ------
     ModelFileError
-        When the file is absent or no fastnn model, or when it holds types that are not known to be safe; they are named,
-        and nothing of the file is executed.
+        When the file is absent or no model of fastnn's, or when it holds types that are not known
+        to be safe; they are named, and nothing of the file is executed.
     """
     skops_io = require("skops.io")
     if not os.path.isfile(path):
         raise ModelFileError(
-            f"There is no model file {path}. `fastnn fit data.csv --target COLUMN -o {path}` makes one."
+            f"There is no model file {path}."
+            f" `fastnn fit data.csv --target COLUMN -o {path}` makes one."
         )
     try:
-        unknown = sorted(set(skops_io.get_untrusted_types(file=path)) - TRUSTED)
+        unknown = sorted(set(skops_io.get_untrusted_types(file=path)) - set(TRUSTED_TYPES))
         if unknown:
             raise ModelFileError(
-                f"{path} is refused: it holds types that fastnn does not know to be safe: {', '.join(unknown)}. "
-                "If you trust whoever made the file, load it in Python with skops.io.load(path, trusted=[...])."
+                f"{path} is refused: it holds types that fastnn does not know to be safe:"
+                f" {', '.join(unknown)}. If you trust whoever made the file, load it in Python with"
+                " skops.io.load(path, trusted=[...])."
             )
-        content = skops_io.load(path, trusted=sorted(TRUSTED))
+        content = skops_io.load(path, trusted=TRUSTED_TYPES)
     except (zipfile.BadZipFile, KeyError, json.JSONDecodeError) as error:
         raise ModelFileError(
             f"{path} is not a model file of fastnn (models are saved with skops, not pickle)."
@@ -111,5 +131,8 @@ def load_model(path: str | os.PathLike[str]) -> TableModel:
             f"{path} is a skops file, but not a model saved by `fastnn fit` or `fastnn explore`."
         )
     return TableModel(
-        content["model"], Schema(**json.loads(content["schema"])), json.loads(content["about"])
+        content["model"],
+        Schema(**json.loads(content["schema"])),
+        json.loads(content["about"]),
+        content["version"],
     )

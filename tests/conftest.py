@@ -1,53 +1,88 @@
-"""Which backends, and which instruction sets of the compiled one, are tested? All that this machine
-has.
+"""Which backends are tested, and what do tests share?
 
-Every test that takes the ``backend`` fixture runs once for each of them. One that cannot be had
-here is skipped, unless the environment variable FASTNN_REQUIRE (backend names, separated by commas)
-names it: then its tests fail. The last line of a run, "tested backends: ...", lists those for which
-at least one test passed.
+Every test that takes the ``backend`` fixture runs once for each backend and each instruction set of
+the compiled one. Two environment variables, names separated by commas, say otherwise:
+
+FASTNN_REQUIRE
+    Backends whose tests fail, instead of being skipped, where the backend is not usable.
+FASTNN_TEST_BACKENDS
+    The variants to test, instead of all: ``cython[avx2]`` on this instruction set, ``cython`` on
+    the fastest one, ``numba``, ``numpy``.
+
+The last line of a run, "tested backends: ...", lists those for which at least one test passed.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Iterator
+import pickle
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from fastnn import backends
 
-REQUIRED = {
-    name.strip() for name in os.environ.get("FASTNN_REQUIRE", "").split(",") if name.strip()
-}
 
-if unknown := REQUIRED - set(backends.BACKENDS):
+def variants() -> dict[str, tuple[str, str | None]]:
+    """Each backend with each of its instruction sets, the fastest first; None where it has none."""
+    found = {}
+    for name in backends.BACKENDS:
+        usable = backends.why_not(name) is None
+        for isa in getattr(backends.load(name), "available", (None,)) if usable else (None,):
+            found[f"{name}[{isa}]" if isa else name] = (name, isa)
+    return found
+
+
+def named_in(variable: str) -> list[str]:
+    """The names in an environment variable."""
+    return [name.strip() for name in os.environ.get(variable, "").split(",") if name.strip()]
+
+
+def chosen(names: list[str]) -> dict[str, tuple[str, str | None]]:
+    """The variants of these names, all where there are none. A backend's name is its fastest one."""
+    every = variants()
+    fastest = {name: key for key, (name, _) in reversed(every.items())}
+    keys = [fastest.get(name, name) for name in names] or list(every)
+    if unknown := [key for key in keys if key not in every]:
+        raise pytest.UsageError(
+            f"FASTNN_TEST_BACKENDS names unknown variants {unknown}; "
+            f"known are {sorted({*every, *fastest})}."
+        )
+    return {key: every[key] for key in keys}
+
+
+REQUIRED = named_in("FASTNN_REQUIRE")
+TESTED = chosen(named_in("FASTNN_TEST_BACKENDS"))
+
+if unknown := sorted(set(REQUIRED) - set(backends.BACKENDS)):
     raise pytest.UsageError(
-        f"FASTNN_REQUIRE names unknown backends {sorted(unknown)}; known are {sorted(backends.BACKENDS)}."
+        f"FASTNN_REQUIRE names unknown backends {unknown}; known are {sorted(backends.BACKENDS)}."
     )
 
 
-def variants() -> Iterator[tuple[str, str | None]]:
-    """Each backend with each instruction set it can be had on (None where it has but one)."""
-    for name in backends.BACKENDS:
-        sets = (
-            (None,)
-            if backends.why_not(name)
-            else getattr(backends.load(name), "available", (None,))
-        )
-        yield from ((name, isa) for isa in sets)
-
-
-@pytest.fixture(
-    params=variants(),
-    ids=lambda variant: f"{variant[0]}[{variant[1]}]" if variant[1] else variant[0],
-)
-def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The name of a backend, to be passed as ``backend=`` or to ``fastnn.backends.load``."""
-    name, isa = request.param
+def usable(name: str) -> str:
+    """The backend's name. Where it is not usable the test is skipped, or fails if it is required."""
     if reason := backends.why_not(name):
         if name in REQUIRED:
             pytest.fail(f"FASTNN_REQUIRE demands the {name} backend: {reason}")
-        pytest.skip(f"the {name} backend cannot be had here: {reason}")
+        pytest.skip(f"the {name} backend is not usable here: {reason}")
+    return name
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what takes ``backend`` on each variant in turn before any other parameter changes."""
+    if "backend" in metafunc.fixturenames:
+        metafunc.parametrize("backend", TESTED.values(), ids=TESTED, indirect=True)
+
+
+@pytest.fixture
+def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a backend, to be passed as ``backend=`` or to ``fastnn.backends.load``."""
+    name, isa = request.param
+    usable(name)
     if isa:
         monkeypatch.setattr(backends.load(name), "isa", isa)
     request.node.user_properties.append(("backend", f"{name}[{isa}]" if isa else name))
@@ -60,6 +95,30 @@ def compiled_backend(backend: str) -> str:
     if backend == "numpy":
         pytest.skip("the NumPy backend is not compiled")
     return backend
+
+
+@pytest.fixture(scope="session")
+def once_per_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
+    """``once_per_run(key, function, *arguments)``: the value, computed by the test that asks first.
+
+    Other tests and the other workers of pytest-xdist read it from a file. Two workers that ask at
+    the same time both compute it; the hook above keeps its tests together, which makes that rare.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    folder = folder / "once per run"
+    folder.mkdir(exist_ok=True)
+
+    def value(key: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        path = folder / hashlib.sha256(key.encode()).hexdigest()
+        if not path.exists():
+            written = path.with_suffix(f".{os.getpid()}")
+            written.write_bytes(pickle.dumps(function(*arguments)))
+            written.replace(path)  # another worker sees all of it or nothing
+        return pickle.loads(path.read_bytes())
+
+    return value
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -49,7 +49,6 @@ LAZY = {
     "optuna",
     "pandas",
     "pyarrow",
-    "rich",
     "skops",
     "numba",
     "llvmlite",

@@ -1,9 +1,12 @@
-"""Does it work, and is it faster? Real data, every backend that this machine has beside scikit-learn, timed fairly."""
+"""Does it work, and is it faster? Real data, scikit-learn and every backend in turn, timed fairly.
+
+Times are wall seconds of a fit on one thread; the contenders take turns, and the fastest fit of
+each counts.
+"""
 
 from __future__ import annotations
 
 import os
-import sys
 import time
 import warnings
 from collections.abc import Iterator
@@ -19,7 +22,9 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
+from fastnn._optional import require
 from fastnn.backends import BACKENDS, why_not
+from fastnn.cli.reporter import Reporter
 from fastnn.display import LossCurveDisplay
 from fastnn.estimators.mlp import MLPClassifier, MLPRegressor
 
@@ -29,7 +34,7 @@ REPEATS = 7  # at most, for each contender
 
 @dataclass(frozen=True)
 class Problem:
-    """Rows to learn from, rows to be scored on, and the settings that both sides are given."""
+    """Rows to learn from, rows to be scored on, and the settings of every contender."""
 
     title: str
     train: tuple[np.ndarray, np.ndarray]
@@ -48,55 +53,45 @@ class Result:
 
 
 def run(
-    plot: str | os.PathLike | None = "fastnn-demo.png", seconds: float = 5.0
+    plot: str | os.PathLike[str] | None, seconds: float, reporter: Reporter
 ) -> dict[str, dict[str, Result]]:
-    """Train on four problems with every contender, print a table for each, and draw the loss
-    curves.
-
-    Parameters
-    ----------
-    plot : path or None
-        Where the loss curves go, as whatever picture its suffix says; None draws none.
-    seconds : float
-        Time for each problem: its fits are repeated, the contenders taking turns, until that is spent (at least one each).
-
-    Returns
-    -------
-    results : dict of problem title to dict of contender to Result
-
-    Raises
-    ------
-    FileNotFoundError
-        If the folder for ``plot`` does not exist; before anything is trained.
-    """
+    """Train every contender on four problems; see `fastnn.cli.commands.demo`."""
     if plot is not None and not Path(plot).parent.is_dir():
         raise FileNotFoundError(
             f"The folder {str(Path(plot).parent)!r} for the loss curves does not exist."
         )
-    usable = [name for name in BACKENDS if why_not(name) is None]
-    for name in set(BACKENDS) - set(usable):
-        print(f"Without the {name} backend: {why_not(name)}")
-
+    contenders = [PEER]
+    for name in BACKENDS:
+        if (reason := why_not(name)) is None:
+            contenders.append(name)
+        else:
+            reporter.note(f"without the {name} backend: {reason}")
     results = {}
-    with threadpool_limits(
-        1, user_api="blas"
-    ):  # more of them are slower here, and far slower on a busy machine
-        compile_seconds = _warm_up(usable)
+    # More threads of BLAS are slower here, and far slower on a busy machine.
+    with threadpool_limits(1, user_api="blas"):
+        warm_up = _warm_up(contenders, reporter)
         for problem in problems():
-            results[problem.title] = _compare(problem, usable, seconds)
-            print(_table(problem, results[problem.title]), flush=True)
-    print(
-        "Seconds are the least wall time of a fit on one thread, the contenders taking turns with the same settings, data and\n"
-        "float64. "
-        f"Not counted: two iterations of each to warm up, {compile_seconds:.1f} s (Numba compiles there, if it is new here)."
+            results[problem.title] = _compare(problem, contenders, seconds, reporter)
+            reporter.show(_table(problem, results[problem.title]))
+    reporter.show(
+        "Seconds are the wall time of the fastest fit, on one thread; the contenders take turns, with"
+        "\nthe same settings and data, in float64. Not counted: two iterations of each to warm up,"
+        f"\n{warm_up:.1f} s (the first time, Numba compiles there)."
     )
     if plot is not None:
-        _draw(results, Path(plot))
+        try:
+            _draw(results, Path(plot))
+            reporter.show(f"The loss curves are in {Path(plot).resolve()}")
+        except ImportError as error:
+            reporter.note(f"no loss curves are drawn. {error}")
     return results
 
 
 def problems() -> Iterator[Problem]:
-    """Three data sets that scikit-learn ships, the classifiers with its default settings, and the textbook's four rows."""
+    """Three data sets that scikit-learn ships, and the four rows of a textbook.
+
+    The classifiers have scikit-learn's default settings.
+    """
     X, y = datasets.load_digits(return_X_y=True)
     yield _split("digits", X, y, {})
 
@@ -149,32 +144,35 @@ def _estimator(problem: Problem, contender: str) -> BaseEstimator:
 def _fit(estimator: BaseEstimator, X: np.ndarray, y: np.ndarray) -> float:
     """Fit and return the seconds it took."""
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", ConvergenceWarning
-        )  # max_iter is reached on purpose: the same work for everybody
+        # All reach max_iter on purpose: the same work for everybody.
+        warnings.simplefilter("ignore", ConvergenceWarning)
         start = time.perf_counter()
         estimator.fit(X, y)
         return time.perf_counter() - start
 
 
-def _warm_up(usable: list[str]) -> float:
+def _warm_up(contenders: list[str], reporter: Reporter) -> float:
+    """Fit every contender on every problem for two iterations; return the seconds it took."""
     start = time.perf_counter()
     for problem in problems():
-        for contender in (PEER, *usable):
-            _progress(f"warming up {contender} on {problem.title}")
-            _fit(_estimator(problem, contender).set_params(max_iter=2), *problem.train)
+        for name in contenders:
+            with reporter.busy(f"warming up {name} on {problem.title}"):
+                _fit(_estimator(problem, name).set_params(max_iter=2), *problem.train)
     return time.perf_counter() - start
 
 
-def _compare(problem: Problem, usable: list[str], seconds: float) -> dict[str, Result]:
-    order = [PEER, *usable]
-    results = {name: Result(_estimator(problem, name)) for name in order}
+def _compare(
+    problem: Problem, contenders: list[str], seconds: float, reporter: Reporter
+) -> dict[str, Result]:
+    """Fit the contenders in turns until ``seconds`` have passed; at least once, at most REPEATS."""
+    results = {name: Result(_estimator(problem, name)) for name in contenders}
+    order = list(contenders)
     stop = time.perf_counter() + seconds
     for i in range(REPEATS):
         for name in order:
-            _progress(f"{problem.title}: {name}, fit {i + 1} of up to {REPEATS}")
-            results[name].seconds.append(_fit(results[name].model, *problem.train))
-        order.reverse()  # so that whoever goes first does so only every other time
+            with reporter.busy(f"{problem.title}: {name}, fit {i + 1} of up to {REPEATS}"):
+                results[name].seconds.append(_fit(results[name].model, *problem.train))
+        order.reverse()  # so that nobody always goes first
         if time.perf_counter() > stop:
             break
     for result in results.values():
@@ -184,38 +182,28 @@ def _compare(problem: Problem, usable: list[str], seconds: float) -> dict[str, R
 
 def _table(problem: Problem, results: dict[str, Result]) -> str:
     X, _ = problem.train
-    hidden = ", ".join(str(W.shape[1]) for W in results[PEER].model.coefs_[:-1])
-    _progress("")
+    peer = results[PEER]
+    hidden = ", ".join(str(W.shape[1]) for W in peer.model.coefs_[:-1])
+    score = "R2" if problem.regression else "accuracy"
     lines = [
         f"{problem.title}: {X.shape[0]} rows, {X.shape[1]} features, {hidden} hidden neurons, "
-        f"{results[PEER].model.n_iter_} iterations",
-        f"  {'':12}  {'R2' if problem.regression else 'accuracy':>8}  {'loss':>9}  {'seconds':>8}  {'times as fast':>13}",
+        f"{peer.model.n_iter_} iterations",
+        f"  {'':12}  {score:>8}  {'loss':>9}  {'seconds':>8}  {'times as fast':>13}",
     ]
-    theirs = min(results[PEER].seconds)
     for name, result in results.items():
-        ours = min(result.seconds)
+        best = min(result.seconds)
+        times = min(peer.seconds) / best
         lines.append(
-            f"  {name:12}  {result.score:8.4f}  {result.model.loss_:9.6f}  {ours:8.4f}  {theirs / ours:13.1f}"
+            f"  {name:12}  {result.score:8.4f}  {result.model.loss_:9.6f}  {best:8.4f}  {times:13.1f}"
         )
     return "\n".join(lines) + "\n"
 
 
-def _progress(text: str) -> None:
-    """Show what is going on, on a line that the next call replaces; on a terminal only, so that logs stay readable."""
-    if sys.stderr.isatty():
-        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
-
-
 def _draw(results: dict[str, dict[str, Result]], path: Path) -> None:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        print('Without Matplotlib no loss curves are drawn: pip install "fastnn[plot]"')
-        return
-    figure = Figure(figsize=(10, 7), layout="constrained")
-    for ax, (title, contenders) in zip(
-        figure.subplots(-(-len(results) // 2), 2, squeeze=False).flat, results.items(), strict=False
-    ):
+    """Draw the loss curves of every contender, one picture for each problem."""
+    figure = require("matplotlib.figure").Figure(figsize=(10, 7), layout="constrained")
+    axes = figure.subplots(-(-len(results) // 2), 2, squeeze=False).flat
+    for ax, (title, contenders) in zip(axes, results.items(), strict=False):
         for name, result in contenders.items():
             # They coincide, so scikit-learn's is drawn broad and pale below ours.
             style = (
@@ -226,4 +214,3 @@ def _draw(results: dict[str, dict[str, Result]], path: Path) -> None:
             LossCurveDisplay.from_estimator(result.model, ax=ax, name=name, **style)
         ax.set(title=title, yscale="log")
     figure.savefig(path, dpi=120)
-    print(f"The loss curves are in {path.resolve()}")

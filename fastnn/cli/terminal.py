@@ -1,25 +1,50 @@
-"""How does a program behave in a terminal? Progress bars, Ctrl-C, and finding out early that an output cannot be written."""
+"""How does a program behave in a terminal? Results, notes, one line of progress, and Ctrl-C."""
 
 from __future__ import annotations
 
+import codecs
 import contextlib
-import io
 import os
-import re
 import signal
-import tempfile
+import sys
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-from fastnn._optional import require
+from fastnn.cli.reporter import Reporter
+from fastnn.training.callbacks import Callback, watched_by
 
-# Room that must be free where something will be written after long work: a report or model is
-# seldom larger.
-ROOM = 8 << 20
+SECONDS_BETWEEN_DRAWINGS = 0.1
+BAR = 24  # characters
+
+
+# What stands for a character that the output's encoding does not have.
+_PLAIN = {
+    "\N{MULTIPLICATION SIGN}": "x",
+    "\N{PLUS-MINUS SIGN}": "+-",
+    "\N{MICRO SIGN}": "u",
+    "\N{SUPERSCRIPT TWO}": "2",
+    "\N{EN DASH}": "-",
+}
+
+
+def _without_the_character(error: UnicodeError) -> tuple[str, int]:
+    """Replace what cannot be encoded by a plain character, or by its escape."""
+    assert isinstance(error, UnicodeEncodeError)
+    character = error.object[error.start]
+    return _PLAIN.get(character, ascii(character)[1:-1]), error.start + 1
+
+
+codecs.register_error("fastnn", _without_the_character)
+
+
+def write(text: str) -> None:
+    """Write a line or more to standard output, whatever its encoding is."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    print(text.encode(encoding, "fastnn").decode(encoding), flush=True)
 
 
 @contextlib.contextmanager
@@ -46,118 +71,127 @@ def watching_interrupts() -> Iterator[list[int]]:
         signal.signal(signal.SIGINT, before)
 
 
-def refuse_unwritable(path: str | None) -> None:
-    """Raise OSError now if ``path`` cannot be written later: no folder, no permission, no room."""
-    if path is None:
-        return
-    target = Path(path)
-    if target.is_dir():
-        raise IsADirectoryError(0, "is a directory; name a file", path)
-    if not target.parent.is_dir():
-        raise FileNotFoundError(
-            0, f"cannot be written: there is no folder {str(target.parent)!r}", path
-        )
-    try:
-        if target.exists() and not target.is_file():  # a device or a pipe
-            with open(target, "w", encoding="utf-8") as file:
-                file.write("\n")
-            return
-        if target.exists() and not os.access(target, os.W_OK):
-            raise PermissionError(0, "permission denied")
-        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".fastnn-") as probe:
-            probe.write(bytes(ROOM))
-            probe.flush()
-            os.fsync(probe.fileno())
-    except OSError as error:
-        raise OSError(
-            error.errno or 0, f"cannot be written: {(error.strerror or str(error)).lower()}", path
-        ) from error
+@dataclass
+class Status:
+    """What is being done, which share of it is done, and the seconds it may take; None: unknown."""
+
+    text: str
+    share: float | None = None
+    seconds: float | None = None
+
+    def line(self, elapsed: float) -> str:
+        """Return the line to show after ``elapsed`` seconds."""
+        share = elapsed / self.seconds if self.seconds else self.share
+        bar = ""
+        if share is not None:
+            n_full = round(min(share, 1) * BAR)
+            bar = f"  [{'#' * n_full}{'-' * (BAR - n_full)}]"
+        minutes, seconds = divmod(int(elapsed), 60)
+        return f"{self.text}{bar}  {minutes}:{seconds:02}"
 
 
-def _progress(*columns: Any) -> Any:
-    """Return rich's progress display on standard error; it shows nothing where that is no terminal."""
-    console = require("rich.console").Console(stderr=True)
-    console.quiet = (
-        not console.is_terminal
-    )  # a disabled display alone still ends with an empty line, in rich up to 14
-    return require("rich.progress").Progress(
-        *columns, console=console, transient=True, disable=console.quiet
-    )
+class Terminal(Reporter):
+    """A reporter on standard error: notes everywhere, progress where that is a terminal."""
 
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # of the line: the thread that draws, and notes
+        self._width = 0  # of what the line shows
 
-@contextlib.contextmanager
-def busy(what: str) -> Iterator[None]:
-    """Show that something of unknown length is being done."""
-    progress = require("rich.progress")
-    with _progress(
-        progress.SpinnerColumn(),
-        progress.TextColumn("{task.description}"),
-        progress.TimeElapsedColumn(),
-    ) as display:
-        display.add_task(what)
-        yield
+    def note(self, message: str) -> None:
+        """Print a note."""
+        with self._lock:
+            self._draw("")
+            print(f"fastnn: note: {message}", file=sys.stderr)
 
+    def show(self, text: str) -> None:
+        """Write a part of the result."""
+        write(text)
 
-class _EpochLines(io.TextIOBase):
-    """Where a verbose fit prints: every "Iteration 3, loss = 0.5" moves a progress bar, and nothing is printed."""
-
-    def __init__(self, display: Any, task: Any) -> None:
-        self.display, self.task = display, task
-
-    def write(self, text: str) -> int:
-        found = re.match(r"Iteration (\d+), loss = (\S+)", text)
-        if found:
-            self.display.update(
-                self.task,
-                completed=int(found[1]),
-                description=f"training, loss {float(found[2]):.4f}",
-            )
-        return len(text)
-
-
-@contextlib.contextmanager
-def epochs(n_epochs: int) -> Iterator[None]:
-    """Show the epochs of the verbose fit in the body."""
-    with (
-        _progress() as display,
-        contextlib.redirect_stdout(
-            _EpochLines(display, display.add_task("training", total=n_epochs))
-        ),
-    ):
-        yield
-
-
-@contextlib.contextmanager
-def exploring(search: Any) -> Iterator[None]:
-    """Show how far ``search`` is while the body fits it: by time where that is what ends it, and how many were tried."""
-    total = search.max_time or search.n_trials
-    with _progress() as display:
-        task = display.add_task("exploring", total=total)
-        count = _Candidates(display, task, by_time=bool(search.max_time))
-        if hasattr(search, "set_callbacks"):  # scikit-learn >= 1.9
-            search.set_callbacks(count)
-        done, start = threading.Event(), time.monotonic()
-
-        def advance() -> None:
-            while not done.wait(0.2):
-                display.update(task, completed=min(time.monotonic() - start, total))
-
-        ticking = threading.Thread(target=advance, daemon=True)
-        if search.max_time:
-            ticking.start()
-        try:
+    @contextlib.contextmanager
+    def busy(self, what: str) -> Iterator[None]:
+        """Show ``what`` and the seconds since."""
+        with self._showing(Status(what)):
             yield
+
+    @contextlib.contextmanager
+    def training(self, n_epochs: int) -> Iterator[None]:
+        """Show the epochs and the loss of the fit in the body."""
+        status = Status("training", share=0.0)
+        with self._showing(status) as is_shown, contextlib.ExitStack() as stack:
+            if is_shown:
+                stack.enter_context(watched_by(Epochs(status, n_epochs)))
+            yield
+
+    @contextlib.contextmanager
+    def exploring(self, search: Any) -> Iterator[None]:
+        """Show how far ``search`` is: by time where that is what ends it, else by candidates."""
+        status = Status("exploring", share=0.0, seconds=search.max_time)
+        takes_callbacks = hasattr(search, "set_callbacks")  # scikit-learn >= 1.9
+        if takes_callbacks:
+            search.set_callbacks(Candidates(status, search.n_trials))
+        try:
+            with self._showing(status):
+                yield
         finally:
-            done.set()
-            if hasattr(search, "set_callbacks"):
+            if takes_callbacks:
                 search.set_callbacks()
 
+    @contextlib.contextmanager
+    def _showing(self, status: Status) -> Iterator[bool]:
+        """Draw ``status`` from a thread while the body runs; yields whether there is a terminal."""
+        if sys.stderr is None or not sys.stderr.isatty():
+            yield False
+            return
+        start, done = time.monotonic(), threading.Event()
 
-class _Candidates:
-    """A scikit-learn callback that counts the candidates that are done."""
+        def draw() -> None:
+            with self._lock:
+                self._draw(status.line(time.monotonic() - start))
 
-    def __init__(self, display: Any, task: Any, by_time: bool) -> None:
-        self.display, self.task, self.by_time, self.n_done = display, task, by_time, 0
+        def keep_drawing() -> None:
+            while not done.wait(SECONDS_BETWEEN_DRAWINGS):
+                draw()
+
+        draw()
+        drawing = threading.Thread(target=keep_drawing, daemon=True)
+        drawing.start()
+        try:
+            yield True
+        finally:
+            done.set()
+            drawing.join()
+            draw()
+            with self._lock:
+                self._draw("")
+
+    def _draw(self, text: str) -> None:
+        """Replace what the line shows; an empty text leaves the line free."""
+        if not text and not self._width:
+            return
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80  # 0: not known
+        text = text[: columns - 1]
+        blank = " " * (self._width - len(text))
+        print(f"\r{text}{blank}" + ("" if text else "\r"), end="", file=sys.stderr, flush=True)
+        self._width = len(text)
+
+
+class Epochs(Callback):
+    """Keeps a status at the epoch and the loss of the fit that it watches."""
+
+    def __init__(self, status: Status, n_epochs: int) -> None:
+        self.status, self.n_epochs = status, n_epochs
+
+    def on_pass_end(self, loop: Any) -> None:
+        """Take over the epoch and the loss."""
+        self.status.text = f"training, loss {loop.losses[-1]:.4f}"
+        self.status.share = loop.n_iter / self.n_epochs
+
+
+class Candidates:
+    """Keeps a status at the candidates that a search has tried; a callback of scikit-learn's."""
+
+    def __init__(self, status: Status, n_trials: int | None) -> None:
+        self.status, self.n_trials, self.n_done = status, n_trials, 0
 
     def setup(self, estimator: Any, context: Any) -> None:
         """Nothing is needed before a search."""
@@ -165,15 +199,15 @@ class _Candidates:
     def on_fit_task_begin(self, estimator: Any, context: Any, **_: Any) -> None:
         """Say that the second stage of the search has begun."""
         if context.task_name == "measure-front":
-            self.display.update(self.task, description="measuring the front alone")
+            self.status.text = "measuring the front"
 
     def on_fit_task_end(self, estimator: Any, context: Any, **_: Any) -> None:
         """Count a candidate that the search has tried."""
         if context.task_name == "candidate" and context.parent.task_name == "search":
             self.n_done += 1
-            self.display.update(self.task, description=f"exploring, {self.n_done} candidates")
-            if not self.by_time:
-                self.display.update(self.task, completed=self.n_done)
+            self.status.text = f"exploring, {self.n_done} candidates"
+            if self.n_trials:
+                self.status.share = self.n_done / self.n_trials
 
     def teardown(self, estimator: Any, context: Any) -> None:
         """Nothing is left after a search."""

@@ -17,7 +17,8 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 
 from fastnn._sklearn import StrOptions, fit_context
 from fastnn.backends import choose
-from fastnn.backends.base import Data, NotFinite
+from fastnn.backends.base import Data
+from fastnn.backends.checks import NotFinite
 from fastnn.core.network import NetworkSpec, initialise
 from fastnn.core.optimizers import OPTIMIZERS
 from fastnn.estimators.parameters import ATTRIBUTES, PARAMETERS, SharedParameters
@@ -131,7 +132,7 @@ class _BaseMLP(SharedParameters):
             choose(
                 self.backend, spec, dtype
             )  # a backend that cannot run this says so before a number is drawn
-            params = initialise(spec, X.dtype, random_state, self.activation)
+            params = initialise(spec, X.dtype, random_state)
             network = Network(spec, params.astype(dtype, copy=False))
         else:
             network = self._network().copy(dtype)  # a copy, so that a diverging call costs nothing
@@ -211,7 +212,7 @@ class _BaseMLP(SharedParameters):
         if self._is_plain(X):
             plain = X if self.dtype == "auto" else self._convert(X)
             with suppress(NotFinite):
-                return self._network().predict(plain, self.backend, self.n_threads, check=True)
+                return self._network().predict(plain, self.backend, self.n_threads)
         dtype = self._converts_to("numeric")
         X = validate_data(self, X, accept_sparse=_SPARSE, dtype=dtype, reset=False)
         return self._network().predict(X, self.backend, self.n_threads)

@@ -15,8 +15,10 @@ import fastnn
 from fastnn._optional import require
 from fastnn.report import assessment
 from fastnn.report.code import training_code
+from fastnn.report.content import Candidate, ColumnBrief, Content
 from fastnn.report.figures import NOTHING, tick
-from fastnn.report.page import COSTS, Candidate, ColumnBrief, Content, cost, cost_name, render
+from fastnn.report.page import render
+from fastnn.report.vocabulary import COSTS, cost, cost_name
 from fastnn.search.measure import network_of
 from fastnn.tabular.schema import Schema
 

@@ -13,6 +13,25 @@ from typing import Any
 
 import numpy as np
 
+# What each metric is called, in the order they are shown.
+METRICS = {
+    "accuracy": "accuracy",
+    "always_most_frequent": "majority-class accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "precision": "precision",
+    "recall": "recall",
+    "f1": "F1",
+    "auc": "AUC",
+    "log_loss": "log loss",
+    "brier": "Brier score",
+    "calibration_error": "calibration error",
+    "r2": "R²",
+    "mae": "MAE",
+    "rmse": "RMSE",
+    "always_mean_rmse": "RMSE of the mean",
+    "median_ae": "median absolute error",
+}
+
 N_BINS = 10
 # Permutation importance predicts (columns x repeats) times; more rows than this would change little
 # but the waiting.

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+
+from fastnn.tabular.encode import features, targets, with_known_target
+from fastnn.tabular.read import read_table
+from fastnn.tabular.schema import recognise
 
 WIDTH = 100
 
@@ -34,6 +39,50 @@ def training_code(model: Any, before: str, after: str) -> str:
         + "\n\n".join(part for part in (rest, written, after.strip()) if part)
         + "\n"
     )
+
+
+def table_code(
+    path: str,
+    reading: Mapping[str, Any],
+    target: str,
+    choices: Mapping[str, Any],
+    split: str = "",
+) -> str:
+    """Return a program that makes ``X`` and ``y`` of a table's file, as the command line does.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    reading : dict
+        Keyword arguments of `read_table`.
+    target : str
+        The column to predict.
+    choices : dict
+        Keyword arguments of `recognise`; those that are empty are left out.
+    split : str
+        Arguments of scikit-learn's ``train_test_split`` after X and y; nothing is held out where
+        empty.
+    """
+
+    def call(function: Callable[..., Any], first: str, settings: Mapping[str, Any]) -> str:
+        given = [f"{name}={value!r}" for name, value in settings.items() if value]
+        return f"{function.__name__}({', '.join([first, *given])})"
+
+    used = (features, read_table, recognise, targets, with_known_target)
+    lines = [
+        *(f"from {_public_module(function)} import {function.__name__}" for function in used),
+        f"frame = {call(read_table, repr(path), reading)}",
+        f"frame = with_known_target(frame, {target!r}, print)",
+        f"schema = {call(recognise, f'frame, {target!r}', choices)}",
+        "X, y = features(schema, frame), targets(schema, frame)",
+    ]
+    if split:
+        lines += [
+            "from sklearn.model_selection import train_test_split",
+            f"X, X_test, y, y_test = train_test_split(X, y, {split})",
+        ]
+    return "\n".join(lines)
 
 
 def _write(value: Any, imports: set[tuple[str, str]], indent: int) -> str:

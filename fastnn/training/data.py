@@ -11,7 +11,7 @@ from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.multiclass import type_of_target, unique_labels
 from sklearn.utils.validation import _check_sample_weight
 
-from fastnn.backends.base import check_csr
+from fastnn.backends.checks import check_csr
 from fastnn.core.activations import Array
 
 

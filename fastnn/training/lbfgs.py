@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 import scipy.optimize
@@ -10,11 +11,15 @@ from sklearn.utils.optimize import _check_optimize_result
 
 from fastnn.backends.base import Data, Engine, TrainState
 from fastnn.core.activations import Array
+from fastnn.core.losses import batch_objective
+from fastnn.core.network import Segment
 from fastnn.training.loop import NON_FINITE, all_finite
 
 
 def minimise(
     engine: Engine,
+    segments: Sequence[Segment],
+    alpha: float,
     params: Array,
     data: Data,
     *,
@@ -29,13 +34,15 @@ def minimise(
     Warns with scikit-learn's ConvergenceWarning if SciPy's L-BFGS-B did not converge. Ctrl-C keeps
     the last iterate.
     """
-    rows = np.arange(data.X.shape[0], dtype=np.int64)
-    no_slots = np.empty((0, len(params)))
+    rows = np.arange(data.X.shape[0], dtype=np.int64)[None]
+    no_slots = np.empty((1, 0, len(params)))
     last_loss, n_iter = np.nan, 0
 
     def loss_grad(trial: Array) -> tuple[float, Array]:
         grad = np.empty_like(trial)
-        return engine.loss_grad(TrainState(trial, no_slots), data, rows, grad), grad
+        state = TrainState(trial[None], no_slots)
+        (loss_sum,), (weight_sum,) = engine.gradient(state, data, rows, grad[None])
+        return batch_objective(loss_sum, weight_sum, trial, grad, segments, alpha), grad
 
     def note(intermediate_result: scipy.optimize.OptimizeResult) -> None:
         nonlocal last_loss, n_iter

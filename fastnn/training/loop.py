@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
-from fastnn.backends.base import Data, Engine, Passes, TrainState
+from fastnn.backends.base import Data, Passes, Trainer, TrainState
 from fastnn.core.activations import Array
 from fastnn.core.optimizers import Optimizer
 from fastnn.core.schedules import Constant
@@ -97,7 +97,7 @@ class LoopState:
 
 
 def train(
-    engine: Engine,
+    trainer: Trainer,
     state: TrainState,
     data: Data,
     rows: NDArray[np.integer],
@@ -127,14 +127,14 @@ def train(
     try:
         while loop.n_iter < rules.max_iter:
             n_passes = (
-                1 if watched else _passes_to_next_stop(rules, loop, len(rows), len(state.params))
+                1 if watched else _passes_to_next_stop(rules, loop, len(rows), state.params.shape[1])
             )
             rates = np.empty((n_passes, n_steps))
             for i in range(n_passes):
                 rates[i] = loop.rate
                 loop.rate = schedule.after_pass(loop.rate, loop.t + (i + 1) * len(rows))
             orders = _orders(rows, n_passes, rules.shuffle, random_state)
-            losses = _run(engine, state, data, orders, rates, rules.batch_size)
+            losses = _run(trainer, state, data, orders, rates, rules.batch_size)
             if validation_score is None and not all_finite(state.params):
                 raise ValueError(NON_FINITE)
 
@@ -146,7 +146,7 @@ def train(
                     loop.judge_loss(rules.tol)
                 else:
                     score = validation_score()
-                    loop.judge_score(score, rules.tol, state.params)
+                    loop.judge_score(score, rules.tol, state.params[0])
                     if rules.verbose:
                         print(f"Validation score: {score:f}")
 
@@ -172,7 +172,7 @@ def train(
     except KeyboardInterrupt:
         warnings.warn("Training interrupted by user.", stacklevel=2)
     if validation_score is not None and loop.best_params is not None:
-        state.params[...] = loop.best_params
+        state.params[0] = loop.best_params
     if not all_finite(state.params):
         raise ValueError(NON_FINITE)
 
@@ -206,7 +206,7 @@ def _orders(
 
 
 def _run(
-    engine: Engine,
+    trainer: Trainer,
     state: TrainState,
     data: Data,
     orders: NDArray[np.integer],
@@ -215,12 +215,12 @@ def _run(
 ) -> NDArray[np.float64]:
     """The mean loss of each pass. A long pass is cut into calls of whole batches."""
     n_passes, n_visits = orders.shape
-    batches = max(1, min(CALL_VISITS, CALL_WORK // len(state.params)) // batch_size)
+    batches = max(1, min(CALL_VISITS, CALL_WORK // state.params.shape[1]) // batch_size)
     per_call = n_visits if n_passes > 1 else batches * batch_size
     totals = np.zeros(n_passes)
     for start in range(0, n_visits, per_call):
         rows = orders[:, start : start + per_call].astype(np.int64, copy=False)
         first = start // batch_size
-        passes = Passes(rows, rates[:, first : first + -(-rows.shape[1] // batch_size)])
-        totals += engine.train(state, data, passes) * rows.shape[1]
+        passes = Passes(rows[None], rates[None, :, first : first + -(-rows.shape[1] // batch_size)])
+        totals += trainer.train(state, data, passes)[0] * rows.shape[1]
     return totals / n_visits

@@ -11,10 +11,9 @@ import numpy as np
 import scipy.sparse
 
 from fastnn.backends import choose
-from fastnn.backends.base import Engine, Plan
+from fastnn.backends.base import Engine
 from fastnn.core.activations import Array
 from fastnn.core.network import NetworkSpec
-from fastnn.core.optimizers import SGD
 from fastnn.training.data import design_matrix
 
 
@@ -83,13 +82,11 @@ class Network:
         X: Array | scipy.sparse.csr_array,
         backend: str,
         n_threads: int | None,
-        check: bool = False,
     ) -> Array:
         """Predictions ``(n_rows, n_out)`` for ``X (n_rows, n_in)``, through the link; float32 only
         if both sides are.
 
-        With ``check`` raises :class:`fastnn.backends.base.NotFinite` if X is dense and holds what
-        may not be finite.
+        Raises :class:`fastnn.backends.checks.NotFinite` if a dense X holds NaN or infinity.
         """
         dtype = self.params.dtype
         if X.dtype != dtype:
@@ -97,16 +94,11 @@ class Network:
         key = backend, dtype, n_threads
         engine = self._engines.get(key)
         if engine is None:
-            plan = Plan(
-                SGD(), n_threads=n_threads or sys.maxsize
-            )  # predicting takes no optimizer step; any will do
             engine = self._engines[key] = choose(backend, self.spec, dtype).engine(
-                self.spec, plan, dtype
+                self.spec, dtype, n_threads or sys.maxsize
             )
         predictions = np.empty((X.shape[0], self.spec.n_out), dtype)
-        engine.forward(
-            self.params.astype(dtype, copy=False), design_matrix(X, dtype), predictions, True, check
-        )
+        engine.predict(self.params.astype(dtype, copy=False), design_matrix(X, dtype), predictions)
         return predictions
 
 

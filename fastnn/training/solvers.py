@@ -28,11 +28,10 @@ def solve_lbfgs(
     incremental: bool,
 ) -> None:
     """Train ``network`` in place with L-BFGS on all rows, as the parameters of the estimator ``model`` say."""
-    engine = _engine(
-        model, network, SGD(), data.X.shape[0]
-    )  # L-BFGS takes gradients; it steps by itself
     model.n_iter_, model.loss_ = lbfgs.minimise(
-        engine,
+        _engine(model, network),
+        network.spec.layout.segments,
+        model.alpha,
         network.params,
         data,
         max_iter=model.max_iter,
@@ -73,7 +72,7 @@ def solve_stochastic(
     memory = (
         model._memory if incremental and hasattr(model, "_memory") else _new_memory(model, network)
     )
-    state = TrainState(network.params, memory.slots.copy(), memory.step)
+    state = TrainState(network.params[None], memory.slots.copy(), memory.step)
     best_loss, best_score = (
         getattr(model, "best_loss_", None),
         getattr(model, "best_validation_score_", None),
@@ -97,9 +96,10 @@ def solve_stochastic(
         verbose=bool(model.verbose),
         warn=not incremental,
     )
-    engine = _engine(model, network, memory.optimizer, rules.batch_size)
+    plan = Plan(memory.optimizer, rules.batch_size, model.alpha)
+    trainer = _engine(model, network, plan).trainer(plan)
     training.train(
-        engine, state, data, rows, memory.schedule, rules, loop, random_state, validation_score
+        trainer, state, data, rows, memory.schedule, rules, loop, random_state, validation_score
     )
     model._memory = training.Memory(
         memory.optimizer, memory.schedule, state.slots, state.step, loop.rate
@@ -107,11 +107,12 @@ def solve_stochastic(
     _publish(model, loop)
 
 
-def _engine(model: Any, network: Network, optimizer: Optimizer, batch_size: int) -> Engine:
+def _engine(model: Any, network: Network, plan: Plan | None = None) -> Engine:
     n_cpus = available_cpus()
-    plan = Plan(optimizer, batch_size, model.alpha, min(model.n_threads or n_cpus, n_cpus))
     dtype = network.params.dtype
-    return choose(model.backend, network.spec, dtype).engine(network.spec, plan, dtype)
+    return choose(model.backend, network.spec, dtype, plan).engine(
+        network.spec, dtype, min(model.n_threads or n_cpus, n_cpus)
+    )
 
 
 def _new_memory(model: Any, network: Network) -> training.Memory:
@@ -122,7 +123,7 @@ def _new_memory(model: Any, network: Network) -> training.Memory:
     else:
         optimizer = Adam(model.beta_1, model.beta_2, model.epsilon)
         schedule = Constant(model.learning_rate_init)
-    slots = np.zeros((optimizer.n_slots, len(network.params)), network.params.dtype)
+    slots = np.zeros((1, optimizer.n_slots, len(network.params)), network.params.dtype)
     return training.Memory(optimizer, schedule, slots, 0, schedule.rate_init)
 
 

@@ -1,0 +1,530 @@
+"""What can be done with a table? Fit, predict, evaluate, explore; and demo and info.
+
+Functions for Python as for the command line: they take plain settings, return what they found, and
+print nothing; a `Reporter` is told what goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fastnn._optional import require
+from fastnn.cli.files import refuse_unwritable
+from fastnn.cli.reporter import Reporter
+from fastnn.cli.settings import Goal, Search, TableFile, Training
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from fastnn.cli.demo import Result
+    from fastnn.persistence import TableModel
+    from fastnn.search.estimator import TradeoffSearchCV
+    from fastnn.tabular.schema import Schema
+
+# Fewer rows than this are too few to hold a part back from training, and too few to compare
+# candidates on.
+MIN_ROWS_TO_HOLD_OUT = 20
+# From so many rows on, a validation part tells when to stop; on fewer it would be too small to
+# tell.
+MIN_ROWS_TO_STOP_EARLY = 1000
+# Each of five folds should hold a few rows.
+MIN_ROWS_TO_EXPLORE = 30
+SILENT = Reporter()
+
+
+class NoCandidateWithinLimits(ValueError):
+    """No candidate keeps within the limits; ``search`` holds those that were found."""
+
+    def __init__(self, message: str, search: TradeoffSearchCV) -> None:
+        super().__init__(message)
+        self.search = search
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What was measured on rows that a model has not learned from.
+
+    Attributes
+    ----------
+    task : str
+        "binary", "multiclass" or "regression".
+    rows : int
+        How many rows.
+    metrics : dict of str to float
+        By the names in `fastnn.report.assessment.METRICS`.
+    positive : str or None
+        Of two classes, the one whose precision, recall and F1 are given.
+    """
+
+    task: str
+    rows: int
+    metrics: dict[str, float]
+    positive: str | None
+
+
+@dataclass(frozen=True)
+class TrainingTable:
+    """A table as it is learned from: its columns, how many cells are missing, its rows in two parts.
+
+    ``X_test`` and ``y_test`` are None where no rows are held out.
+    """
+
+    schema: Schema
+    missing: int
+    stratified: bool
+    X: pd.DataFrame
+    y: np.ndarray
+    X_test: pd.DataFrame | None = None
+    y_test: np.ndarray | None = None
+
+    @property
+    def rows(self) -> int:
+        """The number of rows, those held out included."""
+        return len(self.y) + (0 if self.y_test is None else len(self.y_test))
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What `fit` returns: the table, the model, and how its training went."""
+
+    table: TrainingTable
+    model: TableModel
+    epochs: int
+    seconds: float
+    held_out: Quality | None
+    output: str | None
+
+
+@dataclass(frozen=True)
+class Explored:
+    """What `explore` returns: the table, the fitted search, and the chosen model."""
+
+    table: TrainingTable
+    search: TradeoffSearchCV
+    model: TableModel
+    held_out: Quality | None
+    output: str | None
+    report: str | None
+
+
+def fit(
+    table: TableFile,
+    goal: Goal,
+    training: Training = Training(),  # noqa: B008 - frozen
+    *,
+    output: str | None = None,
+    reporter: Reporter = SILENT,
+) -> Fitted:
+    """Train a network on a table.
+
+    Parameters
+    ----------
+    table : TableFile
+        What to learn from.
+    goal : Goal
+        What to learn.
+    training : Training
+        How the network is trained.
+    output : str or None
+        Where to save the model; None saves none.
+    reporter : Reporter
+        Is told what goes on.
+
+    Returns
+    -------
+    Fitted
+
+    Raises
+    ------
+    TableError
+        If the table cannot be read or not be learned from.
+    OSError
+        If ``output`` cannot be written; before anything is read.
+    """
+    from fastnn.persistence import TableModel, save_model
+    from fastnn.search.measure import network_of
+    from fastnn.tabular.encode import table_model
+
+    refuse_unwritable(output)
+    known = _training_table(table, goal, reporter)
+    network = _network(
+        known.schema,
+        hidden_layer_sizes=training.hidden,
+        max_iter=training.epochs,
+        early_stopping=len(known.y) >= MIN_ROWS_TO_STOP_EARLY,
+        random_state=goal.seed,
+    )
+    model = table_model(known.schema, network)
+    start = time.perf_counter()
+    with reporter.training(training.epochs), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(known.X, known.y)
+    seconds = time.perf_counter() - start
+    for message in dict.fromkeys(str(warning.message) for warning in caught):
+        option = " (--epochs)" if "Maximum iterations" in message else ""
+        reporter.note(message.replace("Stochastic Optimizer: ", "") + option)
+    held_out = _held_out(model, known)
+    about = _about(table, known, held_out) | {"seconds": seconds}
+    saved = TableModel(model, known.schema, about)
+    if output is not None:
+        save_model(output, saved)
+    return Fitted(known, saved, int(network_of(model).n_iter_), seconds, held_out, output)
+
+
+def predict(
+    model: str | TableModel,
+    table: TableFile,
+    *,
+    proba: bool = False,
+    output: str | None = None,
+    reporter: Reporter = SILENT,
+) -> pd.DataFrame:
+    """Predict the rows of a table.
+
+    Parameters
+    ----------
+    model : str or TableModel
+        A fitted model, or the file it is saved in.
+    table : TableFile
+        The rows.
+    proba : bool
+        Whether to add the probability of every class.
+    output : str or None
+        Where to write the predictions: Parquet where it ends in .parquet or .pq, else CSV.
+    reporter : Reporter
+        Is told what goes on.
+
+    Returns
+    -------
+    DataFrame of shape (n_rows, 1) or (n_rows, 1 + n_classes)
+        The predictions, in a column named like the target.
+
+    Raises
+    ------
+    TableError
+        If the table does not suit the model, or ``proba`` is asked of a model of numbers.
+    OSError
+        If ``output`` cannot be written; before anything is read.
+    """
+    from fastnn.tabular.encode import features
+    from fastnn.tabular.schema import TableError
+
+    refuse_unwritable(output)
+    loaded = _loaded(model)
+    if proba and loaded.schema.task == "regression":
+        raise TableError("--proba is for classes, but this model predicts numbers.")
+    X = features(loaded.schema, _read(table, reporter), reporter.note)
+    with reporter.busy("predicting"):
+        out = require("pandas").DataFrame({loaded.schema.target: loaded.model.predict(X)})
+        if proba:
+            chances = loaded.model.predict_proba(X).T
+            for label, column in zip(loaded.model.classes_, chances, strict=True):
+                out[f"probability of {label}"] = column
+    if output is not None and output.endswith((".parquet", ".pq")):
+        require("pyarrow")
+        out.to_parquet(output, index=False)
+    elif output is not None:
+        out.to_csv(output, index=False)
+    return out
+
+
+def evaluate(model: str | TableModel, table: TableFile, *, reporter: Reporter = SILENT) -> Quality:
+    """Measure a model on a table that holds the target.
+
+    Parameters
+    ----------
+    model : str or TableModel
+        A fitted model, or the file it is saved in.
+    table : TableFile
+        The rows.
+    reporter : Reporter
+        Is told what goes on.
+
+    Returns
+    -------
+    Quality
+
+    Raises
+    ------
+    TableError
+        If the table does not suit the model, or none of its targets is a class of the model's.
+    """
+    from fastnn.tabular.encode import features, targets, with_known_target
+    from fastnn.tabular.schema import TableError
+
+    loaded = _loaded(model)
+    schema = loaded.schema
+    frame = with_known_target(_read(table, reporter), schema.target, reporter.note)
+    y = targets(schema, frame)
+    X = features(schema, frame, reporter.note)
+    classes = getattr(loaded.model, "classes_", y).tolist()
+    if len(y) and not set(classes) & set(y.tolist()):
+        raise TableError(
+            f"No row of the table has a target that the model knows: column {schema.target!r}"
+            f" holds {str(y[0])!r} and the like; the model's classes are"
+            f" {', '.join(map(str, classes[:10]))}."
+        )
+    with reporter.busy("predicting"):
+        return _quality(loaded.model, schema, X, y)
+
+
+def explore(
+    table: TableFile,
+    goal: Goal,
+    search: Search = Search(),  # noqa: B008 - frozen
+    *,
+    output: str | None = None,
+    report: str | None = None,
+    reporter: Reporter = SILENT,
+) -> Explored:
+    """Find what each second, microsecond and byte buys in accuracy.
+
+    Parameters
+    ----------
+    table : TableFile
+        What to learn from.
+    goal : Goal
+        What to learn.
+    search : Search
+        How candidates are searched, and which one is chosen.
+    output, report : str or None
+        Where to save the chosen model and the report; None saves none.
+    reporter : Reporter
+        Is told what goes on.
+
+    Returns
+    -------
+    Explored
+
+    Raises
+    ------
+    TableError
+        If the table cannot be read, not be learned from, or is too small to compare candidates on.
+    NoCandidateWithinLimits
+        If the search found none; it holds the search.
+    OSError
+        If ``output`` or ``report`` cannot be written; before anything is read.
+    """
+    from fastnn.persistence import TableModel, save_model
+    from fastnn.report import write_report
+    from fastnn.tabular.schema import TableError
+
+    for path in (report, output):
+        refuse_unwritable(path)
+    known = _training_table(table, goal, reporter)
+    if known.rows < MIN_ROWS_TO_EXPLORE:
+        raise TableError(
+            f"{known.rows} rows are too few to compare candidates on;"
+            f" at least {MIN_ROWS_TO_EXPLORE} are needed."
+        )
+    found = _searched(known, goal, search, reporter)
+    model = found.best_estimator_
+    held_out = _held_out(model, known)
+    params = {name: str(value) for name, value in found.best_params_.items()}
+    about = _about(table, known, held_out) | {"params": params}
+    chosen = TableModel(model, known.schema, about)
+    if output is not None:
+        save_model(output, chosen)
+    if report is not None:
+        with reporter.busy("writing the report"):
+            write_report(
+                report,
+                found,
+                known.X,
+                known.y,
+                known.X_test,
+                known.y_test,
+                title=Path(table.path).name,
+                schema=known.schema,
+                data_code=_data_code(table, goal, known),
+            )
+    return Explored(known, found, chosen, held_out, output, report)
+
+
+def demo(
+    *,
+    plot: str | os.PathLike[str] | None = None,
+    seconds: float = 5.0,
+    reporter: Reporter = SILENT,
+) -> dict[str, dict[str, Result]]:
+    """Train scikit-learn's networks and every backend's on four problems, and time them.
+
+    Parameters
+    ----------
+    plot : path or None
+        Where to draw the loss curves, as the picture that the ending says; None draws none.
+    seconds : float
+        For each problem: the contenders are fitted in turns until they are spent, at least once.
+    reporter : Reporter
+        Is shown a table for each problem when it is done.
+
+    Returns
+    -------
+    dict of str to dict of str to Result
+        By the problem's title and the contender's name.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder for ``plot`` does not exist; before anything is trained.
+    """
+    # Here because it imports scikit-learn's data sets and networks, which nothing else needs.
+    from fastnn.cli.demo import run
+
+    return run(plot, seconds, reporter)
+
+
+def info() -> dict[str, dict[str, Any]]:
+    """Return versions, backends, instruction sets and threads, as `fastnn.show_config` does."""
+    from fastnn.environment import show_config
+
+    return show_config("dicts") or {}
+
+
+def _loaded(model: str | TableModel) -> TableModel:
+    from fastnn.persistence import load_model
+
+    return load_model(model) if isinstance(model, str) else model
+
+
+def _read(table: TableFile, reporter: Reporter) -> pd.DataFrame:
+    from fastnn.tabular.read import read_table
+
+    with reporter.busy(f"reading {table.path}"):
+        return read_table(table.path, sep=table.sep, encoding=table.encoding, decimal=table.decimal)
+
+
+def _training_table(table: TableFile, goal: Goal, reporter: Reporter) -> TrainingTable:
+    """Read a table, recognise its columns, and hold rows out."""
+    from fastnn.tabular.encode import features, targets, with_known_target
+    from fastnn.tabular.schema import recognise
+
+    frame = with_known_target(_read(table, reporter), goal.target, reporter.note)
+    schema = recognise(
+        frame, goal.target, task=goal.task, categorical=goal.categorical, drop=goal.drop
+    )
+    reasons: dict[str, list[str]] = {}
+    for name, why in schema.left_out.items():
+        reasons.setdefault(why, []).append(repr(name))
+    for why, names in reasons.items():
+        shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+        reporter.note(f"column{'s' if len(names) > 1 else ''} {shown} left out: {why}")
+    missing = int(frame[schema.columns].isna().to_numpy().sum())
+    X, y = features(schema, frame, reporter.note), targets(schema, frame)
+    return _hold_out(schema, missing, X, y, goal, reporter)
+
+
+def _hold_out(
+    schema: Schema, missing: int, X: Any, y: Any, goal: Goal, reporter: Reporter
+) -> TrainingTable:
+    """Split the rows; every class is in both parts in its share, where it has the rows for it."""
+    import numpy as np
+    from sklearn.utils import check_random_state
+
+    from fastnn.training.data import hold_out, row_numbers
+
+    n_test = int(np.ceil(goal.holdout * len(y)))
+    if goal.holdout and (len(y) < MIN_ROWS_TO_HOLD_OUT or n_test < 2):
+        reporter.note(
+            f"{len(y)} rows are too few to keep any back:"
+            " the model is trained on all of them and not measured"
+        )
+    if len(y) < MIN_ROWS_TO_HOLD_OUT or n_test < 2:
+        return TrainingTable(schema, missing, False, X, y)
+    counts = np.unique(y, return_counts=True)[1]
+    stratified = (
+        schema.task != "regression"
+        and bool(counts.min() >= 2)
+        and len(counts) <= min(n_test, len(y) - n_test)
+    )
+    rows, test = hold_out(
+        row_numbers(len(y)), goal.holdout, y if stratified else None, check_random_state(goal.seed)
+    )
+    return TrainingTable(schema, missing, stratified, X.iloc[rows], y[rows], X.iloc[test], y[test])
+
+
+def _network(schema: Schema, **settings: Any) -> Any:
+    from fastnn.estimators.mlp import MLPClassifier, MLPRegressor
+
+    return (MLPRegressor if schema.task == "regression" else MLPClassifier)(**settings)
+
+
+def _searched(
+    known: TrainingTable, goal: Goal, settings: Search, reporter: Reporter
+) -> TradeoffSearchCV:
+    """Fit a search on the rows that are not held out."""
+    from fastnn.backends.threads import available_cpus
+    from fastnn.search.estimator import TradeoffSearchCV
+    from fastnn.tabular.encode import table_model
+
+    limits = dict(settings.limits)
+    search = TradeoffSearchCV(
+        table_model(known.schema, _network(known.schema, random_state=goal.seed)),
+        objectives=settings.objectives,
+        max_time=settings.max_time or (None if settings.trials else 60.0),
+        n_trials=settings.trials,
+        cv=settings.cv,
+        refit={**limits, "score": "max"} if limits else settings.choose,
+        n_jobs=settings.jobs or available_cpus(),
+        random_state=goal.seed,
+        storage=settings.storage,
+    )
+    with reporter.exploring(search), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            search.fit(known.X, known.y)
+        except ValueError as error:
+            if not hasattr(search, "pareto_front_"):
+                raise
+            raise NoCandidateWithinLimits(str(error), search) from error
+    # Candidates are meant to be stopped early and to fail; the results say which did.
+    for warning in caught:
+        if "interrupted" in str(warning.message):
+            reporter.note(str(warning.message))
+    return search
+
+
+def _quality(model: Any, schema: Schema, X: Any, y: Any) -> Quality:
+    import numpy as np
+
+    from fastnn.report.assessment import assess_classes, assess_values, predictions
+
+    predicted, scores, are_probabilities = predictions(model, X)
+    if schema.task == "regression":
+        return Quality(schema.task, len(y), assess_values(y, predicted).metrics, None)
+    classes = np.asarray(model.classes_)
+    metrics = assess_classes(y, predicted, scores, are_probabilities, classes).metrics
+    return Quality(schema.task, len(y), metrics, str(classes[1]) if len(classes) == 2 else None)
+
+
+def _held_out(model: Any, known: TrainingTable) -> Quality | None:
+    if known.y_test is None:
+        return None
+    return _quality(model, known.schema, known.X_test, known.y_test)
+
+
+def _about(table: TableFile, known: TrainingTable, held_out: Quality | None) -> dict[str, Any]:
+    """Return what is saved beside a model."""
+    measured = {} if held_out is None else {"held_out": held_out.metrics}
+    return {"data": table.path, "rows": len(known.y)} | measured
+
+
+def _data_code(table: TableFile, goal: Goal, known: TrainingTable) -> str:
+    """Return the Python code that makes the X and y, and those held out, of ``known``."""
+    from fastnn.report.code import table_code
+
+    usual = TableFile(table.path)
+    names = [name for name in asdict(usual) if getattr(table, name) != getattr(usual, name)]
+    reading = {name: getattr(table, name) for name in names}
+    choices = {"task": goal.task, "categorical": goal.categorical, "drop": goal.drop}
+    split = ""
+    if known.y_test is not None:
+        split = f"test_size={goal.holdout}, random_state={goal.seed}"
+        split += ", stratify=y" if known.stratified else ""
+    return table_code(table.path, reading, goal.target, choices, split)

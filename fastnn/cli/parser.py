@@ -1,0 +1,260 @@
+"""Which words does the command line take? The options of each command, and their types."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import fastnn
+from fastnn.cli.settings import Goal, Search, TableFile, Training
+
+MODEL = "a file saved by fit or explore"
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Return what ``argv`` says; its ``command`` names the command. Exits with status 2 if wrong.
+
+    Each option that is a field of one of the settings has the field's name and default.
+    """
+    parser = argparse.ArgumentParser(prog="fastnn", description=fastnn.__doc__)
+    parser.add_argument("--version", action="version", version=f"fastnn {fastnn.__version__}")
+    commands = parser.add_subparsers(
+        title="commands", metavar="command", dest="command", required=True
+    )
+    for name, (summary, add) in COMMANDS.items():
+        add(commands.add_parser(name, help=summary, description=f"{summary.capitalize()}."))
+    arguments, unknown = parser.parse_known_args(argv)
+    if unknown:  # said by the command's own parser, which shows its usage
+        commands.choices[arguments.command].error(f"unrecognized arguments: {' '.join(unknown)}")
+    return arguments
+
+
+def _fit(parser: argparse.ArgumentParser) -> None:
+    _add_table(parser)
+    _add_goal(parser)
+    add = parser.add_argument
+    add("-o", "--output", required=True, metavar="MODEL", help="where to save the model")
+    add(
+        "--hidden",
+        type=_sizes,
+        default=Training.hidden,
+        metavar="N,N,...",
+        help="neurons of the hidden layers (100); 0: none",
+    )
+    add(
+        "--epochs",
+        type=_at_least(1),
+        default=Training.epochs,
+        metavar="N",
+        help="the most passes over the rows (%(default)s)",
+    )
+
+
+def _predict(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("model", help=MODEL)
+    _add_table(parser)
+    add(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="where to write: .csv or .parquet (default: CSV to standard output)",
+    )
+    add("--proba", action="store_true", help="add the probability of every class")
+
+
+def _evaluate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", help=MODEL)
+    _add_table(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _explore(parser: argparse.ArgumentParser) -> None:
+    _add_table(parser)
+    _add_goal(parser)
+    add = parser.add_argument
+    add(
+        "--max-time",
+        type=_seconds,
+        default=Search.max_time,
+        metavar="S",
+        help="seconds for the search (60, unless --trials)",
+    )
+    add("--trials", type=_at_least(1), metavar="N", help="candidates to try")
+    add("--report", metavar="HTML", help="where to write the report")
+    add("-o", "--output", metavar="MODEL", help="where to save the chosen model")
+    add(
+        "--objectives",
+        type=_names,
+        default=Search.objectives,
+        metavar="A,B,...",
+        help="what to trade off (score,fit_time)",
+    )
+    add(
+        "--choose",
+        default=Search.choose,
+        metavar="WHAT",
+        help="knee (the default), or the objective to be best in",
+    )
+    add(
+        "--limit",
+        dest="limits",
+        type=_limit,
+        action="append",
+        default=[],
+        metavar="COST=VALUE",
+        help="choose the best score within this cost, such as latency_us=20; may be given again",
+    )
+    add(
+        "--cv",
+        type=_at_least(2),
+        default=Search.cv,
+        metavar="N",
+        help="folds for every candidate (%(default)s)",
+    )
+    add(
+        "--jobs",
+        type=_at_least(1),
+        metavar="N",
+        help="folds trained at the same time (one for each processor)",
+    )
+    add(
+        "--storage",
+        metavar="FILE",
+        help="keep the candidates here; a search that was killed goes on from it",
+    )
+
+
+def _demo(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--plot",
+        default="fastnn-demo.png",
+        metavar="FILE",
+        help="where to draw the loss curves (%(default)s)",
+    )
+
+
+def _info(parser: argparse.ArgumentParser) -> None:
+    """Nothing can be said to it."""
+
+
+COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
+    "fit": ("train a network on a table and save it", _fit),
+    "predict": ("predict the rows of a table with a saved model", _predict),
+    "evaluate": ("measure a saved model on a table that holds the target", _evaluate),
+    "explore": ("find what each second, microsecond and byte buys in accuracy", _explore),
+    "demo": ("train scikit-learn and every backend on real data, and compare the times", _demo),
+    "info": ("show versions, backends, instruction set and threads", _info),
+}
+
+
+def _add_table(parser: argparse.ArgumentParser) -> None:
+    """Add the fields of `TableFile`."""
+    add = parser.add_argument
+    add(
+        "path",
+        metavar="data",
+        help="a table: CSV (plain or .gz) or Parquet; - reads standard input",
+    )
+    add("--sep", help="what separates the cells of a CSV file (found out by itself)")
+    add(
+        "--encoding",
+        default=TableFile.encoding,
+        help="the encoding of a CSV file (%(default)s)",
+    )
+    add(
+        "--decimal",
+        choices=(".", ","),
+        default=TableFile.decimal,
+        metavar="MARK",
+        help="what stands before a fraction: . or , (.)",
+    )
+
+
+def _add_goal(parser: argparse.ArgumentParser) -> None:
+    """Add the fields of `Goal`."""
+    add = parser.add_argument
+    add("--target", required=True, metavar="COLUMN", help="the column to predict")
+    add(
+        "--task",
+        choices=("binary", "multiclass", "regression"),
+        help="what to predict (recognised by itself)",
+    )
+    add(
+        "--categorical",
+        type=_names,
+        default=Goal.categorical,
+        metavar="A,B,...",
+        help="columns of numbers that are categories",
+    )
+    add("--drop", type=_names, default=Goal.drop, metavar="A,B,...", help="columns to leave out")
+    add(
+        "--holdout",
+        type=_share,
+        default=Goal.holdout,
+        metavar="SHARE",
+        help="rows kept back to measure on (%(default)s)",
+    )
+    add(
+        "--seed",
+        type=_at_least(0),
+        default=Goal.seed,
+        metavar="N",
+        help="random seed (%(default)s)",
+    )
+
+
+def _at_least(smallest: int) -> Callable[[str], int]:
+    def integer(text: str) -> int:
+        if not re.fullmatch(r"\d+", text) or int(text) < smallest:
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is not a whole number of at least {smallest}"
+            )
+        return int(text)
+
+    return integer
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    if text == "0":
+        return ()
+    if not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a list of layer sizes such as 100 or 64,32"
+        )
+    return tuple(map(int, text.split(",")))
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _share(text: str) -> float:
+    return _number(text, "a share of the rows, from 0 to below 1", lambda value: 0 <= value < 1)
+
+
+def _seconds(text: str) -> float:
+    return _number(text, "a number of seconds above 0", lambda value: 0 < value < float("inf"))
+
+
+def _limit(text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    what = f"a limit: give it as {name or 'COST'}=VALUE, such as latency_us=20"
+    return name.strip(), _number(value, what, lambda limit: limit > 0)
+
+
+def _number(text: str, what: str, allowed: Callable[[float], bool]) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not allowed(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
+    return value
+
+
+def settings(kind: type[Any], arguments: argparse.Namespace) -> Any:
+    """Return the dataclass ``kind`` with its fields as ``arguments`` have them."""
+    return kind(**{name: getattr(arguments, name) for name in kind.__dataclass_fields__})

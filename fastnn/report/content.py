@@ -1,0 +1,96 @@
+"""What is said on the report's page? Plain data; nothing here knows HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from fastnn.report.assessment import ClassAssessment, ValueAssessment
+from fastnn.report.vocabulary import COSTS
+
+
+@dataclass
+class Candidate:
+    """One configuration that was tried: number, parameters, means and spreads of what was measured, and its standing."""
+
+    key: int
+    params: dict[str, Any]
+    values: dict[str, float]
+    spreads: dict[str, float] = field(default_factory=dict)
+    on_front: bool = False
+    chosen: bool = False
+    failed: str = ""
+
+
+@dataclass
+class ColumnBrief:
+    """One column of the data: name, kind, share of missing cells, a few words, and counts for a tiny histogram."""
+
+    name: str
+    kind: str
+    missing: float
+    words: str
+    counts: np.ndarray
+
+
+@dataclass
+class Content:
+    """Everything the page says.
+
+    Attributes
+    ----------
+    title, summary : str
+        The data's name, and one sentence on the task.
+    facts : list of (str, str)
+        The data in brief, as terms and what holds for them.
+    columns : list of ColumnBrief
+        The columns in use.
+    left_out : dict of str to str
+        Columns that are not used, with the reason.
+    candidates : list of Candidate
+        Everything that was tried.
+    objectives : list of str
+        What the search traded off; the first cost among them is drawn first.
+    score : str
+        The name of the score.
+    choice : str
+        How the chosen model was picked, as a sentence.
+    assessment : ClassAssessment or ValueAssessment
+        The chosen model on rows it has not learned from.
+    assessed_on : str
+        Which rows those are, as a sentence.
+    loss, validation : ndarray of shape (n_epochs,)
+        The loss and, with early stopping, the validation score after each epoch; empty where the model has none.
+    importances : list of (str, float, float)
+        Columns with the mean fall of the score when shuffled, and its standard deviation.
+    method : list of (str, str)
+        How everything was measured, as terms and sentences.
+    code : str
+        A program that trains the chosen model again.
+    """
+
+    title: str
+    summary: str
+    facts: list[tuple[str, str]]
+    columns: list[ColumnBrief]
+    left_out: dict[str, str]
+    candidates: list[Candidate]
+    objectives: list[str]
+    score: str
+    choice: str
+    assessment: ClassAssessment | ValueAssessment
+    assessed_on: str
+    loss: np.ndarray
+    validation: np.ndarray
+    importances: list[tuple[str, float, float]]
+    method: list[tuple[str, str]]
+    code: str
+
+
+def known_costs(candidates: Iterable[Candidate]) -> list[str]:
+    """Return the costs that at least one candidate has, in the order of `COSTS`."""
+    found = {name for c in candidates for name, value in c.values.items() if np.isfinite(value)}
+    return [name for name in COSTS if name in found]

@@ -1,0 +1,109 @@
+"""Does a model file bring what was saved, whole, and nothing that is not known to be safe?"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from support.homes import homes
+
+import fastnn
+from fastnn import MLPClassifier, MLPRegressor
+from fastnn.estimators.precision import InPrecision
+from fastnn.persistence import TRUSTED_TYPES, ModelFileError, TableModel, load_model, save_model
+from fastnn.tabular.encode import features, table_model
+from fastnn.tabular.schema import recognise
+
+skops_io = pytest.importorskip("skops.io")
+
+
+def test_unknown_types_are_refused_by_name(run, tmp_path):
+    class Stranger(LogisticRegression):
+        pass
+
+    Stranger.__module__, Stranger.__qualname__ = "evil.things", "Stranger"
+    frame = homes()
+    schema = recognise(frame, "kind", drop=["price", "town"])
+    save_model("m.skops", TableModel(Stranger(), schema, {}))
+    status, _, err = run("predict", "m.skops", "homes.csv")
+    assert (
+        status == 1
+        and "m.skops is refused: it holds types that fastnn does not know to be safe: evil.things.Stranger"
+        in err
+    )
+    assert "evil" not in sys.modules
+
+
+def test_files_that_are_no_models(tmp_path):
+    (tmp_path / "m.pickle").write_bytes(pickle.dumps({"a": 1}))
+    with pytest.raises(ModelFileError, match="not a model file of fastnn"):
+        load_model(tmp_path / "m.pickle")
+    skops_io.dump({"a": 1}, tmp_path / "other.skops")
+    with pytest.raises(
+        ModelFileError, match="is a skops file, but not a model saved by `fastnn fit`"
+    ):
+        load_model(tmp_path / "other.skops")
+
+
+ESTIMATORS = {
+    f"{solver}, {learning_rate}": MLPClassifier(solver=solver, learning_rate=learning_rate)
+    for solver in ("adam", "sgd", "lbfgs")
+    for learning_rate in ("constant", "invscaling", "adaptive")
+}
+ESTIMATORS["regressor"] = MLPRegressor()
+ESTIMATORS["early stopping"] = MLPClassifier(early_stopping=True, validation_fraction=0.2)
+ESTIMATORS["float32"] = InPrecision(MLPClassifier())
+ESTIMATORS["table"] = None  # the pipeline of the command line
+
+
+def fitted(kind):
+    """An estimator of ESTIMATORS after three epochs, and rows it can predict."""
+    frame = homes()
+    X, y = frame[["age"]], frame["price" if kind == "regressor" else "kind"]
+    model = ESTIMATORS[kind]
+    if model is None:
+        schema = recognise(frame, "price", drop=["kind"])
+        model, X, y = table_model(schema, MLPRegressor()), features(schema, frame), frame["price"]
+    limits = [name for name in model.get_params() if name.rpartition("__")[2] == "max_iter"]
+    return clone(model).set_params(**dict.fromkeys(limits, 3)).fit(X, y), X
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+@pytest.mark.filterwarnings("ignore:.*(Maximum iterations|failed to converge)")
+def test_skops_loads_every_estimator_with_the_trusted_types(tmp_path, kind):
+    model, X = fitted(kind)
+    skops_io.dump(model, tmp_path / "m.skops")
+    loaded = skops_io.load(tmp_path / "m.skops", trusted=fastnn.persistence.TRUSTED_TYPES)
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+
+
+@pytest.mark.filterwarnings("ignore:.*(Maximum iterations|failed to converge)")
+def test_no_type_is_trusted_in_vain(tmp_path):
+    needed = set()
+    for kind in ESTIMATORS:
+        skops_io.dump(fitted(kind)[0], tmp_path / "m.skops")
+        needed |= set(skops_io.get_untrusted_types(file=tmp_path / "m.skops"))
+    assert sorted(needed) == TRUSTED_TYPES
+
+
+def test_a_loaded_model_is_the_saved_one(tmp_path):
+    frame = homes()
+    schema = recognise(frame, "kind", drop=["price", "town"])
+    network = LogisticRegression().fit(frame[["age"]], frame["kind"])
+    save_model(tmp_path / "m.skops", TableModel(network, schema, {"rows": 80}, version="0.0.1"))
+    loaded = load_model(tmp_path / "m.skops")
+    assert (loaded.schema, loaded.about, loaded.version) == (schema, {"rows": 80}, "0.0.1")
+    np.testing.assert_array_equal(loaded.model.coef_, network.coef_)
+
+
+def test_a_model_file_is_replaced_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "m.skops"
+    path.write_text("the old one")
+    with pytest.raises(TypeError):
+        save_model(path, TableModel(None, recognise(homes(), "kind"), {"not JSON": object()}))
+    assert path.read_text() == "the old one" and os.listdir(tmp_path).count("m.skops.part") == 0

@@ -1,0 +1,154 @@
+"""Do fit, predict and evaluate say and write what is true?"""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, r2_score
+from support.homes import homes, pd
+
+from fastnn.persistence import load_model
+
+
+def test_fit_predict_evaluate(run):
+    status, out, err = run("fit", "homes.csv", "--target", "kind", "-o", "m.skops", "--epochs", 30)
+    assert status == 0
+    assert re.search(r"^task +binary \('kind' holds 2 different values\)$", out, re.M)
+    assert re.search(r"^table +80 rows; 2 numeric and 1 categorical columns$", out, re.M)
+    assert re.search(r"^missing +10 cells$", out, re.M) and re.search(
+        r"^trained +on 64 rows, 30 epochs", out, re.M
+    )
+    assert re.search(r"^measured +on 16 rows held out$", out, re.M) and re.search(
+        r"^saved +m\.skops$", out, re.M
+    )
+    assert (
+        err
+        == "fastnn: note: Maximum iterations (30) reached and the optimization hasn't converged yet. (--epochs)\n"
+    )
+
+    status, out, err = run("predict", "m.skops", "homes.csv")
+    lines = out.splitlines()
+    assert status == 0 and err == "" and lines[0] == "kind" and len(lines) == 81
+    accuracy = accuracy_score(homes()["kind"], lines[1:])
+    assert accuracy > 0.6
+
+    status, out, _ = run("evaluate", "m.skops", "homes.csv")
+    assert (
+        status == 0
+        and re.search(r"^precision, recall, F1 of +costly$", out, re.M)
+        and f"{accuracy:.4g}" in re.search(r"^accuracy +(\S+)$", out, re.M)[1]
+    )
+    status, out, _ = run("evaluate", "m.skops", "homes.csv", "--json")
+    found = json.loads(out)
+    assert (
+        found["task"] == "binary"
+        and found["rows"] == 80
+        and found["accuracy"] == pytest.approx(accuracy)
+    )
+
+    homes().assign(kind="palace").to_csv("palaces.csv", index=False)
+    status, _, err = run("evaluate", "m.skops", "palaces.csv")
+    assert (
+        status == 1
+        and "column 'kind' holds 'palace' and the like; the model's classes are cheap, costly."
+        in err
+    )
+
+
+def test_regression(run):
+    status, out, _ = run(
+        "fit",
+        "prices.csv.gz",
+        "--target",
+        "price",
+        "-o",
+        "m.skops",
+        "--hidden",
+        0,
+        "--epochs",
+        2000,
+    )
+    assert status == 0 and re.search(
+        r"^task +regression \('price' holds numbers with fractions\)$", out, re.M
+    )
+    assert load_model("m.skops").model[-1].regressor_.hidden_layer_sizes == ()
+    status, out, _ = run("predict", "m.skops", "prices.csv.gz")
+    predicted = np.array(out.splitlines()[1:], dtype=float)
+    assert r2_score(homes()["price"], predicted) > 0.8  # missing sizes cost the rest
+    status, out, _ = run("evaluate", "m.skops", "prices.csv.gz", "--json")
+    assert json.loads(out)["r2"] == pytest.approx(r2_score(homes()["price"], predicted))
+
+
+def test_parquet_in_and_out(run):
+    homes().to_parquet("t.parquet")
+    assert (
+        run(
+            "fit",
+            "t.parquet",
+            "--target",
+            "kind",
+            "--drop",
+            "price",
+            "-o",
+            "m.skops",
+            "--epochs",
+            5,
+        )[0]
+        == 0
+    )
+    assert run("predict", "m.skops", "t.parquet", "--proba", "-o", "p.parquet")[0] == 0
+    out = pd.read_parquet("p.parquet")
+    assert list(out.columns) == ["kind", "probability of cheap", "probability of costly"]
+    np.testing.assert_allclose(out.iloc[:, 1] + out.iloc[:, 2], 1)
+    assert (out["kind"] == np.where(out["probability of costly"] > 0.5, "costly", "cheap")).all()
+
+
+def test_predictions_do_not_depend_on_the_order_of_columns(run):
+    run("fit", "homes.csv", "--target", "kind", "-o", "m.skops", "--epochs", 5)
+    homes()[["town", "kind", "age", "size", "price"]].to_csv("turned.csv", index=False)
+    status, turned, err = run("predict", "m.skops", "turned.csv")
+    assert (
+        status == 0
+        and err == "fastnn: note: columns the model does not know are ignored: 'price'\n"
+    )
+    assert turned == run("predict", "m.skops", "homes.csv")[1]
+
+
+def test_unknown_categories_and_missing_targets_are_noted(run):
+    run("fit", "homes.csv", "--target", "kind", "-o", "m.skops", "--epochs", 5)
+    later = homes().drop(columns="price").assign(town="Bern")
+    later.loc[:9, "kind"] = None
+    later.to_csv("later.csv", index=False)
+    status, out, err = run("evaluate", "m.skops", "later.csv")
+    assert status == 0 and re.search(r"^rows +70$", out, re.M)
+    assert "10 of 80 rows are left out: their target 'kind' is missing" in err
+    assert "column 'town' holds values never seen in training ('Bern') in 70 rows" in err
+
+
+def test_without_holding_rows_back(run):
+    status, out, err = run(
+        "fit", "homes.csv", "--target", "kind", "-o", "m.skops", "--epochs", 5, "--holdout", 0
+    )
+    assert status == 0 and "trained                    on 80 rows" in out and "measured" not in out
+    homes(12).to_csv("few.csv", index=False)
+    status, out, err = run("fit", "few.csv", "--target", "price", "-o", "m.skops", "--epochs", 5)
+    assert status == 0 and "12 rows are too few to keep any back" in err and "on 12 rows" in out
+
+
+def test_rows_of_a_rare_class_can_be_held_out(run):
+    frame = homes()
+    frame.loc[0, "kind"] = "odd"  # one row cannot stand on both sides
+    frame.drop(columns="price").to_csv("odd.csv", index=False)
+    status, out, _ = run("fit", "odd.csv", "--target", "kind", "-o", "m.skops", "--epochs", 5)
+    assert status == 0 and "multiclass" in out and "measured" in out
+
+
+def test_seeds_decide(run):
+    def fitted(seed):
+        run("fit", "homes.csv", "--target", "kind", "-o", "m.skops", "--epochs", 5, "--seed", seed)
+        return run("predict", "m.skops", "homes.csv", "--proba")[1]
+
+    assert fitted(1) == fitted(1) != fitted(2)
