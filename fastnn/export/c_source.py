@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import is_classifier
 
-from fastnn import __version__
+from fastnn._version import __version__
 from fastnn.export.description import Dense, Description, Step, describe, network_of
 
 WEIGHTS = ("float32", "int8")

@@ -247,8 +247,6 @@ def _impute(part: SimpleImputer) -> tuple[Step, ...]:
         raise ValueError(
             "SimpleImputer cannot be exported with add_indicator=True; set it to False."
         )
-    if part.statistics_.dtype.kind not in "iuf":
-        raise ValueError("SimpleImputer can be exported for columns of numbers only.")
     fill = part.statistics_.astype(np.float64)
     if np.isnan(fill).any():
         raise ValueError(

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn import __version__
 from fastnn._optional import require
+from fastnn._version import __version__
 from fastnn.estimators.mlp import MLPClassifier, MLPRegressor
 from fastnn.export.description import Description, Step, describe
 

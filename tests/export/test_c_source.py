@@ -102,7 +102,7 @@ def test_activations_agree(name, tmp_path, monkeypatch):
         monkeypatch.setitem(activations.ACTIVATIONS, name, new)
     model = network("squared_error", backend="numpy")
     model.activation = name
-    model.rows[0] *= 30  # where exponentials are far from one
+    model.rows[0] *= 5  # where exponentials are far from one
     check(model, model.rows, tmp_path)
 
 
@@ -228,9 +228,10 @@ class TestInt8:
         check(model, model.rows, tmp_path, rtol=0.05, weights="int8", max_loss=1)
 
     def test_the_loss_of_a_classifier_is_the_share_of_labels_that_change(self, tmp_path):
-        model = network("classes", seed=3)
-        model.coefs_[-1] *= 0.01  # probabilities close to each other
-        model.coefs_[-1][0] = 0.7  # and one weight that sets the scale
+        model = network("classes")
+        model.coefs_[0] *= 0.1  # probabilities close to each other
+        model.coefs_[0][0] = 3  # and weights that set the scale, of a column that is 0
+        model.rows[:, 0] = 0
         written = to_c(model, tmp_path / "q.c", weights="int8", X_val=model.rows, max_loss=1)
         compiled = Compiled(written.source, 3)
         got = compiled.answers(model.rows).argmax(axis=1)
@@ -322,26 +323,26 @@ def test_the_header_is_cxx_too(tmp_path):
     compile_with("g++", "-Wall", "-Wextra", "-Werror", "-pedantic", "-c", main, "-o", "/dev/null")
 
 
-HOSTILE = ["*/ int evil; /*", "what??/", '"; #error "', "a\\", "\n#error broken\n", "Größe", "\ud800",
-           "%s%n", "</script>", "//"]  # fmt: skip
+HOSTILE = ["*/ int evil; /*", "what??/", '"; #error "', "a\\", "\n#error broken\n", "Größe", "%s%n", "//"]
 
 
 @pytest.mark.parametrize("compiler", COMPILERS)
 def test_hostile_names_reach_comments_quoted_and_nothing_else(compiler, tmp_path):
     pd = pytest.importorskip("pandas")
     X = pd.DataFrame(np.random.default_rng(0).normal(size=(60, len(HOSTILE))), columns=HOSTILE)
-    labels = np.resize(np.array(HOSTILE, object), 60)
+    classes = [*HOSTILE, "\ud800"]  # half a character, which no encoding can write
+    labels = np.resize(np.array(classes, object), 60)
     model = MLPClassifier(hidden_layer_sizes=(5,), solver="lbfgs", max_fun=5, random_state=0)
     with pytest.warns(UserWarning, match="lbfgs failed to converge"):
         model.fit(X, labels)
     written = to_c(model, tmp_path / "model.c", X_val=X)
-    assert Compiled(written.source, len(HOSTILE), compiler).self_test() == 0
+    assert Compiled(written.source, len(classes), compiler).self_test() == 0
     header = written.header.read_text()
     assert "x[5]: Gr%C3%B6%C3%9Fe\n" in header
     for text in (header, written.source.read_text()):
         assert text.isascii()
         assert text.count("/*") == text.count("*/")
-        for name in HOSTILE[:-1]:
+        for name in HOSTILE:
             assert name not in text
 
 
@@ -365,7 +366,6 @@ def test_names_come_from_the_file_or_the_user(tmp_path):
     assert "void my_model_v2_predict(" in written.header.read_text()
     assert written.header.name == "my-model.v2.h"
     written = to_c(model, tmp_path / "1.c", name="int")  # a keyword, but only as a beginning
-    assert Compiled.__init__  # compiled under the user's name below
     compile_with("gcc", *STRICT, "-c", written.source, "-o", tmp_path / "model.o")
 
 
