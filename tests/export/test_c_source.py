@@ -81,7 +81,7 @@ def check(model, X, tmp_path, rtol=1e-6, compiler="gcc", **parameters):
     assert compiled.self_test() == 0
     got = compiled.answers(X)
     scale = np.abs(want).max(axis=0)
-    np.testing.assert_allclose(got / scale, want / scale, rtol=rtol, atol=rtol)
+    np.testing.assert_allclose(got / scale, want / scale, rtol=0, atol=rtol)
     if hasattr(model, "classes_") and np.ndim(model.predict(X)) == 1:
         codes = [compiled.label(ctypes.c_void_p(row.ctypes.data)) for row in got]
         np.testing.assert_array_equal(model.classes_.take(codes, mode="clip"), model.predict(X))
@@ -89,10 +89,17 @@ def check(model, X, tmp_path, rtol=1e-6, compiler="gcc", **parameters):
 
 
 @pytest.mark.parametrize("compiler", COMPILERS)
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(12))
 def test_random_networks_agree(seed, compiler, tmp_path):
     model = random_network(seed, np.float64)
     check(model, model.rows, tmp_path, compiler=compiler)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_each_task(task, tmp_path):
+    model = network(task, n_features=20, hidden_layer_sizes=(30, 20))
+    # exp turns the rounding of a sum of size 10 into ten times that of its outcome
+    check(model, model.rows, tmp_path, 3e-6 if task == "poisson" else 1e-6)
 
 
 @pytest.mark.parametrize("name", c_source.ACTIVATIONS)
@@ -106,10 +113,9 @@ def test_activations_agree(name, tmp_path, monkeypatch):
     check(model, model.rows, tmp_path)
 
 
-@pytest.mark.parametrize("activation", activations.ACTIVATIONS)
 @pytest.mark.parametrize("task", TASKS)
-def test_nan_stays_nan(task, activation, tmp_path):
-    model = network(task, activation=activation)
+def test_nan_stays_nan(task, tmp_path):
+    model = network(task, activation="relu")
     written = to_c(model, tmp_path / "model.c")
     compiled = Compiled(written.source, answers(model, model.rows).shape[1])
     assert np.isnan(compiled.answers(np.full((1, 7), np.nan))).all()
@@ -243,7 +249,9 @@ class TestInt8:
         model = network("squared_error")
         written = to_c(model, tmp_path / "q.c", weights="int8", X_val=model.rows)
         exact, got = model.predict(model.rows), Compiled(written.source, 1).answers(model.rows)
-        assert written.loss == pytest.approx(np.square(got[:, 0] - exact).mean() / exact.var(), 1e-3)
+        assert written.loss == pytest.approx(
+            np.square(got[:, 0] - exact).mean() / exact.var(), 1e-3
+        )
 
     def test_too_large_a_loss_is_refused_and_nothing_written(self, tmp_path):
         model = network("squared_error")
@@ -294,7 +302,7 @@ def test_the_self_test_finds_a_changed_weight(tmp_path):
 
 @pytest.mark.parametrize(("compiler", "runner"), ARM)
 @pytest.mark.parametrize("weights", c_source.WEIGHTS)
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", ["classes", "poisson"])
 def test_arm(task, weights, compiler, runner, tmp_path):
     needs(compiler, runner)
     model = network(task, activation="tanh")
@@ -323,7 +331,16 @@ def test_the_header_is_cxx_too(tmp_path):
     compile_with("g++", "-Wall", "-Wextra", "-Werror", "-pedantic", "-c", main, "-o", "/dev/null")
 
 
-HOSTILE = ["*/ int evil; /*", "what??/", '"; #error "', "a\\", "\n#error broken\n", "Größe", "%s%n", "//"]
+HOSTILE = [
+    "*/ int evil; /*",
+    "what??/",
+    '"; #error "',
+    "a\\",
+    "\n#error broken\n",
+    "Größe",
+    "%s%n",
+    "//",
+]
 
 
 @pytest.mark.parametrize("compiler", COMPILERS)
@@ -348,12 +365,16 @@ def test_hostile_names_reach_comments_quoted_and_nothing_else(compiler, tmp_path
 
 @pytest.mark.parametrize("name", ["", "1st", "_x", "a-b", "a b", 'a"', "é", "int main(){}", "a\n"])
 def test_names_that_c_lacks_are_refused(name, tmp_path):
-    message = re.escape(f"name must begin with a letter and hold letters, digits and '_' only, got {name!r}")
+    message = re.escape(
+        f"name must begin with a letter and hold letters, digits and '_' only, got {name!r}"
+    )
     with pytest.raises(ValueError, match=message):
         to_c(network("classes"), tmp_path / "model.c", name=name)
 
 
-@pytest.mark.parametrize("file", ["model", "model.h", 'a"b.c', "a b.c", "a\n.c", "é.c", ".c", "??/.c"])
+@pytest.mark.parametrize(
+    "file", ["model", "model.h", 'a"b.c', "a b.c", "a\n.c", "é.c", ".c", "??/.c"]
+)
 def test_file_names_that_an_include_cannot_hold_are_refused(file, tmp_path):
     with pytest.raises(ValueError, match="path must name a file of letters, digits, '_', '-' and"):
         to_c(network("classes"), tmp_path / file)
@@ -373,18 +394,24 @@ def test_unknown_activations_and_losses_are_refused(tmp_path, monkeypatch):
     model = network("squared_error", backend="numpy")
     monkeypatch.setitem(activations.ACTIVATIONS, "bent", Activation("bent", np.tanh))
     model.activation = "bent"
-    with pytest.raises(ValueError, match=r"activation='bent' cannot be exported to C; these can: i"):
+    with pytest.raises(
+        ValueError, match=r"activation='bent' cannot be exported to C; these can: i"
+    ):
         to_c(model, tmp_path / "model.c")
     loss = Loss("squared_error", "probit", losses.squared_error)
     monkeypatch.setitem(losses.LOSSES, "squared_error", loss)
     model.activation = "tanh"
-    with pytest.raises(ValueError, match="A loss whose inverse link is 'probit' cannot be exported"):
+    with pytest.raises(
+        ValueError, match="A loss whose inverse link is 'probit' cannot be exported"
+    ):
         to_c(model, tmp_path / "model.c")
 
 
 def test_other_models_are_refused(tmp_path):
     other = SklearnMLPClassifier(solver="lbfgs").fit([[0.0], [1.0]], [0, 1])
-    with pytest.raises(TypeError, match=r"A sklearn\.neural_network\S* cannot be exported; fastnn's"):
+    with pytest.raises(
+        TypeError, match=r"A sklearn\.neural_network\S* cannot be exported; fastnn's"
+    ):
         to_c(other, tmp_path / "model.c")
     with pytest.raises(NotFittedError):
         to_c(MLPClassifier(), tmp_path / "model.c")

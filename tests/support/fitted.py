@@ -1,4 +1,4 @@
-"""Which networks do the export tests carry away? Random ones, and one for each thing they answer."""
+"""Which networks do the export tests carry away? Random ones, and one for each task."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ TASKS = ("two classes", "classes", "labels", "squared_error", "poisson")
 FORMULAS = {
     "leaky_relu": lambda z: np.where(z < 0, 0.01 * z, z),
     "elu": lambda z: np.where(z < 0, np.expm1(z), z),
-    "selu": lambda z: (
-        1.0507009873554805 * np.where(z < 0, 1.6732632423543772 * np.expm1(z), z)
-    ),
+    "selu": lambda z: 1.0507009873554805 * np.where(z < 0, 1.6732632423543772 * np.expm1(z), z),
     "gelu": lambda z: 0.5 * z * (1 + erf(z / np.sqrt(2))),
     "silu": lambda z: z * expit(z),
     "mish": lambda z: z * np.tanh(np.logaddexp(0, z)),
