@@ -23,7 +23,7 @@ FLOORS = [
     {"backends"},
     {"training"},
     {"estimators", "display", "environment"},
-    {"search", "tabular"},
+    {"search", "tabular", "export"},
     {"persistence"},
     {"report"},
     {"cli", "__main__"},
