@@ -12,7 +12,7 @@ from setuptools import Extension, setup
 if sys.platform == "win32":
     compile_args, link_args = ["/O2"], []
 else:
-    # Instruction sets are chosen by pragmas in csrc/isa_*.c, so one set of flags serves every file.
+    # Instruction sets are chosen by pragmas in csrc/isa, so one set of flags serves every file.
     # -fno-math-errno lets a square root be one instruction; -ffast-math would change what NaN
     # means, for the whole process.
     compile_args = [
@@ -30,9 +30,9 @@ setup(
     ext_modules=[
         Extension(
             "fastnn.backends._core",
-            ["fastnn/backends/_core.pyx", *sorted(glob("csrc/*.c"))],
+            ["fastnn/backends/_core.pyx", *sorted(glob("csrc/**/*.c", recursive=True))],
             include_dirs=["csrc"],
-            depends=glob("csrc/*.h") + glob("csrc/*.inc"),
+            depends=glob("csrc/**/*.h", recursive=True) + glob("csrc/**/*.inc", recursive=True),
             extra_compile_args=compile_args,
             extra_link_args=link_args,
             optional=True,

@@ -1,4 +1,4 @@
-"""Did a test pass on every backend and instruction set of this machine? Reads what pytest printed."""
+"""Did a test pass on every backend and instruction set of this machine? Reads pytest's output."""
 
 import re
 import sys

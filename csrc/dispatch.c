@@ -1,56 +1,61 @@
-/* Which kernels can this CPU run? A table, best first; the first usable row is the default. */
+/* What is there to choose from? Instruction sets that this CPU can run, and entries of the lists. */
 #include "kernels.h"
 
-#if defined(__GNUC__) && (defined(__x86_64__) || defined(__amd64__))
-static int has_avx2(void)
-{
-    __builtin_cpu_init();
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-}
-static int has_avx512(void)
-{
-    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
-}
-extern const fnn_kernels fnn_kernels_avx512_32, fnn_kernels_avx512_64, fnn_kernels_avx2_32, fnn_kernels_avx2_64;
-extern const fnn_kernels fnn_kernels_avx512_lowered_32, fnn_kernels_avx512_lowered_64;
-#endif
-#if defined(__GNUC__) && defined(__aarch64__)
-extern const fnn_kernels fnn_kernels_neon_32, fnn_kernels_neon_64;
-#endif
-extern const fnn_kernels fnn_kernels_generic_32, fnn_kernels_generic_64;
+#define ISA(name) extern const fnn_isa fnn_isa_##name;
+#include "isa/list.inc"
+#undef ISA
 
-static int always(void) { return 1; }
-
-static const fnn_isa isas[] = {
-#if defined(__GNUC__) && (defined(__x86_64__) || defined(__amd64__))
-    {"avx512", has_avx512, &fnn_kernels_avx512_32, &fnn_kernels_avx512_64},
-    {"avx2", has_avx2, &fnn_kernels_avx2_32, &fnn_kernels_avx2_64},
-    {"avx512_lowered", has_avx2, &fnn_kernels_avx512_lowered_32, &fnn_kernels_avx512_lowered_64},
-#endif
-#if defined(__GNUC__) && defined(__aarch64__)
-    {"neon", always, &fnn_kernels_neon_32, &fnn_kernels_neon_64},
-#endif
-    {"generic", always, &fnn_kernels_generic_32, &fnn_kernels_generic_64},
+#define ISA(name) &fnn_isa_##name,
+static const fnn_isa *const isas[] = {
+#include "isa/list.inc"
 };
+#undef ISA
+
+#define LENGTH(array) ((int)(sizeof(array) / sizeof *(array)))
 
 const fnn_isa *fnn_isa_at(int i)
 {
-    for (size_t j = 0; j < sizeof isas / sizeof *isas; j++)
-        if (isas[j].usable() && i-- == 0)
-            return &isas[j];
+    for (int j = 0; j < LENGTH(isas); j++)
+        if (isas[j]->usable && isas[j]->usable() && i-- == 0)
+            return isas[j];
     return NULL;
 }
 
 const char *fnn_isa_name(const fnn_isa *isa) { return isa->name; }
 
-static const fnn_kernels *kernels(const fnn_isa *isa, int is_double) { return is_double ? isa->twice : isa->single; }
+int fnn_isa_has(const fnn_isa *isa, int precision) { return isa->kernels[precision] != NULL; }
 
-int fnn_isa_lanes(const fnn_isa *isa, int is_double) { return kernels(isa, is_double)->lanes; }
+int fnn_isa_lanes(const fnn_isa *isa, int precision) { return isa->kernels[precision]->lanes; }
 
-double fnn_spin(const fnn_isa *isa, int is_double, ptrdiff_t n) { return kernels(isa, is_double)->spin(n); }
-
-void fnn_apply(const fnn_isa *isa, int is_double, int function, void *values, ptrdiff_t n)
+double fnn_fma_peak(const fnn_isa *isa, int precision, ptrdiff_t n)
 {
-    kernels(isa, is_double)->apply(function, values, n);
+    return isa->kernels[precision]->fma_peak(n);
 }
+
+void fnn_apply(const fnn_isa *isa, int precision, int function, void *values, ptrdiff_t n)
+{
+    isa->kernels[precision]->apply(function, values, n);
+}
+
+enum { OUTPUT, INPUT };
+enum { VALUES, CODES };
+#define ENTRY(name, keeps, place) {#name, keeps},
+static const fnn_activation_entry activations[] = {ACTIVATIONS(ENTRY)};
+#undef ENTRY
+#define ENTRY(name, target, over_outputs, inverse_link) {#name, #inverse_link, target},
+static const fnn_loss_entry losses[] = {LOSSES(ENTRY)};
+#undef ENTRY
+#define ENTRY(name, n_slots, n_settings) {#name, n_slots, n_settings},
+static const fnn_optimizer_entry optimizers[] = {OPTIMIZERS(ENTRY)};
+#undef ENTRY
+#define ENTRY(name) #name,
+static const char *const functions[] = {FUNCTIONS(ENTRY)};
+#undef ENTRY
+static const char *const precisions[] = {[FNN_F32] = "float32", [FNN_F64] = "float64"};
+
+#define AT(array, i) ((i) < LENGTH(array) ? &(array)[i] : NULL)
+const fnn_activation_entry *fnn_activation_at(int code) { return AT(activations, code); }
+const fnn_loss_entry *fnn_loss_at(int code) { return AT(losses, code); }
+const fnn_optimizer_entry *fnn_optimizer_at(int code) { return AT(optimizers, code); }
+const char *fnn_function_name(int i) { return i < LENGTH(functions) ? functions[i] : NULL; }
+const char *fnn_precision_name(int i) { return i < LENGTH(precisions) ? precisions[i] : NULL; }

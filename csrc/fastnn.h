@@ -1,6 +1,8 @@
-/* What may the rest of the world see of the C core? Structs, codes and a handful of functions; nothing of Python.
+/* What may the rest of the world see of the C core? Structs, codes and a handful of functions.
  *
- * Numbers of one engine are all float32 or all float64; pointers to them are void *. Matrices are row-major.
+ * Numbers of one engine are all of one precision; pointers to them are void *. Matrices are
+ * row-major. Several networks of one engine, the members, may train in one call: the first axis of
+ * params, slots, grad, rows, rates and losses counts them.
  */
 #ifndef FASTNN_H
 #define FASTNN_H
@@ -8,87 +10,142 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The codes of activations.py, losses.py and optimizers.py; tests compare them. */
-enum fnn_activation { FNN_IDENTITY, FNN_LOGISTIC, FNN_TANH, FNN_RELU };
-enum fnn_loss { FNN_SQUARED_ERROR, FNN_POISSON, FNN_BINARY_LOG_LOSS, FNN_LOG_LOSS };
-enum fnn_optimizer { FNN_SGD, FNN_ADAM, FNN_GRADIENT_ONLY };
+#include "activations.inc"
+#include "losses.inc"
+#include "math.inc"
+#include "optimizers.inc"
+
+enum fnn_precision { FNN_F32, FNN_F64, FNN_N_PRECISIONS };
+
+/* One code for each entry of the lists, in their order. */
+#define CODE(name, ...) FNN_ACTIVATION_##name,
+enum fnn_activation { ACTIVATIONS(CODE) FNN_N_ACTIVATIONS };
+#undef CODE
+#define CODE(name, ...) FNN_LOSS_##name,
+enum fnn_loss { LOSSES(CODE) FNN_N_LOSSES };
+#undef CODE
+#define CODE(name, ...) FNN_OPTIMIZER_##name,
+enum fnn_optimizer { OPTIMIZERS(CODE) FNN_N_OPTIMIZERS };
+#undef CODE
+
+enum { FNN_MAX_SLOTS = 8, FNN_MAX_SETTINGS = 8 }; /* of an optimizer */
+
+enum fnn_input { FNN_DENSE, FNN_CSR, FNN_N_INPUTS };
 
 enum fnn_error { FNN_OK, FNN_NO_MEMORY, FNN_NOT_FINITE };
+
+/* What the lists say of each code; NULL after the last. */
+typedef struct {
+    const char *name;
+    int keeps_input; /* the slope cannot be had from the value */
+} fnn_activation_entry;
+typedef struct {
+    const char *name, *inverse_link;
+    int y_is_codes;
+} fnn_loss_entry;
+typedef struct {
+    const char *name;
+    int n_slots, n_settings;
+} fnn_optimizer_entry;
+const fnn_activation_entry *fnn_activation_at(int code);
+const fnn_loss_entry *fnn_loss_at(int code);
+const fnn_optimizer_entry *fnn_optimizer_at(int code);
+const char *fnn_precision_name(int precision);
+const char *fnn_function_name(int function);
 
 typedef struct {
     ptrdiff_t n_in, n_out;
     int activation;
+    ptrdiff_t weights, biases; /* where they start in the parameter vector */
 } fnn_layer;
 
-/* A network and how it is trained, apart from the data; see Plan in backends/base.py. */
 typedef struct {
     const fnn_layer *layers;
-    ptrdiff_t n_layers;
+    ptrdiff_t n_layers, n_params;
     int loss;
+} fnn_network;
+
+/* How the weights or the biases of a layer train; see Segment in core/network.py. */
+typedef struct {
+    double rate, l2, decay, epsilon;
+    int trainable;
+} fnn_segment;
+
+/* How a network is trained, apart from the data; see Plan in backends/base.py. */
+typedef struct {
     int optimizer;
-    int nesterov;
-    double beta_1, beta_2, epsilon; /* beta_1 is SGD's momentum */
+    double settings[FNN_MAX_SETTINGS];
     double alpha;
     ptrdiff_t batch_size;
+    const fnn_segment *weights, *biases; /* (n_layers,) */
 } fnn_plan;
 
-/* X dense (indptr NULL, values row-major) or CSR; y label codes int32 for FNN_LOG_LOSS, else (n_rows, n_out). */
 typedef struct {
-    const void *values;
-    const void *indptr, *indices; /* int64 if wide, else int32 */
-    int wide;
-    ptrdiff_t most_in_row; /* of CSR: the longest row among those used */
-    const void *y, *weight; /* weight may be NULL */
+    int input;          /* enum fnn_input */
+    const void *values; /* dense: (n_rows, n_in); CSR: (n_entries,) */
+    const void *indptr, *indices; /* of CSR: int64 if index64, else int32 */
+    int index64;
+    ptrdiff_t max_in_row;   /* of CSR: entries of the longest row */
+    const void *y, *weight; /* y (n_rows, n_out) or int32 codes (n_rows,); weight may be NULL */
 } fnn_data;
 
-/* One call of train, or of loss_grad where optimizer is FNN_GRADIENT_ONLY, grad is set and all rows are one batch. */
+/* One call of train; or, without a plan, of gradient: one pass, one batch, plain sums. */
 typedef struct {
     fnn_data data;
-    void *params, *slots, *grad; /* slots (n_slots, n_params) */
-    ptrdiff_t n_slots;
-    const int64_t *rows; /* (n_passes, n_visits) */
-    const double *rates; /* (n_passes, n_steps), with Adam's bias corrections folded in */
-    ptrdiff_t n_passes, n_visits, batch_size;
-    int optimizer;
-    double *losses; /* (n_passes,) */
+    const fnn_plan *plan;
+    ptrdiff_t n_members, n_passes, n_visits;
+    void *params;        /* (n_members, n_params) */
+    void *slots;         /* train: (n_members, n_slots, n_params) */
+    void *grad;          /* gradient: (n_members, n_params) */
+    const int64_t *rows; /* (n_members, n_passes, n_visits) */
+    const double *rates, *effective_rates; /* train: (n_members, n_passes, n_steps) */
+    ptrdiff_t rows_stride, rates_stride;   /* from member to member; 0 where they share them */
+    double *losses;      /* (n_members, n_passes): mean losses, or loss sums of gradient */
+    double *weight_sums; /* gradient: (n_members,) */
 } fnn_task;
 
 typedef struct fnn_engine fnn_engine;
 typedef struct fnn_isa fnn_isa;
 
-/* Instruction sets compiled in and usable on this CPU, best first: fnn_isa_at(0) is the default; NULL after the last. */
+/* Instruction sets usable on this CPU, best first: fnn_isa_at(0) is the default. */
 const fnn_isa *fnn_isa_at(int i);
 const char *fnn_isa_name(const fnn_isa *isa);
-int fnn_isa_lanes(const fnn_isa *isa, int is_double);
+int fnn_isa_has(const fnn_isa *isa, int precision);
+int fnn_isa_lanes(const fnn_isa *isa, int precision);
 
-/* is_double chooses the precision. NULL where memory ran out. */
-fnn_engine *fnn_engine_new(const fnn_isa *isa, int is_double, const fnn_plan *plan);
+/* The instruction set must have the precision. NULL where memory ran out. */
+fnn_engine *fnn_engine_new(const fnn_isa *isa, int precision, const fnn_network *network);
 void fnn_engine_free(fnn_engine *engine);
-ptrdiff_t fnn_engine_n_params(const fnn_engine *engine);
 
-/* How many threads this task is worth, at most `most`: never changes a result. */
-int fnn_threads(const fnn_engine *engine, const fnn_task *task, int most);
+/* How many threads this task is worth, at most `max`: never changes a result. */
+int fnn_threads(const fnn_engine *engine, const fnn_task *task, int max);
 
-/* Prepares scratch for a task (reused by later tasks): FNN_OK, or FNN_NO_MEMORY with the bytes asked for. */
+/* Prepares scratch for a task, kept for later ones: FNN_OK, or FNN_NO_MEMORY and the bytes asked for.
+ * Nothing is allocated from here to the end of the task. */
 int fnn_prepare(fnn_engine *engine, const fnn_task *task, int n_threads, size_t *bytes);
 
-/* The work of one thread of the crew, from beginning to end: all n_threads must run it, each with its own number, 0 the
- * calling one. Workers may enter before fnn_start, which tells them how many they are, or -1 to go home. */
+/* The work of thread `me`, from beginning to end. All threads of the team run it, 0 the calling one.
+ * They wait for fnn_start, which tells them how many they are, at most those prepared for; or
+ * with -1 that the call was given up. */
 void fnn_work(fnn_engine *engine, const fnn_task *task, int me);
 void fnn_start(fnn_engine *engine, int n_threads);
 
-/* Raw outputs of rows [0, n_rows) of data, or predictions if `link`, into out (n_rows, n_out). Re-entrant. If `check`, dense rows
- * are looked at on their way: FNN_NOT_FINITE, and out worth nothing, where NaN or infinity is among them. */
-int fnn_forward(const fnn_engine *engine, const void *params, const fnn_data *data, ptrdiff_t n_rows, int link, int check,
-                void *out, size_t *bytes);
+/* Raw outputs of the first n_rows rows into out (n_rows, n_out). Re-entrant. */
+int fnn_forward(const fnn_engine *engine, const void *params, const fnn_data *data,
+                ptrdiff_t n_rows, void *out, size_t *bytes);
+
+/* Predictions: the inverse link of raw outputs. FNN_NOT_FINITE, and out worth nothing, if a dense
+ * row holds NaN or infinity. */
+int fnn_predict(const fnn_engine *engine, const void *params, const fnn_data *data,
+                ptrdiff_t n_rows, void *out, size_t *bytes);
 
 /* Shuffles n row numbers as NumPy's RandomState does; next draws from the generator. */
 void fnn_shuffle(int32_t *rows, int32_t n, uint32_t (*next)(void *), void *generator);
 
-/* The calibrator: n rounds of independent fused multiply-adds; returns the floating-point operations done. */
-double fnn_spin(const fnn_isa *isa, int is_double, ptrdiff_t n);
+/* n rounds of independent fused multiply-adds; returns the floating-point operations done. */
+double fnn_fma_peak(const fnn_isa *isa, int precision, ptrdiff_t n);
 
-/* Kernels offered to tests: apply "exp", "log", "tanh" or "logistic" (by number 0..3) to n values in place. */
-void fnn_apply(const fnn_isa *isa, int is_double, int function, void *values, ptrdiff_t n);
+/* Applies a function of math.inc to n values in place, for tests. */
+void fnn_apply(const fnn_isa *isa, int precision, int function, void *values, ptrdiff_t n);
 
 #endif

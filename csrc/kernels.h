@@ -1,7 +1,8 @@
-/* What must an instruction set offer? One table of kernels for each precision. README.md has the legend of letters.
+/* What must an instruction set offer? One table of kernels for each precision, this contract.
  *
- * T panels put the batch into the lanes: [panel][feature][lane], `lanes` rows of the batch to a panel. F panels put features
- * into the lanes: [panel][row of the batch][lane]. Weights, gradients and optimizer slots are plain row-major.
+ * README.md has the legend of letters. T panels put the batch into the lanes:
+ * [panel][feature][lane], `lanes` rows of the batch to a panel. F panels put features into the
+ * lanes: [panel][row of the batch][lane]. Weights, gradients and slots are plain row-major.
  */
 #ifndef FASTNN_KERNELS_H
 #define FASTNN_KERNELS_H
@@ -9,95 +10,126 @@
 #include "fastnn.h"
 
 typedef struct {
-    const void *w, *bias; /* (n_in, n_out), (n_out,) */
+    const void *weights, *biases; /* (n_in, n_out), (n_out,) */
     ptrdiff_t n_in, n_out;
     int activation;
 } fnn_dense;
 
-/* How a gradient changes parameters in this step. g is what the batch summed up: (g + alpha p) * scale is the gradient. */
+/* What backward multiplies by: an activation's code where outputs are kept, or kept slopes. */
+enum { FNN_KEPT_SLOPES = FNN_N_ACTIVATIONS };
+
+/* How a gradient changes some parameters in this step: g is what the batch summed up,
+ * (g + alpha p) * scale the gradient; before its step a parameter is multiplied by `keep`. */
 typedef struct {
-    int optimizer, nesterov;
-    double rate, beta_1, beta_2, epsilon;
+    int optimizer;
+    double settings[FNN_MAX_SETTINGS];
+    double rate, keep, epsilon; /* epsilon is a factor of the optimizer's */
     double alpha, scale;
 } fnn_rule;
 
-/* The rows of a batch that share a T panel: `rows` has n_valid entries, the other lanes repeat the last of them. */
+/* Rows of a block, or those that share a T panel: the other lanes repeat the last of them. */
 typedef struct {
     const fnn_data *data;
-    const int64_t *rows;
-    ptrdiff_t n_valid;
-} fnn_panel_rows;
+    const int64_t *numbers; /* (n,) */
+    ptrdiff_t n;
+} fnn_rows;
 
-/* A batch's CSR rows turned over: the entries of each feature in the order of the batch. */
+/* A block's CSR rows as CSC: the entries of each feature in the order of the block. */
 typedef struct {
     ptrdiff_t *start; /* (n_in + 1,) */
     int32_t *row;     /* number of the row in the block */
-    int64_t *at;      /* place of the value in data->values */
-} fnn_columns;
+    int64_t *entry;   /* place of the value in data->values */
+} fnn_csc;
 
-enum { MOST_SLOTS = 2 }; /* of an optimizer, that are brought near */
-
-/* What comes next, brought near while a gradient computes: the rows that the next block will gather, `pace` cache lines a step
- * of `gradient`; and the parameters and slots that the update after it changes, each from the gradient's first element on. With
- * several threads the parameters, which stand first, are taken from the other cores. */
+/* The gradient of some rows of a layer's weights: g (k1 - k0, n_out) = sum over a block of a (rows
+ * k0..k1) times delta; added to g if `add`. */
 typedef struct {
-    const char *x; /* NULL: nothing ahead */
+    const fnn_dense *d;
+    const void *a;      /* T panels of inputs, or for CSR X: */
+    const void *values; /* of the data, */
+    fnn_csc csc;        /* and the block */
+    const void *delta, *delta_f; /* T panels; F panels of f_rows rows each */
+    ptrdiff_t n, f_rows;         /* rows of the block */
+    ptrdiff_t k0, k1;
+    int add;
+    void *g;
+} fnn_unit;
+
+enum { PREFETCHED_SLOTS = 2 };
+
+/* What is prefetched while a gradient computes: the rows that the next block gathers, `pace` cache
+ * lines a step of `gradient`; and the parameters and slots that the update after it changes, each
+ * from the gradient's first element on. */
+typedef struct {
+    const char *x; /* NULL: no next block */
     size_t row_size;
     const int64_t *row, *end;
     size_t at;
     ptrdiff_t pace;
-    const void *changed[1 + MOST_SLOTS];
-    int n_changed, take;
-} fnn_ahead;
+    const void *changed[1 + PREFETCHED_SLOTS]; /* parameters first */
+    int n_changed;
+    int acquire; /* other cores hold the parameters: have them given up meanwhile */
+} fnn_prefetch;
 
 typedef struct {
     int lanes;
-    int group; /* T panels that one product takes at once */
-    int tile;  /* rows of a gradient tile */
+    int mr, nr;  /* the micro-kernel's most scalars and vectors (T panels) at once */
     size_t size; /* of a number */
 
+    /* What a worker sets on its thread, and sets back with what `enter` returned. */
+    uint64_t (*enter)(void);
+    void (*leave)(uint64_t before);
+
     /* X -> one T panel (n_in, lanes). */
-    void (*gather)(const fnn_panel_rows *r, ptrdiff_t n_in, void *panel);
-    /* CSR X -> one T panel of layer d's output; row is scratch of (lanes, n_out rounded up to lanes). */
-    void (*sparse_forward)(const fnn_dense *d, const fnn_panel_rows *r, void *row, void *panel);
-    /* T panels through one layer. */
-    void (*forward)(const fnn_dense *d, const void *in, void *out, ptrdiff_t panels);
+    void (*gather)(const fnn_rows *r, ptrdiff_t n_in, void *panel);
+    /* CSR X -> one T panel of the first layer's output; row is scratch of (lanes, n_out rounded up
+     * to lanes). */
+    void (*sparse_forward)(const fnn_dense *d, const fnn_rows *r, void *row, void *out,
+                           void *slopes);
+    /* T panels through one layer; slopes is NULL where they are not kept. */
+    void (*forward)(const fnn_dense *d, const void *in, void *out, void *slopes, ptrdiff_t panels);
     /* One row of numbers through one layer. */
     void (*forward_row)(const fnn_dense *d, const void *in, void *out);
-    /* One T panel of raw outputs -> its delta, times weight, in place; returns the weighted loss, adds up the weights. */
-    double (*head)(int loss, ptrdiff_t n_out, const fnn_panel_rows *r, void *panel, double *weight);
-    /* below = (delta W') * slope(a): deltas of the layer below, whose outputs a and activation are given. */
-    void (*backward)(const fnn_dense *d, const void *delta, const void *a, int activation, void *below, ptrdiff_t panels);
-    /* T panels, a range of them -> F panels of `rows` rows each; n_f F panels are written, past the caches if other cores have
-     * read what stood there. */
-    void (*flip)(const void *t, ptrdiff_t n, ptrdiff_t first, ptrdiff_t panels, void *f, ptrdiff_t n_f, ptrdiff_t rows,
-                 int shared);
+    /* One T panel of raw outputs -> its delta, times weight, in place; returns the weighted loss,
+     * adds up the weights. */
+    double (*loss)(int loss, ptrdiff_t n_out, const fnn_rows *r, void *panel, double *weight);
+    /* below = (delta W') * slope: deltas of the layer below, from the outputs or slopes it kept. */
+    void (*backward)(const fnn_dense *d, const void *delta, int slope, const void *kept,
+                     void *below, ptrdiff_t panels);
+    /* T panels, a range of them -> F panels of `rows` rows each; n_f F panels are written, past the
+     * caches if other cores have read what stood there. */
+    void (*transpose_panels)(const void *t, ptrdiff_t n, ptrdiff_t first, ptrdiff_t panels, void *f,
+                             ptrdiff_t n_f, ptrdiff_t rows, int shared);
     /* One T panel -> rows of out (n_valid, n). */
     void (*unpack)(const void *t, ptrdiff_t n, ptrdiff_t n_valid, void *out);
-    /* F panels that `flip` must write of an (n,) output for `gradient` to read. */
+    /* F panels of an (n,) delta that `gradient` reads; sparse_gradient reads all of it. */
     ptrdiff_t (*f_panels)(ptrdiff_t n);
-    /* g (k1 - k0, n_out) = sum over the batch of a (rows k0..k1) times delta; added to g if `add`. */
-    void (*gradient)(const fnn_dense *d, const void *a, const void *delta_t, const void *delta_f, ptrdiff_t batch,
-                     ptrdiff_t f_rows, ptrdiff_t k0, ptrdiff_t k1, int add, void *g, fnn_ahead *ahead);
-    void (*sparse_gradient)(const fnn_dense *d, const fnn_columns *columns, const void *values, const void *delta_f,
-                            ptrdiff_t f_rows, ptrdiff_t k0, ptrdiff_t k1, int add, void *g);
-    /* g (n,) = sum over the batch of the delta. */
-    void (*bias_gradient)(const void *delta_t, ptrdiff_t n, ptrdiff_t panels, int add, void *g);
-    /* n parameters, their slots (slot s stands at slots + s * stride numbers), their gradient; returns the sum of p^2. */
-    double (*update)(const fnn_rule *rule, void *p, void *slots, ptrdiff_t stride, void *g, ptrdiff_t n);
+    void (*gradient)(const fnn_unit *u, fnn_prefetch *next);
+    void (*sparse_gradient)(const fnn_unit *u);
+    /* g (n,) = sum over the block of the delta. */
+    void (*bias_gradient)(const void *delta, ptrdiff_t n, ptrdiff_t panels, int add, void *g);
+    /* n parameters, their slots (slot s stands at slots + s * stride numbers), their gradient;
+     * returns the sum of p^2 before. */
+    double (*update)(const fnn_rule *rule, void *p, void *slots, ptrdiff_t stride, const void *g,
+                     ptrdiff_t n);
+    double (*squares)(const void *x, ptrdiff_t n);
 
     /* Whether none of n numbers is NaN or infinite. */
-    int (*finite)(const void *x, ptrdiff_t n);
+    int (*all_finite)(const void *x, ptrdiff_t n);
     /* Raw outputs -> predictions, in place. */
-    void (*link)(int loss, void *raw, ptrdiff_t n_rows, ptrdiff_t n_out);
+    void (*inverse_link)(int loss, void *raw, ptrdiff_t n_rows, ptrdiff_t n_out);
     void (*apply)(int function, void *values, ptrdiff_t n);
-    double (*spin)(ptrdiff_t n);
+    double (*fma_peak)(ptrdiff_t n);
 } fnn_kernels;
 
 struct fnn_isa {
     const char *name;
-    int (*usable)(void);
-    const fnn_kernels *single, *twice; /* float, double */
+    int (*usable)(void);                            /* NULL: not compiled in */
+    const fnn_kernels *kernels[FNN_N_PRECISIONS]; /* NULL: no such precision */
 };
+
+/* Numbers too small for full precision count as 0: on some CPUs each costs a hundred cycles. */
+uint64_t fnn_flush_denormals(void);
+void fnn_restore_denormals(uint64_t before);
 
 #endif

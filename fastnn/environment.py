@@ -1,10 +1,11 @@
-"""What does fastnn find on this machine? Versions, backends, instruction sets and threads: what a bug report should hold."""
+"""What does fastnn find on this machine? Versions, backends and threads, for bug reports."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import os
 import platform
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from fastnn._version import __version__
@@ -14,13 +15,15 @@ _PACKAGES = ["numpy", "scipy", "scikit-learn", "joblib", "numba", "matplotlib", 
 
 
 def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] | None:
-    """Show the versions, the backends and why any is missing, the instruction set, and the threads
-    a fit may use.
+    """Show the versions, the usable backends, the instruction set and the threads of a fit.
+
+    For each backend that cannot be used, the reason is shown.
 
     Parameters
     ----------
     mode : {"stdout", "dicts"}, default="stdout"
-        "stdout" prints a readable summary; "dicts" returns the same as nested dictionaries, as ``numpy.show_config`` does.
+        "stdout" prints a readable summary; "dicts" returns the same as nested dictionaries, as
+        ``numpy.show_config`` does.
 
     Returns
     -------
@@ -37,12 +40,24 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
     config = _config()
     if mode == "dicts":
         return config
-    for title, entries in config.items():
-        print(f"{title}:")
-        width = max(map(len, entries))
-        for name, value in entries.items():
-            print(f"  {name:{width}}  {', '.join(value) if isinstance(value, list) else value}")
+    print(written(config))
     return None
+
+
+def written(config: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return sections of names and values as text to read."""
+    lines = []
+    for title, entries in config.items():
+        lines.append(f"{title}:")
+        width = max(map(len, entries), default=0)
+        lines += [f"  {name:{width}}  {_written(value)}" for name, value in entries.items()]
+    return "\n".join(lines)
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _config() -> dict[str, dict[str, Any]]:

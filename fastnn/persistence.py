@@ -20,18 +20,22 @@ import numpy as np
 
 from fastnn._optional import require
 from fastnn._version import __version__
+from fastnn.backends.base import Plan, TrainState
 from fastnn.core.optimizers import OPTIMIZERS
 from fastnn.core.schedules import SCHEDULES
 from fastnn.estimators.mlp import MLPClassifier, MLPRegressor
 from fastnn.tabular.schema import Schema
-from fastnn.training.loop import Memory
+from fastnn.training.state import LoopState, Rules
 
 FORMAT = "fastnn table model 1"
 
 _KINDS = (
     MLPClassifier,
     MLPRegressor,
-    Memory,
+    LoopState,
+    Rules,
+    Plan,
+    TrainState,
     *OPTIMIZERS.values(),
     *SCHEDULES.values(),
     np.dtype,

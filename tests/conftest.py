@@ -26,7 +26,7 @@ from fastnn import backends
 
 
 def variants() -> dict[str, tuple[str, str | None]]:
-    """Each backend with each of its instruction sets, the fastest first; None where it has none."""
+    """Each backend with each of its instruction sets, the fastest first; None where none."""
     found = {}
     for name in backends.BACKENDS:
         usable = backends.why_not(name) is None
@@ -41,7 +41,7 @@ def named_in(variable: str) -> list[str]:
 
 
 def chosen(names: list[str]) -> dict[str, tuple[str, str | None]]:
-    """The variants of these names, all where there are none. A backend's name is its fastest one."""
+    """The variants of these names, or all; a backend's name means its fastest variant."""
     every = variants()
     fastest = {name: key for key, (name, _) in reversed(every.items())}
     keys = [fastest.get(name, name) for name in names] or list(every)
@@ -63,7 +63,7 @@ if unknown := sorted(set(REQUIRED) - set(backends.BACKENDS)):
 
 
 def usable(name: str) -> str:
-    """The backend's name. Where it is not usable the test is skipped, or fails if it is required."""
+    """The backend's name. Where it is not usable the test is skipped, or fails if required."""
     if reason := backends.why_not(name):
         if name in REQUIRED:
             pytest.fail(f"FASTNN_REQUIRE demands the {name} backend: {reason}")

@@ -40,8 +40,8 @@ BASE_PACKAGES = {
 # Optional packages, and scikit-learn's own networks, which only the demo's comparison may touch:
 # who may import them.
 DOORS = {
-    "numba": {"backends/numba/kernels.py"},
-    "llvmlite": {"backends/numba/kernels.py"},
+    "numba": {f"backends/numba/{name}.py" for name in ("__init__", "compiler", "math", "tile")},
+    "llvmlite": {f"backends/numba/{name}.py" for name in ("compiler", "math", "tile")},
     "sklearn.neural_network": {"cli/demo.py"},
 }
 LAZY = {
@@ -53,10 +53,7 @@ LAZY = {
     "numba",
     "llvmlite",
 }  # not installed with the base
-LOADED_ON_DEMAND = {
-    "backends/numba/backend.py",
-    "backends/numba/kernels.py",
-}  # imported lazily, see backends/__init__.py
+LOADED_ON_DEMAND = DOORS["numba"]  # imported lazily, see backends/__init__.py
 MAX_LINES = 600
 
 

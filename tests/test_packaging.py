@@ -114,7 +114,7 @@ import fastnn
 config = fastnn.show_config(mode="dicts")["backends"]
 assert config["cython"].startswith("not usable: "), config
 assert config["numba"].startswith("not usable: "), config
-assert "fastnn[numba]" in config["numba"], config
+assert "[numba]" in config["numba"], config
 model = fastnn.MLPRegressor(solver="lbfgs", random_state=0)
 model.fit([[0.0], [1.0], [2.0]], [0.0, 1.0, 2.0])
 print(config["numpy"], model.n_features_in_)

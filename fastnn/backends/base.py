@@ -13,6 +13,7 @@ The numbers are to the bit those of a call for each member.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -23,6 +24,17 @@ from fastnn.backends.checks import check_csr
 from fastnn.core.activations import Array
 from fastnn.core.network import NetworkSpec, Segment
 from fastnn.core.optimizers import Optimizer
+
+
+def csr_arrays(X: csr_array) -> tuple[Array, np.ndarray, np.ndarray, int]:
+    """What compiled code reads of a CSR matrix: values, indices, indptr, the longest row's entries.
+
+    Indices and indptr have one dtype, int32 or int64.
+    """
+    indices, indptr = X.indices, X.indptr
+    if indices.dtype != indptr.dtype:
+        indices, indptr = indices.astype(np.int64), indptr.astype(np.int64)
+    return X.data, indices, indptr, int(np.diff(indptr).max(initial=0))
 
 
 @dataclass(frozen=True)
@@ -45,6 +57,11 @@ class Data:
 
     def __post_init__(self) -> None:
         check_csr(self.X)
+
+    @cached_property
+    def csr(self) -> tuple[Array, np.ndarray, np.ndarray, int]:
+        """:func:`csr_arrays` of a CSR X, made once for all calls."""
+        return csr_arrays(self.X)
 
 
 @dataclass(frozen=True)

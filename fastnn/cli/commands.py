@@ -9,17 +9,18 @@ from __future__ import annotations
 import os
 import time
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastnn._optional import require
-from fastnn.cli.files import refuse_unwritable
+from fastnn.cli.files import refuse_unwritable, table_writer
+from fastnn.cli.quality import Quality, measure
 from fastnn.cli.reporter import Reporter
 from fastnn.cli.settings import Goal, Search, TableFile, Training
+from fastnn.cli.training_table import TrainingTable, read, training_table
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
     from fastnn.cli.demo import Result
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from fastnn.search.estimator import TradeoffSearchCV
     from fastnn.tabular.schema import Schema
 
-# Fewer rows than this are too few to hold a part back from training, and too few to compare
-# candidates on.
-MIN_ROWS_TO_HOLD_OUT = 20
 # From so many rows on, a validation part tells when to stop; on fewer it would be too small to
 # tell.
 MIN_ROWS_TO_STOP_EARLY = 1000
@@ -44,49 +42,6 @@ class NoCandidateWithinLimits(ValueError):
     def __init__(self, message: str, search: TradeoffSearchCV) -> None:
         super().__init__(message)
         self.search = search
-
-
-@dataclass(frozen=True)
-class Quality:
-    """What was measured on rows that a model has not learned from.
-
-    Attributes
-    ----------
-    task : str
-        "binary", "multiclass" or "regression".
-    rows : int
-        How many rows.
-    metrics : dict of str to float
-        By the names in `fastnn.report.assessment.METRICS`.
-    positive : str or None
-        Of two classes, the one whose precision, recall and F1 are given.
-    """
-
-    task: str
-    rows: int
-    metrics: dict[str, float]
-    positive: str | None
-
-
-@dataclass(frozen=True)
-class TrainingTable:
-    """A table as it is learned from: its columns, how many cells are missing, its rows in two parts.
-
-    ``X_test`` and ``y_test`` are None where no rows are held out.
-    """
-
-    schema: Schema
-    missing: int
-    stratified: bool
-    X: pd.DataFrame
-    y: np.ndarray
-    X_test: pd.DataFrame | None = None
-    y_test: np.ndarray | None = None
-
-    @property
-    def rows(self) -> int:
-        """The number of rows, those held out included."""
-        return len(self.y) + (0 if self.y_test is None else len(self.y_test))
 
 
 @dataclass(frozen=True)
@@ -147,12 +102,12 @@ def fit(
     OSError
         If ``output`` cannot be written; before anything is read.
     """
+    from fastnn.estimators.inspect import network_of
     from fastnn.persistence import TableModel, save_model
-    from fastnn.search.measure import network_of
     from fastnn.tabular.encode import table_model
 
     refuse_unwritable(output)
-    known = _training_table(table, goal, reporter)
+    known = training_table(table, goal, reporter)
     network = _network(
         known.schema,
         hidden_layer_sizes=training.hidden,
@@ -182,6 +137,7 @@ def predict(
     table: TableFile,
     *,
     proba: bool = False,
+    keep: Sequence[str] | None = (),
     output: str | None = None,
     reporter: Reporter = SILENT,
 ) -> pd.DataFrame:
@@ -195,42 +151,52 @@ def predict(
         The rows.
     proba : bool
         Whether to add the probability of every class.
+    keep : sequence of str or None
+        Columns of the table that stand before the predictions; None keeps all.
     output : str or None
-        Where to write the predictions: Parquet where it ends in .parquet or .pq, else CSV.
+        Where to write the predictions, in the format of the ending: .csv, .parquet, .pq, .json
+        or .jsonl.
     reporter : Reporter
         Is told what goes on.
 
     Returns
     -------
-    DataFrame of shape (n_rows, 1) or (n_rows, 1 + n_classes)
-        The predictions, in a column named like the target.
+    DataFrame of shape (n_rows, n_kept + 1) or (n_rows, n_kept + 1 + n_classes)
+        The columns kept, and the predictions in a column named like the target, or "predicted"
+        and its name where the target itself is kept.
 
     Raises
     ------
     TableError
-        If the table does not suit the model, or ``proba`` is asked of a model of numbers.
+        If the table does not suit the model, has not the columns to keep, or ``proba`` is asked of
+        a model of numbers.
+    ValueError
+        If there is no format of the ending of ``output``; before anything is read.
     OSError
         If ``output`` cannot be written; before anything is read.
     """
     from fastnn.tabular.encode import features
-    from fastnn.tabular.schema import TableError
+    from fastnn.tabular.schema import TableError, find
 
-    refuse_unwritable(output)
+    write = None if output is None else table_writer(output)
     loaded = _loaded(model)
+    target = loaded.schema.target
     if proba and loaded.schema.task == "regression":
         raise TableError("--proba is for classes, but this model predicts numbers.")
-    X = features(loaded.schema, _read(table, reporter), reporter.note)
+    frame = read(table, reporter)
+    kept = list(frame.columns) if keep is None else list(keep)
+    for name in kept:
+        find(frame, name)
+    X = features(loaded.schema, frame, reporter.note)
     with reporter.busy("predicting"):
-        out = require("pandas").DataFrame({loaded.schema.target: loaded.model.predict(X)})
+        out = frame[kept].copy()
+        out[f"predicted {target}" if target in kept else target] = loaded.model.predict(X)
         if proba:
             chances = loaded.model.predict_proba(X).T
             for label, column in zip(loaded.model.classes_, chances, strict=True):
                 out[f"probability of {label}"] = column
-    if output is not None and output.endswith((".parquet", ".pq")):
-        require("pyarrow")
-        out.to_parquet(output, index=False)
-    elif output is not None:
-        out.to_csv(output, index=False)
+    if write is not None:
+        write(out)
     return out
 
 
@@ -260,7 +226,7 @@ def evaluate(model: str | TableModel, table: TableFile, *, reporter: Reporter = 
 
     loaded = _loaded(model)
     schema = loaded.schema
-    frame = with_known_target(_read(table, reporter), schema.target, reporter.note)
+    frame = with_known_target(read(table, reporter), schema.target, reporter.note)
     y = targets(schema, frame)
     X = features(schema, frame, reporter.note)
     classes = getattr(loaded.model, "classes_", y).tolist()
@@ -271,7 +237,7 @@ def evaluate(model: str | TableModel, table: TableFile, *, reporter: Reporter = 
             f" {', '.join(map(str, classes[:10]))}."
         )
     with reporter.busy("predicting"):
-        return _quality(loaded.model, schema, X, y)
+        return measure(loaded.model, schema, X, y)
 
 
 def explore(
@@ -317,7 +283,7 @@ def explore(
 
     for path in (report, output):
         refuse_unwritable(path)
-    known = _training_table(table, goal, reporter)
+    known = training_table(table, goal, reporter)
     if known.rows < MIN_ROWS_TO_EXPLORE:
         raise TableError(
             f"{known.rows} rows are too few to compare candidates on;"
@@ -380,73 +346,72 @@ def demo(
     return run(plot, seconds, reporter)
 
 
-def info() -> dict[str, dict[str, Any]]:
-    """Return versions, backends, instruction sets and threads, as `fastnn.show_config` does."""
+def info(model: str | None = None) -> dict[str, dict[str, Any]]:
+    """Return what this machine has, or what a model file holds.
+
+    Parameters
+    ----------
+    model : str or None
+        A file saved by `fit` or `explore`. None asks for versions, backends, instruction sets and
+        threads, as `fastnn.show_config` does.
+
+    Returns
+    -------
+    dict of str to dict
+        By section and name.
+
+    Raises
+    ------
+    ModelFileError
+        If ``model`` is no model file.
+    """
     from fastnn.environment import show_config
 
-    return show_config("dicts") or {}
+    if model is None:
+        return show_config("dicts") or {}
+    loaded = _loaded(model)
+    schema, about = loaded.schema, dict(loaded.about)
+    held_out = about.pop("held_out", {})
+    sections: dict[str, dict[str, Any]] = {
+        "file": {
+            "path": model,
+            "bytes": os.path.getsize(model),
+            "saved by": f"fastnn {loaded.version}",
+        },
+        "task": {"target": schema.target, "task": schema.task, "reason": schema.reason},
+        "columns": {
+            "numeric": list(schema.numeric),
+            "categorical": list(schema.categorical),
+            "left out": list(schema.left_out),
+        },
+        "training": about | _network_facts(loaded.model),
+    }
+    if schema.task != "regression":
+        sections["task"]["classes"] = loaded.model.classes_.tolist()
+    return sections | ({"held out": held_out} if held_out else {})
+
+
+def _network_facts(model: Any) -> dict[str, Any]:
+    """Return the size of the network in a fitted pipeline, and how its training ended."""
+    from fastnn.estimators.inspect import network_of
+
+    network = network_of(model)
+    if network is None:
+        return {}
+    return {
+        "hidden": [weights.shape[1] for weights in network.coefs_[:-1]],
+        "activation": network.activation,
+        "solver": network.solver,
+        "weights": sum(array.size for array in (*network.coefs_, *network.intercepts_)),
+        "epochs": network.n_iter_,
+        "loss": float(network.loss_),
+    }
 
 
 def _loaded(model: str | TableModel) -> TableModel:
     from fastnn.persistence import load_model
 
     return load_model(model) if isinstance(model, str) else model
-
-
-def _read(table: TableFile, reporter: Reporter) -> pd.DataFrame:
-    from fastnn.tabular.read import read_table
-
-    with reporter.busy(f"reading {table.path}"):
-        return read_table(table.path, sep=table.sep, encoding=table.encoding, decimal=table.decimal)
-
-
-def _training_table(table: TableFile, goal: Goal, reporter: Reporter) -> TrainingTable:
-    """Read a table, recognise its columns, and hold rows out."""
-    from fastnn.tabular.encode import features, targets, with_known_target
-    from fastnn.tabular.schema import recognise
-
-    frame = with_known_target(_read(table, reporter), goal.target, reporter.note)
-    schema = recognise(
-        frame, goal.target, task=goal.task, categorical=goal.categorical, drop=goal.drop
-    )
-    reasons: dict[str, list[str]] = {}
-    for name, why in schema.left_out.items():
-        reasons.setdefault(why, []).append(repr(name))
-    for why, names in reasons.items():
-        shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-        reporter.note(f"column{'s' if len(names) > 1 else ''} {shown} left out: {why}")
-    missing = int(frame[schema.columns].isna().to_numpy().sum())
-    X, y = features(schema, frame, reporter.note), targets(schema, frame)
-    return _hold_out(schema, missing, X, y, goal, reporter)
-
-
-def _hold_out(
-    schema: Schema, missing: int, X: Any, y: Any, goal: Goal, reporter: Reporter
-) -> TrainingTable:
-    """Split the rows; every class is in both parts in its share, where it has the rows for it."""
-    import numpy as np
-    from sklearn.utils import check_random_state
-
-    from fastnn.training.data import hold_out, row_numbers
-
-    n_test = int(np.ceil(goal.holdout * len(y)))
-    if goal.holdout and (len(y) < MIN_ROWS_TO_HOLD_OUT or n_test < 2):
-        reporter.note(
-            f"{len(y)} rows are too few to keep any back:"
-            " the model is trained on all of them and not measured"
-        )
-    if len(y) < MIN_ROWS_TO_HOLD_OUT or n_test < 2:
-        return TrainingTable(schema, missing, False, X, y)
-    counts = np.unique(y, return_counts=True)[1]
-    stratified = (
-        schema.task != "regression"
-        and bool(counts.min() >= 2)
-        and len(counts) <= min(n_test, len(y) - n_test)
-    )
-    rows, test = hold_out(
-        row_numbers(len(y)), goal.holdout, y if stratified else None, check_random_state(goal.seed)
-    )
-    return TrainingTable(schema, missing, stratified, X.iloc[rows], y[rows], X.iloc[test], y[test])
 
 
 def _network(schema: Schema, **settings: Any) -> Any:
@@ -484,29 +449,18 @@ def _searched(
                 raise
             raise NoCandidateWithinLimits(str(error), search) from error
     # Candidates are meant to be stopped early and to fail; the results say which did.
-    for warning in caught:
-        if "interrupted" in str(warning.message):
-            reporter.note(str(warning.message))
+    for message in dict.fromkeys(str(warning.message) for warning in caught):
+        (reporter.note if "interrupted" in message else reporter.detail)(message)
+    for i, why in enumerate(search.cv_results_["failure"]):
+        if why:
+            reporter.detail(f"candidate {i} failed: {why}")
     return search
-
-
-def _quality(model: Any, schema: Schema, X: Any, y: Any) -> Quality:
-    import numpy as np
-
-    from fastnn.report.assessment import assess_classes, assess_values, predictions
-
-    predicted, scores, are_probabilities = predictions(model, X)
-    if schema.task == "regression":
-        return Quality(schema.task, len(y), assess_values(y, predicted).metrics, None)
-    classes = np.asarray(model.classes_)
-    metrics = assess_classes(y, predicted, scores, are_probabilities, classes).metrics
-    return Quality(schema.task, len(y), metrics, str(classes[1]) if len(classes) == 2 else None)
 
 
 def _held_out(model: Any, known: TrainingTable) -> Quality | None:
     if known.y_test is None:
         return None
-    return _quality(model, known.schema, known.X_test, known.y_test)
+    return measure(model, known.schema, known.X_test, known.y_test)
 
 
 def _about(table: TableFile, known: TrainingTable, held_out: Quality | None) -> dict[str, Any]:

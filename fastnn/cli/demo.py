@@ -74,9 +74,9 @@ def run(
             results[problem.title] = _compare(problem, contenders, seconds, reporter)
             reporter.show(_table(problem, results[problem.title]))
     reporter.show(
-        "Seconds are the wall time of the fastest fit, on one thread; the contenders take turns, with"
-        "\nthe same settings and data, in float64. Not counted: two iterations of each to warm up,"
-        f"\n{warm_up:.1f} s (the first time, Numba compiles there)."
+        "Seconds are the wall time of the fastest fit, on one thread; the contenders take turns,\n"
+        "with the same settings and data, in float64. Not counted: two iterations of each to warm\n"
+        f"up, {warm_up:.1f} s (the first time, Numba compiles there)."
     )
     if plot is not None:
         try:
@@ -193,9 +193,8 @@ def _table(problem: Problem, results: dict[str, Result]) -> str:
     for name, result in results.items():
         best = min(result.seconds)
         times = min(peer.seconds) / best
-        lines.append(
-            f"  {name:12}  {result.score:8.4f}  {result.model.loss_:9.6f}  {best:8.4f}  {times:13.1f}"
-        )
+        loss = result.model.loss_
+        lines.append(f"  {name:12}  {result.score:8.4f}  {loss:9.6f}  {best:8.4f}  {times:13.1f}")
     return "\n".join(lines) + "\n"
 
 

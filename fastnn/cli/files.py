@@ -1,10 +1,17 @@
-"""Can a result be written to a file? Found out before the work that makes it."""
+"""Can a result be written to a file, and how? Found out before the work that makes it."""
 
 from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fastnn._optional import require
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Room that must be free where something will be written after long work; few reports and models
 # are larger.
@@ -40,3 +47,40 @@ def refuse_unwritable(path: str | None) -> None:
         raise OSError(
             error.errno or 0, f"cannot be written: {(error.strerror or str(error)).lower()}", path
         ) from error
+
+
+def table_writer(path: str) -> Callable[[pd.DataFrame], None]:
+    """Return what writes a table to ``path`` in the format of its ending.
+
+    Raises
+    ------
+    ValueError
+        If there is no format of that ending.
+    OSError
+        If ``path`` cannot be written.
+    """
+    refuse_unwritable(path)
+    is_file = Path(path).is_file() or not Path(path).exists()
+    ending = Path(path).suffix.lower() if is_file else ".csv"  # a device or a pipe
+    if ending not in _WRITERS:
+        raise ValueError(
+            f"{path}: the ending of its name must be one of {', '.join(_WRITERS)}, which says how"
+            f" the table is written; got {repr(ending) if ending else 'none'}."
+        )
+    return lambda frame: _WRITERS[ending](frame, path)
+
+
+def _write_parquet(frame: Any, path: str) -> None:
+    require("pyarrow")
+    frame.to_parquet(path, index=False)
+
+
+_WRITERS: dict[str, Callable[[Any, str], None]] = {
+    ".csv": lambda frame, path: frame.to_csv(path, index=False),
+    ".parquet": _write_parquet,
+    ".pq": _write_parquet,
+    ".json": lambda frame, path: frame.to_json(path, orient="records", double_precision=15),
+    ".jsonl": lambda frame, path: frame.to_json(
+        path, orient="records", double_precision=15, lines=True
+    ),
+}

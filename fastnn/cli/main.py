@@ -9,13 +9,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 
 from fastnn.cli import commands
 from fastnn.cli.parser import parse, settings
 from fastnn.cli.reporter import Reporter
 from fastnn.cli.settings import Goal, Search, TableFile, Training
-from fastnn.cli.terminal import Terminal, watching_interrupts, write
+from fastnn.cli.terminal import Quiet, Terminal, watching_interrupts, width, write
 
 INTERRUPTED = 130  # 128 + SIGINT, what a shell reports of a program that Ctrl-C ended
 
@@ -29,10 +30,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         The words after the program's name; None takes the process's.
     """
     arguments = parse(argv)
+    reporter = Quiet() if arguments.quiet else Terminal(arguments.verbose)
     try:
         with watching_interrupts() as interrupts:
-            COMMANDS[arguments.command](arguments, Terminal())
-            sys.stdout.flush()
+            COMMANDS[arguments.command](arguments, reporter)
         return INTERRUPTED if interrupts else 0
     except BrokenPipeError:  # the reader of our output has left, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -40,13 +41,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("fastnn: interrupted", file=sys.stderr)
         return INTERRUPTED
-    except OSError as error:
-        what = f"{error.filename}: " if error.filename else ""
-        print(f"fastnn: error: {what}{error.strerror or error}", file=sys.stderr)
+    except Exception as error:
+        if arguments.debug:
+            traceback.print_exc()
+        print(f"fastnn: error: {_sentence(error)}", file=sys.stderr)
         return 1
-    except (ValueError, ImportError, MemoryError) as error:
-        print(f"fastnn: error: {error}", file=sys.stderr)
-        return 1
+
+
+def _sentence(error: Exception) -> str:
+    """Say what went wrong in one line."""
+    text = " ".join(str(error).strip().splitlines())
+    match error:
+        case OSError():
+            what = f"{error.filename}: " if error.filename else ""
+            return f"{what}{error.strerror or text}"
+        case MemoryError():
+            return text or "there is not enough memory"
+        case ValueError() | ImportError():
+            return text
+    return (
+        f"unexpected {type(error).__name__}: {text}"
+        " (a fault of fastnn: please report it with what --debug shows)"
+    )
 
 
 def _fit(arguments: argparse.Namespace, reporter: Reporter) -> None:
@@ -59,7 +75,10 @@ def _fit(arguments: argparse.Namespace, reporter: Reporter) -> None:
         output=arguments.output,
         reporter=reporter,
     )
-    write(output.terms(output.fitted(found)))
+    if arguments.json:
+        write(output.as_json(output.fitted_data(found)))
+    else:
+        write(output.terms(output.fitted(found)))
 
 
 def _predict(arguments: argparse.Namespace, reporter: Reporter) -> None:
@@ -67,6 +86,7 @@ def _predict(arguments: argparse.Namespace, reporter: Reporter) -> None:
         arguments.model,
         settings(TableFile, arguments),
         proba=arguments.proba,
+        keep=arguments.keep,
         output=arguments.output,
         reporter=reporter,
     )
@@ -79,7 +99,7 @@ def _evaluate(arguments: argparse.Namespace, reporter: Reporter) -> None:
 
     found = commands.evaluate(arguments.model, settings(TableFile, arguments), reporter=reporter)
     if arguments.json:
-        write(output.as_json(output.quality(found)))
+        write(output.as_json(output.quality_data(found)))
     else:
         write(output.terms(output.evaluated(found)))
 
@@ -97,11 +117,15 @@ def _explore(arguments: argparse.Namespace, reporter: Reporter) -> None:
             reporter=reporter,
         )
     except commands.NoCandidateWithinLimits as error:  # what was found is worth seeing
-        write(output.front(error.search))
+        if not arguments.json:
+            write(output.front(error.search, width()))
         if arguments.storage is None:
             reporter.note("with --storage FILE these candidates would be there for another --limit")
         raise
-    write(output.explored(found))
+    if arguments.json:
+        write(output.as_json(output.explored_data(found)))
+    else:
+        write(output.explored(found, width()))
 
 
 def _demo(arguments: argparse.Namespace, reporter: Reporter) -> None:
@@ -109,9 +133,11 @@ def _demo(arguments: argparse.Namespace, reporter: Reporter) -> None:
 
 
 def _info(arguments: argparse.Namespace, reporter: Reporter) -> None:
-    import fastnn
+    from fastnn.cli.output import as_json
+    from fastnn.environment import written
 
-    fastnn.show_config()
+    found = commands.info(arguments.model)
+    write(as_json(found) if arguments.json else written(found))
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace, Reporter], None]] = {

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import json
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastnn.cli.commands import Explored, Fitted, Quality, TrainingTable
+from fastnn.cli.commands import Explored, Fitted
+from fastnn.cli.quality import Quality
+from fastnn.cli.training_table import TrainingTable
 from fastnn.report.assessment import METRICS
-from fastnn.report.vocabulary import COSTS, cost, cost_name, say, short
+from fastnn.report.vocabulary import cost, cost_name, say, short
+from fastnn.search.quantities import COSTS
 
 Terms = Sequence[tuple[str, str]]
+
+# Where fewer characters are left for the parameters in a line, they go below the numbers.
+MIN_PARAMETERS_WIDTH = 48
 
 
 def as_json(value: Mapping[str, Any]) -> str:
@@ -53,8 +60,8 @@ def evaluated(quality: Quality) -> Terms:
     return [("task", quality.task), ("rows", str(quality.rows)), *_metrics(quality)]
 
 
-def explored(found: Explored) -> str:
-    """Say what `explore` found."""
+def explored(found: Explored, width: int | None = None) -> str:
+    """Say what `explore` found, in lines of ``width`` characters."""
     rows: list[tuple[str, str]] = []
     if found.held_out is not None:
         rows = [
@@ -62,38 +69,129 @@ def explored(found: Explored) -> str:
             *_metrics(found.held_out),
         ]
     rows += _saved(saved=found.output, report=found.report)
-    parts = [terms(_table(found.table)), front(found.search)]
+    parts = [terms(_table(found.table)), front(found.search, width)]
     return "\n".join([*parts, terms(rows)] if rows else parts)
 
 
-def front(search: Any) -> str:
-    """Return the front as lines of text, cheapest first, the chosen candidate marked."""
+def front(search: Any, width: int | None = None) -> str:
+    """Return the front as lines of text, cheapest first, the chosen candidate marked.
+
+    Parameters
+    ----------
+    search : TradeoffSearchCV
+        Fitted, perhaps without a choice.
+    width : int or None
+        The characters of a line: headings and parameters that need more go on in the next one.
+    """
     results, chosen = search.cv_results_, getattr(search, "best_index_", None)
-    shown = {*search.objectives_, "fit_time", "latency_us", "model_bytes"}
-    costs = [name for name in COSTS if name in shown]
-    lines = [["", "score", "±", *map(cost_name, costs), "measured", "parameters"]]
+    costs = _shown_costs(search)
+    numbers, params = [], []
     for i in search.pareto_front_:
-        params = ", ".join(
-            f"{short(name)}={say(value)}" for name, value in results["params"][i].items()
-        )
         score = [f"{results['mean_test_score'][i]:.4f}", f"{results['std_test_score'][i]:.4f}"]
         paid = [cost(name, results[name][i]) for name in costs]
-        lines.append(["*" if i == chosen else "", *score, *paid, results["measured"][i], params])
-    widths = [max(map(len, column)) for column in list(zip(*lines, strict=True))[:-1]]
-    table = (
-        "  ".join(f"{cell:>{width}}" for cell, width in zip(line, [*widths, 0], strict=True))
-        for line in lines
-    )
+        numbers.append(["*" if i == chosen else "", *score, *paid, str(results["measured"][i])])
+        settings = results["params"][i].items()
+        params.append(", ".join(f"{short(name)}={say(value)}" for name, value in settings))
+    heads = ["", "score", "±", *map(cost_name, costs), "measured"]
+    rows = [*_headings(heads, numbers, width), *numbers]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    n_heads = len(rows) - len(numbers)
     n_failed = sum(map(bool, results["failure"]))
     failed = f" ({n_failed} failed)" if n_failed else ""
     marked = "" if chosen is None else ", * chosen"
     n, n_front = len(results["params"]), len(search.pareto_front_)
-    return "\n".join([f"{n} candidates{failed}, {n_front} on the front{marked}", *table])
+    lines = [f"{n} candidates{failed}, {n_front} on the front{marked}"]
+    for row, text in zip(rows, [*[""] * (n_heads - 1), "parameters", *params], strict=True):
+        cells = "  ".join(f"{cell:>{w}}" for cell, w in zip(row, widths, strict=True))
+        lines += _beside(cells, text, width)
+    return "\n".join(lines)
 
 
-def quality(found: Quality) -> dict[str, Any]:
+def _headings(heads: list[str], numbers: list[list[str]], width: int | None) -> list[list[str]]:
+    """Return one row of headings, or as many as narrow columns need where lines are short."""
+    needed = [max(map(len, column)) for column in zip(heads, *numbers, strict=True)]
+    if width is None or sum(needed) + 2 * len(needed) + MIN_PARAMETERS_WIDTH <= width:
+        return [heads]
+    columns = [
+        textwrap.wrap(head, max(map(len, [*cells, *head.split()]), default=1)) or [""]
+        for head, *cells in zip(heads, *numbers, strict=True)
+    ]
+    n = max(map(len, columns))
+    return [list(row) for row in zip(*([""] * (n - len(c)) + c for c in columns), strict=True)]
+
+
+def _beside(numbers: str, params: str, width: int | None) -> list[str]:
+    """Return the numbers with the parameters beside them, or below where there is no room."""
+    left = len(numbers) + 2
+    if width is None or not params:
+        return [f"{numbers}  {params}".rstrip()]
+    if width - left >= MIN_PARAMETERS_WIDTH:
+        first, *rest = textwrap.wrap(params, width - left)
+        return [f"{numbers}  {first}", *(" " * left + line for line in rest)]
+    indent = " " * 4
+    below = textwrap.wrap(params, width, initial_indent=indent, subsequent_indent=indent)
+    return [numbers, *below]
+
+
+def _shown_costs(search: Any) -> list[str]:
+    shown = {*search.objectives_, "fit_time", "latency_us", "model_bytes"}
+    return [name for name in COSTS if name in shown]
+
+
+def quality_data(found: Quality) -> dict[str, Any]:
     """Return what `evaluate` found as plain data."""
     return {"task": found.task, "rows": found.rows, **found.metrics}
+
+
+def fitted_data(found: Fitted) -> dict[str, Any]:
+    """Return what `fit` found as plain data."""
+    return {
+        **_table_data(found.table),
+        "trained_on": len(found.table.y),
+        "epochs": found.epochs,
+        "seconds": found.seconds,
+        "held_out": None if found.held_out is None else quality_data(found.held_out),
+        "saved": found.output,
+    }
+
+
+def explored_data(found: Explored) -> dict[str, Any]:
+    """Return what `explore` found as plain data."""
+    results = found.search.cv_results_
+    names = ["measured", *_shown_costs(found.search)]
+    front = [
+        {
+            "candidate": int(i),
+            "score": results["mean_test_score"][i],
+            "score_std": results["std_test_score"][i],
+            **{name: results[name][i] for name in names},
+            "params": {short(name): value for name, value in results["params"][i].items()},
+        }
+        for i in found.search.pareto_front_
+    ]
+    return {
+        **_table_data(found.table),
+        "candidates": len(results["params"]),
+        "failed": sum(map(bool, results["failure"])),
+        "front": front,
+        "chosen": int(found.search.best_index_),
+        "held_out": None if found.held_out is None else quality_data(found.held_out),
+        "saved": found.output,
+        "report": found.report,
+    }
+
+
+def _table_data(known: TrainingTable) -> dict[str, Any]:
+    schema = known.schema
+    return {
+        "target": schema.target,
+        "task": schema.task,
+        "rows": known.rows,
+        "numeric": list(schema.numeric),
+        "categorical": list(schema.categorical),
+        "left_out": schema.left_out,
+        "missing": known.missing,
+    }
 
 
 def _table(known: TrainingTable) -> Terms:

@@ -24,7 +24,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         title="commands", metavar="command", dest="command", required=True
     )
     for name, (summary, add) in COMMANDS.items():
-        add(commands.add_parser(name, help=summary, description=f"{summary.capitalize()}."))
+        command = commands.add_parser(name, help=summary, description=f"{summary.capitalize()}.")
+        add(command)
+        _add_manners(command)
     arguments, unknown = parser.parse_known_args(argv)
     if unknown:  # said by the command's own parser, which shows its usage
         commands.choices[arguments.command].error(f"unrecognized arguments: {' '.join(unknown)}")
@@ -50,6 +52,7 @@ def _fit(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="the most passes over the rows (%(default)s)",
     )
+    _add_json(parser)
 
 
 def _predict(parser: argparse.ArgumentParser) -> None:
@@ -60,15 +63,30 @@ def _predict(parser: argparse.ArgumentParser) -> None:
         "-o",
         "--output",
         metavar="FILE",
-        help="where to write: .csv or .parquet (default: CSV to standard output)",
+        help="where to write: .csv, .parquet, .json or .jsonl (default: CSV to standard output)",
     )
     add("--proba", action="store_true", help="add the probability of every class")
+    kept = parser.add_mutually_exclusive_group()
+    kept.add_argument(
+        "--keep",
+        type=_names,
+        default=(),
+        metavar="A,B,...",
+        help="columns of the table to write before the predictions",
+    )
+    kept.add_argument(
+        "--append",
+        dest="keep",
+        action="store_const",
+        const=None,
+        help="write all columns of the table before the predictions",
+    )
 
 
 def _evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help=MODEL)
     _add_table(parser)
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    _add_json(parser)
 
 
 def _explore(parser: argparse.ArgumentParser) -> None:
@@ -125,6 +143,7 @@ def _explore(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="keep the candidates here; a search that was killed goes on from it",
     )
+    _add_json(parser)
 
 
 def _demo(parser: argparse.ArgumentParser) -> None:
@@ -137,7 +156,8 @@ def _demo(parser: argparse.ArgumentParser) -> None:
 
 
 def _info(parser: argparse.ArgumentParser) -> None:
-    """Nothing can be said to it."""
+    parser.add_argument("model", nargs="?", help=f"{MODEL}, to be described instead")
+    _add_json(parser)
 
 
 COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
@@ -146,8 +166,19 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "evaluate": ("measure a saved model on a table that holds the target", _evaluate),
     "explore": ("find what each second, microsecond and byte buys in accuracy", _explore),
     "demo": ("train scikit-learn and every backend on real data, and compare the times", _demo),
-    "info": ("show versions, backends, instruction set and threads", _info),
+    "info": ("show versions, backends and threads, or what a saved model is", _info),
 }
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _add_manners(parser: argparse.ArgumentParser) -> None:
+    how_much = parser.add_mutually_exclusive_group()
+    how_much.add_argument("--quiet", action="store_true", help="no notes and no progress")
+    how_much.add_argument("--verbose", action="store_true", help="every epoch and every warning")
+    parser.add_argument("--debug", action="store_true", help="show where an error comes from")
 
 
 def _add_table(parser: argparse.ArgumentParser) -> None:

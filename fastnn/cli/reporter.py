@@ -12,6 +12,9 @@ class Reporter:
     def note(self, message: str) -> None:
         """Take a sentence that the user should know."""
 
+    def detail(self, message: str) -> None:
+        """Take a sentence for those who want to know more."""
+
     def show(self, text: str) -> None:
         """Take a part of the result, as text, before the whole is there."""
 

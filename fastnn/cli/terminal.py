@@ -28,6 +28,7 @@ _PLAIN = {
     "\N{MICRO SIGN}": "u",
     "\N{SUPERSCRIPT TWO}": "2",
     "\N{EN DASH}": "-",
+    "\N{HORIZONTAL ELLIPSIS}": "...",
 }
 
 
@@ -45,6 +46,13 @@ def write(text: str) -> None:
     """Write a line or more to standard output, whatever its encoding is."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     print(text.encode(encoding, "fastnn").decode(encoding), flush=True)
+
+
+def width() -> int | None:
+    """Return how many characters a line of standard output holds; None where it is no terminal."""
+    if sys.stdout is None or not sys.stdout.isatty():
+        return None
+    return os.get_terminal_size(sys.stdout.fileno()).columns or 80  # 0: not known
 
 
 @contextlib.contextmanager
@@ -90,22 +98,35 @@ class Status:
         return f"{self.text}{bar}  {minutes}:{seconds:02}"
 
 
-class Terminal(Reporter):
+class Quiet(Reporter):
+    """A reporter that writes results and nothing else."""
+
+    def show(self, text: str) -> None:
+        """Write a part of the result."""
+        write(text)
+
+
+class Terminal(Quiet):
     """A reporter on standard error: notes everywhere, progress where that is a terminal."""
 
-    def __init__(self) -> None:
+    def __init__(self, verbose: bool = False) -> None:
+        self.verbose = verbose
         self._lock = threading.Lock()  # of the line: the thread that draws, and notes
         self._width = 0  # of what the line shows
 
     def note(self, message: str) -> None:
         """Print a note."""
+        self._print(f"fastnn: note: {message}")
+
+    def detail(self, message: str) -> None:
+        """Print a detail if these are wanted."""
+        if self.verbose:
+            self._print(f"fastnn: {message}")
+
+    def _print(self, line: str) -> None:
         with self._lock:
             self._draw("")
-            print(f"fastnn: note: {message}", file=sys.stderr)
-
-    def show(self, text: str) -> None:
-        """Write a part of the result."""
-        write(text)
+            print(line, file=sys.stderr)
 
     @contextlib.contextmanager
     def busy(self, what: str) -> Iterator[None]:
@@ -118,8 +139,8 @@ class Terminal(Reporter):
         """Show the epochs and the loss of the fit in the body."""
         status = Status("training", share=0.0)
         with self._showing(status) as is_shown, contextlib.ExitStack() as stack:
-            if is_shown:
-                stack.enter_context(watched_by(Epochs(status, n_epochs)))
+            if is_shown or self.verbose:
+                stack.enter_context(watched_by(Epochs(status, n_epochs, self)))
             yield
 
     @contextlib.contextmanager
@@ -176,15 +197,16 @@ class Terminal(Reporter):
 
 
 class Epochs(Callback):
-    """Keeps a status at the epoch and the loss of the fit that it watches."""
+    """Keeps a status at the epoch and the loss of the fit that it watches, and tells a reporter."""
 
-    def __init__(self, status: Status, n_epochs: int) -> None:
-        self.status, self.n_epochs = status, n_epochs
+    def __init__(self, status: Status, n_epochs: int, reporter: Reporter) -> None:
+        self.status, self.n_epochs, self.reporter = status, n_epochs, reporter
 
     def on_pass_end(self, loop: Any) -> None:
         """Take over the epoch and the loss."""
         self.status.text = f"training, loss {loop.losses[-1]:.4f}"
         self.status.share = loop.n_iter / self.n_epochs
+        self.reporter.detail(f"epoch {loop.n_iter}, loss {loop.losses[-1]:.8f}")
 
 
 class Candidates:

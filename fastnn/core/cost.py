@@ -13,6 +13,8 @@ With layer sizes ``n_0 .. n_L``, ``P_w = sum n_{l-1} n_l`` weights and R rows:
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 from numpy.typing import DTypeLike
 
@@ -51,3 +53,23 @@ def param_bytes(spec: NetworkSpec, dtype: DTypeLike) -> int:
 def state_bytes(spec: NetworkSpec, dtype: DTypeLike, n_slots: int) -> int:
     """Bytes of what training changes: parameters, and ``n_slots`` slots each (SGD 1, Adam 2)."""
     return (1 + n_slots) * param_bytes(spec, dtype)
+
+
+def check_memory(spec: NetworkSpec, dtype: DTypeLike) -> None:
+    """Raise MemoryError if training would need more memory than this machine has.
+
+    Counted are parameters, two slots, transposed panels and a snapshot: five times the parameters.
+    """
+    needed = 5 * param_bytes(spec, dtype)
+    try:
+        present = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # not a POSIX system: allocation itself will tell
+        return
+    if needed > present:
+        sizes = [layer.n_out for layer in spec.layers[:-1]]
+        raise MemoryError(
+            f"A network with {spec.n_in} features, hidden layers of {sizes} and {spec.n_out}"
+            f" outputs has {n_params(spec):,} parameters and needs about {needed / 2**30:.1f} GiB"
+            f" to train; this machine has {present / 2**30:.1f} GiB. Choose fewer or smaller hidden"
+            " layers (hidden_layer_sizes), or fewer features."
+        )

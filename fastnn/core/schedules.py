@@ -1,45 +1,109 @@
-"""Which learning rate does the next pass use? Rules that see only the last rate and the rows trained on so far."""
+"""Which learning rate does each step take? Rules that are asked pass by pass, and on a plateau.
+
+A plateau is where training no longer improves: :mod:`fastnn.training.stopping` says when that is.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Schedule(Protocol):
+    """A rule for the learning rate. It keeps no state: what changes is handed to it."""
+
+    stop_message: ClassVar[str]
+
+    @property
+    def rate_init(self) -> float:
+        """The first learning rate."""
+        ...
+
+    def rates(self, first_step: int, n_steps: int, n_rows: int, rate: float) -> NDArray[np.float64]:
+        """The learning rates of one pass, a rate for each of its steps.
+
+        Parameters
+        ----------
+        first_step : int
+            How many steps the optimizer has done before.
+        n_steps : int
+        n_rows : int
+            How many rows were trained on before, in all fits of a warm start.
+        rate : float
+            ``rate_init``, or what the last plateau made of it.
+
+        Returns
+        -------
+        rates : ndarray of float64, shape (n_steps,)
+        """
+        ...
+
+    def on_plateau(self, rate: float) -> float | None:
+        """The rate to go on with after a plateau; None means that training stops there."""
+        ...
 
 
 @dataclass(frozen=True)
 class Constant:
-    """``rate_init`` throughout; training ends when it no longer improves."""
+    """``rate_init`` throughout; training stops on a plateau."""
+
+    rate_init: float
+
+    stop_message: ClassVar[str] = "Stopping."
+
+    def rates(self, first_step: int, n_steps: int, n_rows: int, rate: float) -> NDArray[np.float64]:
+        """``rate``."""
+        return np.full(n_steps, rate)
+
+    def on_plateau(self, rate: float) -> float | None:
+        """Stop."""
+        return None
+
+
+@dataclass(frozen=True)
+class InverseScaling:
+    """``rate_init / (n_rows + 1)**power_t``, as in scikit-learn.
+
+    The first pass of a new optimizer takes ``rate_init``.
+    """
 
     rate_init: float
     power_t: float = 0.5
 
     stop_message: ClassVar[str] = "Stopping."
 
-    def after_pass(self, rate: float, t: int) -> float:
-        """The rate of the next pass, after ``t`` rows in all."""
-        return rate
+    def rates(self, first_step: int, n_steps: int, n_rows: int, rate: float) -> NDArray[np.float64]:
+        """The same rate for the whole pass."""
+        scale = (n_rows + 1) ** self.power_t if first_step else 1.0
+        return np.full(n_steps, self.rate_init / scale)
 
     def on_plateau(self, rate: float) -> float | None:
-        """The rate to go on with when training no longer improves; None means that it stops there."""
+        """Stop."""
         return None
 
 
-class InverseScaling(Constant):
-    """``rate_init / (t + 1)**power_t`` from the second pass on, t counting rows as scikit-learn does."""
+@dataclass(frozen=True)
+class Adaptive:
+    """``rate_init`` until a plateau, then a fifth of the rate, down to 1e-6."""
 
-    def after_pass(self, rate: float, t: int) -> float:
-        """The rate of the next pass, after ``t`` rows in all."""
-        return self.rate_init / (t + 1) ** self.power_t
-
-
-class Adaptive(Constant):
-    """A fifth of the rate whenever training no longer improves, down to 1e-6."""
+    rate_init: float
 
     stop_message: ClassVar[str] = "Learning rate too small. Stopping."
 
+    def rates(self, first_step: int, n_steps: int, n_rows: int, rate: float) -> NDArray[np.float64]:
+        """``rate``."""
+        return np.full(n_steps, rate)
+
     def on_plateau(self, rate: float) -> float | None:
-        """The rate to go on with when training no longer improves; None means that it stops there."""
+        """A fifth, unless the rate is too small already."""
         return rate / 5.0 if rate > 1e-6 else None
 
 
-SCHEDULES = {"constant": Constant, "invscaling": InverseScaling, "adaptive": Adaptive}
+SCHEDULES: dict[str, type[Schedule]] = {
+    "constant": Constant,
+    "invscaling": InverseScaling,
+    "adaptive": Adaptive,
+}

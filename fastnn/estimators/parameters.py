@@ -1,7 +1,13 @@
-"""Which parameters do the estimators share? Their meanings, defaults and allowed values."""
+"""Which parameters do the estimators share, and what is made of them?
+
+Their meanings, defaults and allowed values, and the plain objects that training takes: an
+optimizer, a schedule, rules, callbacks.
+"""
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import fields
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -11,22 +17,27 @@ from sklearn.base import BaseEstimator
 from fastnn._sklearn import Interval, Options, StrOptions
 from fastnn.backends import BACKENDS
 from fastnn.core.activations import ACTIVATIONS
-from fastnn.core.optimizers import OPTIMIZERS
-from fastnn.core.schedules import SCHEDULES
+from fastnn.core.optimizers import OPTIMIZERS, Optimizer
+from fastnn.core.schedules import SCHEDULES, Constant, Schedule
+from fastnn.training.callbacks import BestSnapshot, Callback, PrintDecision, PrintLoss, Validation
+from fastnn.training.state import Rules
+from fastnn.training.stopping import NoImprovement
 
 PARAMETERS = """hidden_layer_sizes : int or array-like of int, default=(100,)
         The number of neurons of each hidden layer; ``()`` is the linear model.
     activation : {'identity', 'logistic', 'tanh', 'relu'}, default='relu'
         What a hidden neuron does to its input.
     solver : {'adam', 'sgd', 'lbfgs'}, default='adam'
-        Adam and stochastic gradient descent train on minibatches; L-BFGS (SciPy's) on all rows at once, in float64.
+        Adam and stochastic gradient descent train on minibatches; L-BFGS (SciPy's) on all rows at
+        once, in float64.
     alpha : float, default=1e-4
-        L2 penalty on the weights, not the biases; divided by the batch's size or weight sum, as in scikit-learn.
+        L2 penalty on the weights, not the biases; divided by the batch's size or weight sum, as in
+        scikit-learn.
     batch_size : int or 'auto', default='auto'
         Rows of a minibatch; 'auto' is ``min(200, n_samples)``.
     learning_rate : {'constant', 'invscaling', 'adaptive'}, default='constant'
-        'sgd' only. 'invscaling' divides by ``(t_ + 1)**power_t`` after each pass; 'adaptive' by 5 whenever training stops
-        improving for ``n_iter_no_change`` passes, and ends below 1e-6.
+        'sgd' only. 'invscaling' divides by ``(t_ + 1)**power_t`` after each pass; 'adaptive' by 5
+        whenever training stops improving for ``n_iter_no_change`` passes, and ends below 1e-6.
     learning_rate_init : float, default=1e-3
         The first learning rate.
     power_t : float, default=0.5
@@ -48,7 +59,8 @@ PARAMETERS = """hidden_layer_sizes : int or array-like of int, default=(100,)
     nesterovs_momentum : bool, default=True
         Whether 'sgd' uses Nesterov's momentum.
     early_stopping : bool, default=False
-        Hold out rows, stop when their score no longer improves, and return the parameters that scored best.
+        Hold out rows, stop when their score no longer improves, and return the parameters that
+        scored best.
     validation_fraction : float, default=0.1
         The share of rows held out.
     beta_1, beta_2 : float, default=0.9, 0.999
@@ -60,15 +72,19 @@ PARAMETERS = """hidden_layer_sizes : int or array-like of int, default=(100,)
     max_fun : int, default=15000
         The most function calls of L-BFGS.
     backend : {'auto', 'cython', 'numba', 'numpy'}, default='auto'
-        What does the arithmetic; 'auto' takes the first that is installed. See :func:`fastnn.show_config`.
+        What does the arithmetic; 'auto' takes the first that can be used. See
+        :func:`fastnn.show_config`.
     n_threads : int or None, default=None
-        The most threads a fit or a prediction uses; None lets it choose. The numbers are bitwise the same for any choice.
+        The most threads a fit or a prediction uses; None lets it choose. The numbers are bitwise
+        the same for any choice.
     dtype : {'auto', 'float32', 'float64'}, default='auto'
-        The floating type that X is converted to, in ``fit`` and in ``predict``, and so the type that the network trains and
-        predicts in. 'auto' keeps float32 and converts anything else to float64. L-BFGS computes in float64 whatever X is."""
+        The floating type that X is converted to, in ``fit`` and in ``predict``, and so the type
+        that the network trains and predicts in. 'auto' keeps float32 and converts anything else to
+        float64. L-BFGS computes in float64 whatever X is."""
 
 ATTRIBUTES = """coefs_ : list of ndarray of shape (n_in, n_out)
-        The weights of each layer. Edited in place or assigned anew, they are what predicting and training use.
+        The weights of each layer. Edited in place or assigned anew, they are what predicting and
+        training use.
     intercepts_ : list of ndarray of shape (n_out,)
         The biases of each layer.
     n_features_in_ : int
@@ -84,7 +100,7 @@ ATTRIBUTES = """coefs_ : list of ndarray of shape (n_in, n_out)
     n_outputs_ : int
         Number of outputs.
     out_activation_ : str
-        The link between the last layer's raw output and the prediction.
+        The inverse link: what makes a prediction of the last layer's raw output.
     loss_ : float
         The loss of the last pass, penalty included.
     loss_curve_ : list of float
@@ -98,7 +114,10 @@ ATTRIBUTES = """coefs_ : list of ndarray of shape (n_in, n_out)
 
 
 class SharedParameters(BaseEstimator):
-    """The constructor of both estimators, in scikit-learn's order, ours last. See ``PARAMETERS`` for the meanings."""
+    """The constructor of both estimators, in scikit-learn's order, ours last.
+
+    See ``PARAMETERS`` for the meanings.
+    """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
@@ -185,3 +204,67 @@ class SharedParameters(BaseEstimator):
         self.backend = backend
         self.n_threads = n_threads
         self.dtype = dtype
+
+    # ---- what is made of them
+
+    def _hidden_sizes(self) -> list[int]:
+        """``hidden_layer_sizes`` as a list."""
+        sizes = np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=object)).tolist()
+        if not all(isinstance(size, Integral) and not isinstance(size, bool) for size in sizes):
+            raise ValueError(
+                f"hidden_layer_sizes must hold whole numbers, got {self.hidden_layer_sizes}."
+            )
+        if any(size <= 0 for size in sizes):
+            raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+        return sizes
+
+    def _new_optimizer(self) -> Optimizer:
+        """What ``solver`` names, with those of its settings that are parameters."""
+        settings = {
+            "momentum": self.momentum,
+            "nesterov": self.nesterovs_momentum,
+            "beta_1": self.beta_1,
+            "beta_2": self.beta_2,
+            "epsilon": self.epsilon,
+        }
+        return _made(OPTIMIZERS[self.solver], settings)
+
+    def _new_schedule(self) -> Schedule:
+        """What ``learning_rate`` names; as in scikit-learn only 'sgd' has a choice."""
+        settings = {"rate_init": self.learning_rate_init, "power_t": self.power_t}
+        return _made(SCHEDULES[self.learning_rate] if self.solver == "sgd" else Constant, settings)
+
+    def _rules(self, incremental: bool) -> Rules:
+        return Rules(
+            max_iter=1 if incremental else self.max_iter,
+            tol=self.tol,
+            n_iter_no_change=self.n_iter_no_change,
+            shuffle=self.shuffle,
+            warn=not incremental,
+        )
+
+    def _batch_size_for(self, n_rows: int) -> int:
+        """Rows of a minibatch, at most ``n_rows``."""
+        if self.batch_size == "auto":
+            return min(200, n_rows)
+        if int(self.batch_size) > n_rows:
+            warnings.warn(
+                "Got `batch_size` less than 1 or larger than sample size. It is going to be"
+                " clipped",
+                stacklevel=2,
+            )
+        return min(int(self.batch_size), n_rows)
+
+    def _callbacks(self, validation: Validation | None) -> tuple[Callback, ...]:
+        """Who watches a fit on minibatches, in the order of ``fastnn.training.callbacks``."""
+        measure = (validation, BestSnapshot()) if validation else ()
+        if not self.verbose:
+            return (*measure, NoImprovement())
+        return (PrintLoss(), *measure, NoImprovement(), PrintDecision())
+
+
+def _made(kind: Any, settings: dict[str, Any]) -> Any:
+    """A ``kind``, a dataclass, with those of ``settings`` that are fields of it."""
+    return kind(
+        **{field.name: settings[field.name] for field in fields(kind) if field.name in settings}
+    )

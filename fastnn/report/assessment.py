@@ -1,5 +1,4 @@
-"""How good is a trained model? Every figure of the report about it, computed from rows it has not
-learned from.
+"""How good is a trained model? Metrics on rows it has not learned from, and what they are called.
 
 The definitions are scikit-learn's (`sklearn.metrics`); the expected calibration error is Naeini et
 al. 2015 over ten bins of equal width.
@@ -41,7 +40,17 @@ IMPORTANCE_REPEATS = 5
 
 @dataclass
 class Calibration:
-    """Predicted against observed in bins: ``predicted``, ``observed``, ``rows`` of shape (n_bins,); ``error`` over all."""
+    """Predicted against observed in bins.
+
+    Attributes
+    ----------
+    what : str
+        What is predicted.
+    predicted, observed, rows : ndarray of shape (n_bins,)
+        Means of a bin's predictions and of what came true, and its number of rows.
+    error : float
+        The mean distance between the two, weighted by rows.
+    """
 
     what: str
     predicted: np.ndarray
@@ -65,9 +74,11 @@ class ClassAssessment:
     by_class : list of dict
         For every class its label, precision, recall, F1 and rows.
     metrics : dict of str to float
-        Accuracy, precision and so on; for two classes of the second one, otherwise averaged over classes.
+        Accuracy, precision and so on; for two classes those of the second one, otherwise the mean
+        over classes.
     roc : dict of str to tuple
-        For every curve false-positive rates, true-positive rates and AUC; empty where the model gives no scores.
+        For every curve false-positive rates, true-positive rates and AUC; empty where the model
+        gives no scores.
     calibration : Calibration or None
         None where the model gives no probabilities.
     """
@@ -84,7 +95,17 @@ class ClassAssessment:
 
 @dataclass
 class ValueAssessment:
-    """A regressor on unseen rows: true and predicted values of shape (n_rows,), metrics, calibration of the mean."""
+    """A regressor on unseen rows.
+
+    Attributes
+    ----------
+    y, predicted : ndarray of shape (n_rows,)
+        True and predicted values.
+    metrics : dict of str to float
+        R2, MAE and so on.
+    calibration : Calibration
+        Of the mean prediction.
+    """
 
     y: np.ndarray
     predicted: np.ndarray
@@ -93,7 +114,10 @@ class ValueAssessment:
 
 
 def predictions(model: Any, X: Any) -> tuple[np.ndarray, np.ndarray | None, bool]:
-    """Return predicted labels or values, scores per class or None, and whether the scores are probabilities."""
+    """Return predicted labels or values, scores or None, and whether those are probabilities.
+
+    Labels or values have shape (n_rows,), scores (n_rows,) or (n_rows, n_classes).
+    """
     predicted = np.asarray(model.predict(X))
     for method in ("predict_proba", "decision_function"):
         if hasattr(model, "classes_") and hasattr(model, method):
@@ -102,7 +126,7 @@ def predictions(model: Any, X: Any) -> tuple[np.ndarray, np.ndarray | None, bool
 
 
 def out_of_fold(model: Any, X: Any, y: Any, cv: Any) -> tuple[np.ndarray, np.ndarray | None, bool]:
-    """Return the same as `predictions`, each row predicted by a copy of ``model`` that was trained without it."""
+    """Return what `predictions` does, each row predicted by a copy that has not seen it."""
     from sklearn.model_selection import cross_val_predict
 
     if not hasattr(model, "classes_"):
@@ -214,7 +238,7 @@ def assess_values(y: np.ndarray, predicted: np.ndarray) -> ValueAssessment:
 def _calibration(
     what: str, predicted: np.ndarray, came: np.ndarray, edges: np.ndarray
 ) -> Calibration:
-    """Return means of ``predicted`` and ``came`` in each bin that holds rows, and their mean distance weighted by rows."""
+    """Return the means of ``predicted`` and ``came`` in each bin that holds rows."""
     bins = np.clip(np.searchsorted(edges, predicted, side="right") - 1, 0, max(len(edges) - 2, 0))
     filled = np.unique(bins)
     means = np.array([predicted[bins == b].mean() for b in filled])
@@ -226,7 +250,10 @@ def _calibration(
 
 
 def importance(model: Any, X: Any, y: np.ndarray, seed: int = 0) -> list[tuple[str, float, float]]:
-    """Return every column with how much the score falls when it is shuffled (mean, standard deviation), largest first."""
+    """Return each column with the fall of the score when it is shuffled: mean, standard deviation.
+
+    The largest fall comes first.
+    """
     from sklearn.inspection import permutation_importance
 
     rng = np.random.default_rng(seed)

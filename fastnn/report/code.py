@@ -1,4 +1,4 @@
-"""Which Python code makes this estimator? Its constructor calls with the imports they need, written out to be run again."""
+"""Which Python code makes this estimator, and its data? Written out with its imports, to be run."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ WIDTH = 100
 
 
 def training_code(model: Any, before: str, after: str) -> str:
-    """Return a program: imports, ``before``, the model's construction as ``model = ...``,
-    ``after``.
+    """Return a program: imports, ``before``, the construction ``model = ...``, ``after``.
 
     Parameters
     ----------
     model : estimator
-        Any scikit-learn estimator whose parameters are estimators, containers, strings, numbers, None or public functions.
+        Any scikit-learn estimator whose parameters are estimators, containers, strings, numbers,
+        None or public functions.
     before, after : str
-        Code that stands around the construction; import lines in ``before`` join the others at the top.
+        Code around the construction; import lines in ``before`` join the others at the top.
     """
     imports: set[tuple[str, str]] = set()
     written = f"model = {_write(model, imports, 0)}"
@@ -86,7 +86,10 @@ def table_code(
 
 
 def _write(value: Any, imports: set[tuple[str, str]], indent: int) -> str:
-    """Return an expression for ``value``; adds what it needs to ``imports``. Breaks lines that would be too long."""
+    """Return an expression for ``value``, broken where lines would be too long.
+
+    What it needs is added to ``imports``.
+    """
     if hasattr(value, "get_params") and not isinstance(value, type):
         imports.add((_public_module(type(value)), type(value).__name__))
         defaults = _defaults(type(value))
@@ -146,7 +149,7 @@ def _call(
 
 
 def _public_module(thing: Any) -> str:
-    """Return the shortest module that offers ``thing`` under its name: ``sklearn.pipeline``, not ``sklearn.pipeline._x``."""
+    """Return the shortest module that offers ``thing``, such as ``sklearn.pipeline``."""
     home = str(getattr(thing, "__module__", "numpy"))  # a ufunc knows its module since NumPy 2.2
     parts = home.split(".")
     for n in range(1, len(parts) + 1):

@@ -9,12 +9,26 @@ from typing import Any
 import numpy as np
 
 from fastnn.report.assessment import ClassAssessment, ValueAssessment
-from fastnn.report.vocabulary import COSTS
+from fastnn.search.quantities import COSTS
 
 
 @dataclass
 class Candidate:
-    """One configuration that was tried: number, parameters, means and spreads of what was measured, and its standing."""
+    """One configuration that was tried.
+
+    Attributes
+    ----------
+    key : int
+        Its number.
+    params : dict
+        Its parameters.
+    values, spreads : dict of str to float
+        The mean of the score and of each cost, in the search's units, and how far they vary.
+    on_front, chosen : bool
+        Whether nothing beats it, and whether it is the chosen one.
+    failed : str
+        Why it failed, else "".
+    """
 
     key: int
     params: dict[str, Any]
@@ -27,7 +41,19 @@ class Candidate:
 
 @dataclass
 class ColumnBrief:
-    """One column of the data: name, kind, share of missing cells, a few words, and counts for a tiny histogram."""
+    """One column of the data.
+
+    Attributes
+    ----------
+    name, kind : str
+        What it is called, and whether it holds numbers or categories.
+    missing : float
+        The share of missing cells.
+    words : str
+        Its range, or its most frequent values.
+    counts : ndarray of shape (n_bars,)
+        For a tiny histogram.
+    """
 
     name: str
     kind: str
@@ -63,7 +89,8 @@ class Content:
     assessed_on : str
         Which rows those are, as a sentence.
     loss, validation : ndarray of shape (n_epochs,)
-        The loss and, with early stopping, the validation score after each epoch; empty where the model has none.
+        The loss and, with early stopping, the validation score after each epoch; empty where the
+        model has none.
     importances : list of (str, float, float)
         Columns with the mean fall of the score when shuffled, and its standard deviation.
     method : list of (str, str)

@@ -1,5 +1,4 @@
-"""How are numbers drawn? Charts as inline SVG: no plotting library, no script, colours by CSS class
-so that dark pages work.
+"""How are numbers drawn? As inline SVG, without a plotting library; colours come by CSS class.
 
 Every mark can carry a tip, kept as SVG's own ``<title>``: browsers show it without any script, and
 the page's script turns it into a better tooltip that also answers the keyboard.
@@ -41,7 +40,7 @@ def number(value: float) -> str:
 
 
 def tick(value: float) -> str:
-    """Write a round value at an axis: no digits that say nothing, SI prefixes where many digits would stand."""
+    """Write a round value at an axis: few digits, and an SI prefix for large values."""
     return si(value) if abs(value) >= 1e4 else f"{value:.4g}".replace("-", "\u2212")
 
 
@@ -53,7 +52,7 @@ def _three_digits(value: float) -> str:
 
 @dataclass(frozen=True)
 class Axis:
-    """A range of data along one side of a chart, linear or logarithmic, with its label and the way its ticks are written."""
+    """A range of data along one side of a chart, its label, and the way its ticks are written."""
 
     low: float
     high: float
@@ -160,7 +159,8 @@ class Chart:
         middle = (self.top + bottom) / 2
         turned = f' transform="rotate(-90 14 {middle})"'
         self._add(
-            f'<text class="label" x="14" y="{middle}" text-anchor="middle"{turned}>{escape(self.y.label)}</text>'
+            f'<text class="label" x="14" y="{middle}" text-anchor="middle"{turned}>'
+            f"{escape(self.y.label)}</text>"
         )
 
     def _add(self, mark: str) -> None:
@@ -168,7 +168,8 @@ class Chart:
 
     def _text(self, x: float, y: float, text: str, css: str, anchor: str) -> None:
         self._add(
-            f'<text class="{css}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+            f'<text class="{css}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">'
+            f"{escape(text)}</text>"
         )
 
     def line(self, xs: Numbers, ys: Numbers, css: str = "line") -> Chart:
@@ -177,9 +178,8 @@ class Chart:
             (x, y) for x, y in zip(xs, ys, strict=True) if math.isfinite(x) and math.isfinite(y)
         ]
         if points:
-            self._add(
-                f'<path class="{css}" d="M{"L".join(f"{self.px(x)} {self.py(y)}" for x, y in points)}"/>'
-            )
+            corners = "L".join(f"{self.px(x)} {self.py(y)}" for x, y in points)
+            self._add(f'<path class="{css}" d="M{corners}"/>')
         return self
 
     def steps(self, xs: Numbers, ys: Numbers, css: str = "line") -> Chart:
@@ -215,7 +215,8 @@ class Chart:
             focus = ' tabindex="0"' if focusable else ""
             body = f"<title>{escape(tips[i])}</title>" if tips is not None else ""
             self._add(
-                f'<circle class="{css}" cx="{self.px(x)}" cy="{self.py(y)}" r="{radius}"{key}{focus}>{body}</circle>'
+                f'<circle class="{css}" cx="{self.px(x)}" cy="{self.py(y)}" r="{radius}"'
+                f"{key}{focus}>{body}</circle>"
             )
         return self
 
@@ -234,9 +235,8 @@ class Chart:
     def svg(self, css: str = "chart") -> str:
         """Return the picture as an ``<svg>`` element."""
         return (
-            f'<svg class="{css}" viewBox="0 0 {self.width} {self.height}" role="img" aria-label="{escape(self.title)}">'
-            + "".join(self._marks)
-            + "</svg>"
+            f'<svg class="{css}" viewBox="0 0 {self.width} {self.height}" role="img"'
+            f' aria-label="{escape(self.title)}">' + "".join(self._marks) + "</svg>"
         )
 
 
@@ -245,7 +245,9 @@ def sparkline(counts: Numbers, title: str) -> str:
     top = max(counts, default=1) or 1
     width = 72 / max(len(counts), 1)
     bars = "".join(
-        f'<rect class="bar" x="{i * width:.1f}" y="{20 - height:.1f}" width="{width - 1:.1f}" height="{height:.1f}"/>'
+        f'<rect class="bar" x="{i * width:.1f}" y="{20 - height:.1f}"'
+        f' width="{width - 1:.1f}" height="{height:.1f}"/>'
         for i, height in enumerate(20 * np.asarray(counts) / top)
     )
-    return f'<svg class="spark" viewBox="0 0 72 20" role="img" aria-label="{escape(title)}">{bars}</svg>'
+    label = f'role="img" aria-label="{escape(title)}"'
+    return f'<svg class="spark" viewBox="0 0 72 20" {label}>{bars}</svg>'

@@ -74,7 +74,10 @@ def _class_pictures(a: ClassAssessment) -> str:
         ]
         chart.line([0, 1], [0, 1], "line ideal").line(c.predicted, c.observed, "line s0")
         chart.dots(c.predicted, c.observed, tips, "dot best")
-        caption = f"Calibration error {number(c.error)}: the mean distance from the diagonal, over ten bins weighted by rows."
+        caption = (
+            f"Calibration error {number(c.error)}:"
+            " the mean distance from the diagonal, over ten bins weighted by rows."
+        )
         parts.append(f"<div><h3>Calibration</h3>{figure(chart.svg(), caption)}</div>")
     return f'<div class="two">{"".join(parts)}</div>'
 
@@ -94,13 +97,14 @@ def _confusion(a: ClassAssessment) -> str:
             )
             text = f"{a.confusion[i, j]}<small>{share[i, j]:.0%}</small>" if numbered else ""
             dark = " dark" if share[i, j] > 0.5 else ""
-            cells += f'<td class="heat{dark}" style="--share:{share[i, j]:.3f}" data-tip="{tip}">{text}</td>'
+            style = f"--share:{share[i, j]:.3f}"
+            cells += f'<td class="heat{dark}" style="{style}" data-tip="{tip}">{text}</td>'
         lines.append(f'<tr><th scope="row">{label}</th>{cells}</tr>')
     css = "confusion" if numbered else "confusion dense"
-    table = f'<table class="{css}"><thead><tr><td></td>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table>'
     return (
-        f'<div class="scroll">{table}</div><p class="note">Rows are true classes, columns predicted ones; '
-        "colour is the share of the true class.</p>"
+        f'<div class="scroll"><table class="{css}"><thead><tr><td></td>{head}</tr></thead>'
+        f'<tbody>{"".join(lines)}</tbody></table></div><p class="note">Rows are true classes,'
+        " columns predicted ones; colour is the share of the true class.</p>"
     )
 
 
@@ -171,8 +175,8 @@ def _value_pictures(a: ValueAssessment) -> str:
     ]
     histogram.bars(edges, counts, tips)
     calibrated = (
-        "Dots are rows; the line joins the means of ten groups of equal size, ordered by prediction: "
-        "on the diagonal, predictions are right on average (calibrated)." + some
+        "Dots are rows; the line joins the means of ten groups of equal size, ordered by"
+        " prediction: on the diagonal, predictions are right on average (calibrated)." + some
     )
     pictures = [
         ("True against predicted", against, calibrated),

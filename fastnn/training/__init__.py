@@ -1,1 +1,1 @@
-"""How long is a network trained? The loop over passes, its state and its observers, the solvers, and the trained network."""
+"""How long is a network trained? The loop, its state, who watches and stops it, and the network."""

@@ -1,70 +1,91 @@
-"""How does L-BFGS train a network? SciPy's optimizer over the engine's full-batch loss and gradient."""
+"""How does L-BFGS train a network? SciPy's optimizer over the engine's full-batch gradient."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable
 
 import numpy as np
 import scipy.optimize
-from sklearn.utils.optimize import _check_optimize_result
+from sklearn.exceptions import ConvergenceWarning
 
 from fastnn.backends.base import Data, Engine, TrainState
 from fastnn.core.activations import Array
 from fastnn.core.losses import batch_objective
-from fastnn.core.network import Segment
-from fastnn.training.loop import NON_FINITE, all_finite
+from fastnn.core.network import NetworkSpec
+from fastnn.training.callbacks import Callback, pass_ended, watching
+from fastnn.training.loop import INTERRUPTED, check_finite_params
+from fastnn.training.state import LoopState
+
+Objective = Callable[[Array], tuple[float, Array]]
+
+
+def full_batch(engine: Engine, spec: NetworkSpec, data: Data, alpha: float) -> Objective:
+    """The penalised mean loss of all rows and its gradient, functions of ``params (n_params,)``."""
+    rows = np.arange(data.X.shape[0], dtype=np.int64)[None]
+
+    def loss_and_grad(params: Array) -> tuple[float, Array]:
+        grad = np.empty_like(params)
+        state = TrainState(params[None], np.empty((1, 0, len(params))))
+        (loss_sum,), (weight_sum,) = engine.gradient(state, data, rows, grad[None])
+        segments = spec.layout.segments
+        return batch_objective(loss_sum, weight_sum, params, grad, segments, alpha), grad
+
+    return loss_and_grad
 
 
 def minimise(
-    engine: Engine,
-    segments: Sequence[Segment],
-    alpha: float,
-    params: Array,
-    data: Data,
-    *,
-    max_iter: int,
-    max_fun: int,
-    tol: float,
-    verbose: bool,
-) -> tuple[int, float]:
-    """Train ``params (n_params,)`` in place on all rows of ``data``; return the number of
-    iterations and the final loss.
+    loop: LoopState, objective: Objective, max_fun: int, callbacks: tuple[Callback, ...] = ()
+) -> float:
+    """Train the network of ``loop`` in place, by at most ``max_fun`` calls of ``objective``.
 
-    Warns with scikit-learn's ConvergenceWarning if SciPy's L-BFGS-B did not converge. Ctrl-C keeps
+    ``loop.rules`` give ``max_iter`` and ``tol``. Returns the final loss. Warns with scikit-learn's
+    ConvergenceWarning if SciPy's L-BFGS-B did not converge. Ctrl-C, or a callback that stops, keeps
     the last iterate.
     """
-    rows = np.arange(data.X.shape[0], dtype=np.int64)[None]
-    no_slots = np.empty((1, 0, len(params)))
-    last_loss, n_iter = np.nan, 0
-
-    def loss_grad(trial: Array) -> tuple[float, Array]:
-        grad = np.empty_like(trial)
-        state = TrainState(trial[None], no_slots)
-        (loss_sum,), (weight_sum,) = engine.gradient(state, data, rows, grad[None])
-        return batch_objective(loss_sum, weight_sum, trial, grad, segments, alpha), grad
+    callbacks = (*callbacks, *watching())
+    stopped = False
 
     def note(intermediate_result: scipy.optimize.OptimizeResult) -> None:
-        nonlocal last_loss, n_iter
-        params[...] = intermediate_result.x
-        last_loss = float(intermediate_result.fun)
-        n_iter += 1
-        if verbose:
-            print(f"Iteration {n_iter}, loss = {last_loss:.8f}")
+        nonlocal stopped
+        loop.params[...] = intermediate_result.x
+        loop.record_pass(float(intermediate_result.fun))
+        stopped = pass_ended(loop, callbacks)
+        if stopped:
+            raise StopIteration
 
     try:
         result = scipy.optimize.minimize(
-            loss_grad,
-            params.copy(),
+            objective,
+            loop.params.copy(),
             method="L-BFGS-B",
             jac=True,
             callback=note,
-            options={"maxfun": max_fun, "maxiter": max_iter, "gtol": tol},
+            options={"maxfun": max_fun, "maxiter": loop.rules.max_iter, "gtol": loop.rules.tol},
         )
     except KeyboardInterrupt:
-        warnings.warn("Training interrupted by user.", stacklevel=2)
-        return n_iter, last_loss
-    params[...] = result.x
-    if not all_finite(params):
-        raise ValueError(NON_FINITE)
-    return _check_optimize_result("lbfgs", result, max_iter), float(result.fun)
+        warnings.warn(INTERRUPTED, stacklevel=2)
+        return loop.losses[-1] if loop.losses else np.nan
+    loop.params[...] = result.x
+    check_finite_params(loop.params)
+    if result.status != 0 and not stopped:
+        _warn(result, loop.rules.max_iter)
+    return float(result.fun)
+
+
+def _warn(result: scipy.optimize.OptimizeResult, max_iter: int) -> None:
+    """Say in scikit-learn's words that L-BFGS did not converge."""
+    n_iter = min(result.nit, max_iter)
+    more = (
+        f"\nIncrease the number of iterations to improve the convergence (max_iter={max_iter})."
+        if n_iter == max_iter
+        else ""
+    )
+    warnings.warn(
+        f"lbfgs failed to converge after {n_iter} iteration(s) (status={result.status}):\n"
+        f"{result.message}\n{more}\n"
+        "You might also want to scale the data as shown in:\n"
+        "    https://scikit-learn.org/stable/modules/preprocessing.html",
+        ConvergenceWarning,
+        stacklevel=3,
+    )

@@ -1,10 +1,8 @@
-"""What does a fitted network answer? Its arrays gathered into one vector, an engine, and the link of its loss."""
+"""What does a network with parameters answer? Predictions, and the output of each of its layers."""
 
 from __future__ import annotations
 
 import operator
-import os
-import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,14 +10,16 @@ import scipy.sparse
 
 from fastnn.backends import choose
 from fastnn.backends.base import Engine
-from fastnn.core.activations import Array
-from fastnn.core.network import NetworkSpec
+from fastnn.backends.threads import available_cpus
+from fastnn.core.activations import ACTIVATIONS, Array
+from fastnn.core.cost import check_memory
+from fastnn.core.losses import INVERSE_LINKS, LOSSES
+from fastnn.core.network import NetworkSpec, initialise
 from fastnn.training.data import design_matrix
 
 
 class Network:
-    """A network with parameters: one vector, and the views of it that users know as ``coefs_`` and
-    ``intercepts_``.
+    """A network with parameters: one vector, and its views ``coefs_`` and ``intercepts_``.
 
     Parameters
     ----------
@@ -32,13 +32,29 @@ class Network:
         self.params = params
         self.coefs = tuple(spec.layout.coefs(params))
         self.intercepts = tuple(spec.layout.intercepts(params))
+        self._activations = tuple(layer.activation for layer in spec.layers[:-1])
         self._engines: dict[tuple[str, np.dtype, int | None], Engine] = {}
 
     @classmethod
-    def gather(
-        cls, coefs: Sequence[Array], intercepts: Sequence[Array], activation: str, loss: str
+    def create(
+        cls, spec: NetworkSpec, dtype: np.dtype, random_state: np.random.RandomState
     ) -> Network:
-        """A network of copies of these arrays; shapes that do not fit together raise ValueError, naming the array."""
+        """A network before its first step, its parameters drawn as scikit-learn draws them.
+
+        One that needs more memory to train than there is raises MemoryError, and draws nothing.
+        """
+        check_memory(spec, dtype)
+        return cls(spec, initialise(spec, dtype, random_state))
+
+    @classmethod
+    def gather(
+        cls,
+        coefs: Sequence[Array],
+        intercepts: Sequence[Array],
+        activation: str | Sequence[str],
+        loss: str,
+    ) -> Network:
+        """A network of copies of these arrays; shapes that do not fit together raise ValueError."""
         if not len(coefs):
             raise ValueError("coefs_ must hold at least one array, got an empty list.")
         coefs, intercepts = (
@@ -48,14 +64,13 @@ class Network:
         for i, coef in enumerate(coefs):
             if np.ndim(coef) != 2:
                 raise ValueError(
-                    f"coefs_[{i}] must have two dimensions, (n_in, n_out), got shape {np.shape(coef)}."
+                    f"coefs_[{i}] must have two dimensions, (n_in, n_out), got shape"
+                    f" {np.shape(coef)}."
                 )
         units = [len(coef) for coef in coefs] + [np.shape(coefs[-1])[1]]
         spec = NetworkSpec.dense(units, activation, loss)
-        return cls(
-            spec,
-            spec.layout.pack(coefs, intercepts, _float_dtype(np.result_type(*coefs, *intercepts))),
-        )
+        dtype = _float_dtype(np.result_type(*coefs, *intercepts))
+        return cls(spec, spec.layout.pack(coefs, intercepts, dtype))
 
     def __reduce__(self) -> tuple[type[Network], tuple[NetworkSpec, Array]]:
         return Network, (self.spec, self.params)  # engines stay behind
@@ -65,12 +80,18 @@ class Network:
         return Network(self.spec, self.params.astype(dtype))
 
     def holds(
-        self, coefs: Sequence[Array], intercepts: Sequence[Array], activation: str, loss: str
+        self,
+        coefs: Sequence[Array],
+        intercepts: Sequence[Array],
+        activation: str | Sequence[str],
+        loss: str,
     ) -> bool:
-        """Whether this is the network of these very arrays, so that an edit in place reaches ``params``."""
+        """Whether this is the network of these very arrays: then an edit reaches ``params``."""
+        n_hidden = len(self._activations)
+        named = (activation,) * n_hidden if isinstance(activation, str) else tuple(activation)
         return (
             self.spec.loss == loss
-            and (len(self.coefs) == 1 or self.spec.layers[0].activation == activation)
+            and self._activations == named
             and len(coefs) == len(self.coefs)
             and len(intercepts) == len(self.intercepts)
             and all(map(operator.is_, coefs, self.coefs))
@@ -78,15 +99,12 @@ class Network:
         )
 
     def predict(
-        self,
-        X: Array | scipy.sparse.csr_array,
-        backend: str,
-        n_threads: int | None,
+        self, X: Array | scipy.sparse.csr_array, backend: str, n_threads: int | None
     ) -> Array:
-        """Predictions ``(n_rows, n_out)`` for ``X (n_rows, n_in)``, through the link; float32 only
-        if both sides are.
+        """Predictions ``(n_rows, n_out)`` for ``X (n_rows, n_in)``, through the inverse link.
 
-        Raises :class:`fastnn.backends.checks.NotFinite` if a dense X holds NaN or infinity.
+        float32 only if both sides are. Raises :class:`fastnn.backends.checks.NotFinite` if a dense
+        X holds NaN or infinity.
         """
         dtype = self.params.dtype
         if X.dtype != dtype:
@@ -94,33 +112,32 @@ class Network:
         key = backend, dtype, n_threads
         engine = self._engines.get(key)
         if engine is None:
-            engine = self._engines[key] = choose(backend, self.spec, dtype).engine(
-                self.spec, dtype, n_threads or sys.maxsize
-            )
+            chosen = choose(backend, self.spec, dtype)
+            engine = chosen.engine(self.spec, dtype, thread_limit(n_threads))
+            self._engines[key] = engine
         predictions = np.empty((X.shape[0], self.spec.n_out), dtype)
         engine.predict(self.params.astype(dtype, copy=False), design_matrix(X, dtype), predictions)
         return predictions
+
+    def layer_outputs(self, X: Array | scipy.sparse.csr_array) -> list[Array]:
+        """What each layer makes of ``X (n_rows, n_in)``: arrays ``(n_rows, n_out)`` of that layer.
+
+        By the reference formulas, in NumPy. The last is the prediction, through the inverse link.
+        """
+        outputs: list[Array] = []
+        for layer, W, b in zip(self.spec.layers, self.coefs, self.intercepts, strict=True):
+            below = outputs[-1] if outputs else X
+            outputs.append(ACTIVATIONS[layer.activation].value_and_slope(below @ W + b)[0])
+        outputs[-1] = INVERSE_LINKS[LOSSES[self.spec.loss].inverse_link](outputs[-1])
+        return outputs
+
+
+def thread_limit(n_threads: int | None) -> int:
+    """The most threads an engine may use: ``n_threads``, but no more than there are processors."""
+    n_cpus = available_cpus()
+    return min(n_threads or n_cpus, n_cpus)
 
 
 def _float_dtype(dtype: np.dtype) -> np.dtype:
     """The dtype to compute in: float32 stays, anything else is float64."""
     return np.dtype(np.float32 if dtype == np.float32 else np.float64)
-
-
-def check_memory(spec: NetworkSpec, dtype: np.dtype) -> None:
-    """Raise MemoryError if training would need more memory than this machine has, before any of it is taken."""
-    n_params = spec.layout.n_params
-    needed = (
-        n_params * dtype.itemsize * 5
-    )  # parameters, two optimizer slots, transposed panels, a snapshot
-    try:
-        present = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # not a POSIX system: allocation itself will tell
-        return
-    if needed > present:
-        sizes = [layer.n_out for layer in spec.layers[:-1]]
-        raise MemoryError(
-            f"A network with {spec.n_in} features, hidden layers of {sizes} and {spec.n_out} outputs has {n_params:,}"
-            f" parameters and needs about {needed / 2**30:.1f} GiB to train; this machine has {present / 2**30:.1f} GiB."
-            " Choose fewer or smaller hidden layers (hidden_layer_sizes), or fewer features."
-        )

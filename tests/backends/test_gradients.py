@@ -65,6 +65,7 @@ def test_gradient_is_the_derivative_of_the_loss(backend, hidden, loss, n_out, sp
     params = state.params[0].copy()
     grad = np.empty_like(state.params)
     _, (weight_sum,) = engine.gradient(state, data, rows, grad)
-    assert weight_sum == (6 if data.weight is None else data.weight[rows].sum())
+    expected_weight = 6 if data.weight is None else data.weight[rows].sum()
+    assert weight_sum == pytest.approx(expected_weight, rel=1e-14)
     np.testing.assert_array_equal(state.params[0], params)
     np.testing.assert_allclose(grad[0], numeric_gradient(loss_sum, params), rtol=1e-6, atol=1e-8)

@@ -1,4 +1,4 @@
-"""Does ``python -m fastnn demo`` compare fairly: real data, equal models, turns, the fastest fit?"""
+"""Does ``fastnn demo`` compare fairly: real data, equal models, turns, the fastest fit?"""
 
 from __future__ import annotations
 

@@ -51,7 +51,8 @@ from fastnn.search.estimator import TradeoffSearchCV
         ),
         (
             "predict none.skops homes.csv",
-            r"There is no model file none\.skops\. `fastnn fit data\.csv --target COLUMN -o none\.skops`",
+            r"There is no model file none\.skops\."
+            r" `fastnn fit data\.csv --target COLUMN -o none\.skops`",
         ),
         (
             "predict homes.csv homes.csv",

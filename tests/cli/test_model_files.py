@@ -14,7 +14,6 @@ from support.homes import homes
 
 import fastnn
 from fastnn import MLPClassifier, MLPRegressor
-from fastnn.estimators.precision import InPrecision
 from fastnn.persistence import TRUSTED_TYPES, ModelFileError, TableModel, load_model, save_model
 from fastnn.tabular.encode import features, table_model
 from fastnn.tabular.schema import recognise
@@ -33,7 +32,8 @@ def test_unknown_types_are_refused_by_name(run, tmp_path):
     status, _, err = run("predict", "m.skops", "homes.csv")
     assert (
         status == 1
-        and "m.skops is refused: it holds types that fastnn does not know to be safe: evil.things.Stranger"
+        and "m.skops is refused: it holds types that fastnn does not know to be safe:"
+        " evil.things.Stranger"
         in err
     )
     assert "evil" not in sys.modules
@@ -57,7 +57,7 @@ ESTIMATORS = {
 }
 ESTIMATORS["regressor"] = MLPRegressor()
 ESTIMATORS["early stopping"] = MLPClassifier(early_stopping=True, validation_fraction=0.2)
-ESTIMATORS["float32"] = InPrecision(MLPClassifier())
+ESTIMATORS["float32"] = MLPClassifier(dtype="float32")
 ESTIMATORS["table"] = None  # the pipeline of the command line
 
 

@@ -25,8 +25,8 @@ def test_fit_predict_evaluate(run):
         r"^saved +m\.skops$", out, re.M
     )
     assert (
-        err
-        == "fastnn: note: Maximum iterations (30) reached and the optimization hasn't converged yet. (--epochs)\n"
+        err == "fastnn: note: Maximum iterations (30) reached and the optimization hasn't converged"
+        " yet. (--epochs)\n"
     )
 
     status, out, err = run("predict", "m.skops", "homes.csv")

@@ -1,4 +1,4 @@
-"""Is the short way that answers plain rows in microseconds the same as the full validation, word for word?"""
+"""Is the quick answer for plain rows the same as the full validation, word for word?"""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_plain_rows_do_take_the_short_way(models, monkeypatch):
     def validate_data(*args, **kwargs):
         raise AssertionError("the full validation ran")
 
-    monkeypatch.setattr("fastnn.estimators.mlp.validate_data", validate_data)
+    monkeypatch.setattr("fastnn.estimators.base.validate_data", validate_data)
     for name in PLAIN:
         models[name].predict(ROW)
         models[name].predict(ROW.astype(np.float32))

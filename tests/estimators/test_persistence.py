@@ -1,4 +1,4 @@
-"""Is a stored model the model? Pickle, joblib, copy, and what may be done with what they give back."""
+"""Is a stored model the model? Pickle, joblib and copy, and use of what they give back."""
 
 from __future__ import annotations
 

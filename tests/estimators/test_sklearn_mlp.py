@@ -42,7 +42,7 @@ class _TurnToFastnn(ast.NodeTransformer):
 
 
 def their_tests() -> dict[str, object]:
-    """The namespace of scikit-learn's test module, with our classes in it and without the tests of private attributes."""
+    """scikit-learn's test module with our classes, without the tests of private attributes."""
     turn = _TurnToFastnn()
     tree = turn.visit(ast.parse(THEIRS.read_text(encoding="utf-8")))
     assert turn.n_turned == 1, (

@@ -1,4 +1,4 @@
-"""Which input is unusual, but good? Whatever container scikit-learn takes gives the model of a plain array."""
+"""Which input is unusual, but good? Whatever scikit-learn takes gives a plain array's model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does the report say what is true, in a page that needs nothing else and that no data can break out of?"""
+"""Does the report say what is true, in a page that needs nothing else and that no data breaks?"""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def searched(estimator, X, y, space, objectives=("score", "flops")):
 
 @pytest.fixture(scope="module")
 def classified(tmp_path_factory):
-    """A report on two classes with hostile names everywhere: the search, the held-out rows, the page."""
+    """A report on two classes with hostile names: the search, the held-out rows, the page."""
     X, y = load_breast_cancer(return_X_y=True, as_frame=True)
     X = X.iloc[:, :5].set_axis([*HOSTILE, "plain"], axis=1)
     y = np.array([HOSTILE[0], HOSTILE[1]])[y]
@@ -79,7 +79,7 @@ def classified(tmp_path_factory):
 
 
 class Page(html.parser.HTMLParser):
-    """What stands in a page: elements with their attributes, its text, and whether every element is closed."""
+    """What stands in a page: elements with their attributes, its text, and what is left open."""
 
     VOID = frozenset({"meta", "input", "br", "img", "link"})
     SHAPES = frozenset({"path", "circle", "rect"})
@@ -159,8 +159,8 @@ def test_the_page_says_what_is_true(classified):
         assert f"{name} {number(value)}" in text, name
     assert f"Measured on {len(y_test)} rows that were held out" in text
     assert (
-        f"{len(search.cv_results_['params'])} candidates tried, {len(search.pareto_front_)} on the front"
-        in text
+        f"{len(search.cv_results_['params'])} candidates tried,"
+        f" {len(search.pareto_front_)} on the front" in text
     )
     for part in (
         "Confusion matrix",
@@ -337,7 +337,7 @@ def test_the_line_of_the_front_joins_what_nothing_beats(points):
         for i, (cost, score) in enumerate(points)
     ]
     svg = front(content(candidates)).partition("</svg>")[0]
-    # The line is level from one candidate of the front to the next: its corners are at their places.
+    # The line is level from one candidate of the front to the next.
     corners = set(re.search(r'class="line edge" d="M([^"]*)"', svg)[1].split("L"))
     dots = re.findall(r'class="dot on-front" cx="([\d.]+)" cy="([\d.]+)"', svg)
     assert len(dots) == beaten.count(False)

@@ -9,7 +9,7 @@ for package in ("skops", "optuna"):
 
 
 def homes(n=80, seed=0):
-    """Two numbers, a category, missing cells, and what they say about `kind` (two classes) and `price`."""
+    """Two numbers and a category with missing cells, and the `kind` and `price` they make."""
     rng = np.random.default_rng(seed)
     size, age = rng.normal(100, 20, n).round(1), rng.integers(0, 50, n).astype(float)
     town = rng.choice(["Oslo", "Rome", "Lima"], n).astype(object)

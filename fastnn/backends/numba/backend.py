@@ -1,5 +1,4 @@
-"""The Numba backend: hands a network, its data and aligned scratch memory to the compiled functions
-of ``_numba_kernels``.
+"""What do the compiled functions get? The Numba backend: networks, data and aligned memory.
 
 Nothing compiles before an engine's first call, and what was compiled once is found on disk by the
 next process.
@@ -7,213 +6,148 @@ next process.
 
 from __future__ import annotations
 
-from dataclasses import astuple
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from fastnn.backends.base import (
-    Data,
-    Engine,
-    Passes,
-    Plan,
-    TrainState,
-    check_batches,
+from fastnn.backends.base import Data, Engine, Passes, Plan, Trainer, TrainState
+from fastnn.backends.checks import (
+    check_csr,
     check_finite,
+    check_passes,
     check_rows,
+    why_unsupported,
 )
-from fastnn.backends.numba import kernels
-from fastnn.core.activations import ACTIVATIONS, Array
-from fastnn.core.losses import LINKS, LOSSES
-from fastnn.core.network import NetworkSpec
-
-# How the kernels find a layer. Offsets count elements.
-LAYER = np.dtype(
-    [
-        ("n_in", np.int64),
-        ("n_out", np.int64),
-        ("activation", np.int64),
-        ("ld_in", np.int64),  # from row to row of its input
-        (
-            "ld",
-            np.int64,
-        ),  # from row to row of its weights, outputs and deltas; n_out rounded up to whole vectors, or 1
-        ("flat_w", np.int64),  # where its weights and biases start in the caller's parameter vector
-        ("flat_b", np.int64),
-        ("w", np.int64),  # and in the padded one
-        ("b", np.int64),
-        (
-            "w_t",
-            np.int64,
-        ),  # where in the work space its transposed weights start, with rows of ld_in
-        ("inp", np.int64),  # and its input, its output and its deltas, a row for each row of data
-        ("out", np.int64),
-        ("delta", np.int64),
-    ]
-)
+from fastnn.backends.numba import passes as kernels
+from fastnn.backends.numba.layout import aligned, lay_out
+from fastnn.backends.numba.math import ACTIVATIONS, LOSSES, OPTIMIZERS, code
+from fastnn.core.activations import Array
+from fastnn.core.losses import INVERSE_LINKS
+from fastnn.core.losses import LOSSES as DEFINITIONS
+from fastnn.core.network import NetworkSpec, Segment
 
 
-class Source(NamedTuple):
-    """``base.Data`` as vectors. What does not apply is empty.
+class _Scratch:
+    """The network and memory that an engine or a trainer keeps, for dense and for sparse input.
 
-    x (n_rows * n_in,) or the values of a CSR matrix with indices and indptr; y (n_rows * n_out,) or
-    codes (n_rows,); weight (n_rows,).
+    ``n_lines`` counts vectors like the parameters: these, the gradient, and the slots.
     """
 
-    x: np.ndarray
-    indices: np.ndarray
-    indptr: np.ndarray
-    y: np.ndarray
-    codes: np.ndarray
-    weight: np.ndarray
+    def __init__(
+        self, spec: NetworkSpec, dtype: np.dtype, segments: tuple[Segment, ...], n_lines: int
+    ) -> None:
+        self.spec = spec
+        self.dtype = dtype
+        self.segments = segments
+        self.n_lines = n_lines
+        self._kept: dict[bool, kernels.Network] = {}
+
+    def network(self, X: Array | csr_array) -> kernels.Network:
+        """Made when the first such X comes."""
+        sparse = isinstance(X, csr_array)
+        if sparse not in self._kept:
+            self._kept[sparse] = self.fresh(X, kernels.BLOCK_ROWS)
+        return self._kept[sparse]
+
+    def fresh(self, X: Array | csr_array, n_rows: int) -> kernels.Network:
+        """Another one, for ``n_rows`` rows at a time."""
+        spec, dtype, n_lines = self.spec, self.dtype, self.n_lines
+        layout = lay_out(
+            spec, self.segments, dtype, n_rows, sparse=isinstance(X, csr_array), slopes=n_lines > 1
+        )
+        n = layout.n_padded
+        padded = aligned(n_lines * n, dtype).reshape(n_lines, n)
+        work = aligned(layout.n_work, dtype)
+        return kernels.Network(code(LOSSES, spec.loss), *layout[:3], padded, work)
+
+
+class NumbaTrainer:
+    """See :class:`fastnn.backends.base.Trainer`."""
+
+    def __init__(self, spec: NetworkSpec, dtype: np.dtype, plan: Plan) -> None:
+        self.spec = spec
+        self.plan = plan
+        n_lines = 2 + plan.optimizer.n_slots
+        self._scratch = _Scratch(spec, dtype, plan.segments_of(spec), n_lines)
+
+    def train(self, state: TrainState, data: Data, passes: Passes) -> NDArray[np.float64]:
+        plan = self.plan
+        check_passes(state, data, passes, plan.batch_size)
+        first_step = state.step + 1
+        effective = [plan.optimizer.effective_rates(rates, first_step) for rates in passes.rates]
+        task = kernels.Task(
+            code(OPTIMIZERS, plan.optimizer.name),
+            plan.optimizer.settings(),
+            float(plan.alpha),
+            int(plan.batch_size),
+            _plain(passes.rows),
+            _plain(passes.rates),
+            np.array(effective),
+        )
+        losses = np.empty((len(state.params), passes.rows.shape[1]))
+        network, source = self._scratch.network(data.X), _source(self.spec, data.X, data)
+        kernels.train(network, task, state.params, state.slots, source, losses)
+        state.step += passes.rates[0].size
+        return losses
 
 
 class NumbaEngine:
     """See :class:`fastnn.backends.base.Engine`."""
 
-    def __init__(self, spec: NetworkSpec, plan: Plan, dtype: np.dtype) -> None:
+    def __init__(self, spec: NetworkSpec, dtype: np.dtype) -> None:
         self.spec = spec
-        self.plan = plan
         self.dtype = np.dtype(dtype)
-        self._loss = LOSSES[spec.loss].code
-        self._scratch: dict[bool, tuple[np.ndarray, Array, Array]] = {}
+        segments = spec.layout.segments
+        self._forward = _Scratch(spec, self.dtype, segments, n_lines=1)
+        self._gradient = _Scratch(spec, self.dtype, segments, n_lines=2)
 
-    def train(self, state: TrainState, data: Data, passes: Passes) -> NDArray[np.float64]:
-        check_batches(data, passes, self.plan.batch_size)
-        layers, padded, work = self._own_scratch(data.X)
-        losses = np.empty(len(passes.rows))
-        plan = self.plan
-        kernels.train(
-            self._loss, plan.optimizer.code, np.array(astuple(plan.optimizer), np.float64), float(plan.alpha), plan.batch_size,
-            layers, state.params, state.slots, state.step, self._source(data.X, data), _plain(passes.rows),
-            _plain(passes.rates), padded, work, losses,
-        )  # fmt: skip
-        state.step += passes.rates.size
-        return losses
-
-    def loss_grad(
-        self, state: TrainState, data: Data, rows: NDArray[np.int64], grad: Array
-    ) -> float:
-        check_rows(data, rows)
-        layers, padded, work = self._own_scratch(data.X)
-        alpha = float(self.plan.alpha)
-        source = self._source(data.X, data)
-        return kernels.loss_grad(
-            self._loss,
-            alpha,
-            layers,
-            _plain(state.params),
-            source,
-            _plain(rows),
-            padded,
-            work,
-            grad,
-        )
-
-    def forward(
-        self,
-        params: Array,
-        X: Array | csr_array,
-        out: Array,
-        link: bool = False,
-        check: bool = False,
-    ) -> None:
-        if check:
-            check_finite(X)
+    def forward(self, params: Array, X: Array | csr_array, out: Array) -> None:
+        check_csr(X)
         rows = np.arange(min(len(out), kernels.BLOCK_ROWS))
-        layers, n_padded, n_work = _lay_out(
-            self.spec, self.dtype, len(rows), isinstance(X, csr_array)
-        )
-        padded, work = _aligned(n_padded, self.dtype), _aligned(n_work, self.dtype)
-        kernels.forward(layers, _plain(params), self._source(X), rows, out, padded, work)
-        if link:
-            out[...] = LINKS[LOSSES[self.spec.loss].link](out)
+        network = self._forward.fresh(X, len(rows))
+        kernels.forward(network, _plain(params), _source(self.spec, X), rows, out)
 
-    def _own_scratch(self, X: Array | csr_array) -> tuple[np.ndarray, Array, Array]:
-        """(layers, padded, work) for ``X``, kept from call to call."""
-        sparse = isinstance(X, csr_array)
-        if sparse not in self._scratch:
-            layers, n_padded, n_work = _lay_out(self.spec, self.dtype, kernels.BLOCK_ROWS, sparse)
-            n_lines = 2 + self.plan.optimizer.n_slots
-            padded = _aligned(n_lines * n_padded, self.dtype).reshape(n_lines, n_padded)
-            self._scratch[sparse] = layers, padded, _aligned(n_work, self.dtype)
-        return self._scratch[sparse]
+    def predict(self, params: Array, X: Array | csr_array, out: Array) -> None:
+        check_finite(X)
+        self.forward(params, X, out)
+        out[...] = INVERSE_LINKS[DEFINITIONS[self.spec.loss].inverse_link](out)
 
-    def _source(self, X: Array | csr_array, data: Data | None = None) -> Source:
-        """The data as the kernels take it."""
-        real, codes = np.empty(0, self.dtype), np.empty(0, np.int32)
-        x = (
-            (X.data, X.indices, X.indptr)
-            if isinstance(X, csr_array)
-            else (X.reshape(-1), codes, codes)
-        )
-        y = weight = real
-        if data is not None:
-            weight = real if data.weight is None else data.weight
-            y, codes = (
-                (real, data.y) if LOSSES[self.spec.loss].y_is_codes else (data.y.reshape(-1), codes)
-            )
-        return Source(*map(_plain, (*x, y, codes, weight)))
+    def gradient(
+        self, state: TrainState, data: Data, rows: NDArray[np.int64], grad: Array
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        check_rows(data, rows)
+        sums = np.empty((len(state.params), 2))
+        network, source = self._gradient.network(data.X), _source(self.spec, data.X, data)
+        kernels.gradient(network, _plain(state.params), source, _plain(rows), grad, sums)
+        return sums[:, 0], sums[:, 1]
+
+    def trainer(self, plan: Plan) -> Trainer:
+        return NumbaTrainer(self.spec, self.dtype, plan)
 
 
-def _lay_out(
-    spec: NetworkSpec, dtype: np.dtype, n_rows: int, sparse: bool
-) -> tuple[np.ndarray, int, int]:
-    """(layers, n_padded, n_work): where everything stands, with work space for ``n_rows`` rows at a time."""
-    lanes = kernels.VECTOR_BYTES // np.dtype(dtype).itemsize
-
-    def whole(n: int) -> int:
-        return -(-n // lanes) * lanes
-
-    layers = np.recarray(len(spec.layers), LAYER)
-    widths = [_row_length(whole(layer.n_out), lanes) for layer in spec.layers]
-    if spec.n_out == 1:
-        widths[-1] = 1
-    n_padded = 0
-    n_work = kernels.ZEROS + max(whole(width) for width in widths)
-    inp, ld_in = n_work, spec.n_in
-    n_work += 0 if sparse else whole(n_rows * spec.n_in)  # a block's rows of X
-    for i, (row, layer, ld) in enumerate(zip(layers, spec.layers, widths, strict=True)):
-        row.n_in, row.n_out, row.activation = (
-            layer.n_in,
-            layer.n_out,
-            ACTIVATIONS[layer.activation].code,
-        )
-        row.flat_w, row.flat_b = spec.layout.weights[i].start, spec.layout.biases[i].start
-        row.ld_in, row.ld, row.inp = ld_in, ld, inp
-        row.w, n_padded = n_padded, n_padded + whole(layer.n_in * ld)
-        row.out, row.delta, row.w_t = (
-            n_work,
-            n_work + whole(n_rows * ld),
-            n_work + 2 * whole(n_rows * ld),
-        )
-        n_work = row.w_t + (whole(layer.n_out * ld_in) if i else 0)
-        inp, ld_in = row.out, ld
-    for row, ld in zip(layers, widths, strict=True):
-        row.b, n_padded = n_padded, n_padded + whole(ld)
-    return layers, n_padded, n_work
+NO_NUMBERS = {np.dtype(t): np.empty(0, t) for t in (np.float32, np.float64, np.int32)}
 
 
-def _row_length(n: int, lanes: int) -> int:
-    """``n`` whole vectors, and one more where long rows would be an even number of them.
-
-    Rows at a distance of a power of two fall on the same few lines of the first-level cache.
-    """
-    return n + lanes if n >= 8 * lanes and n // lanes % 2 == 0 else n
-
-
-def _aligned(n: int, dtype: np.dtype) -> Array:
-    """``n`` zeros that start where a vector register's load does not straddle two cache lines."""
-    spare = kernels.VECTOR_BYTES // dtype.itemsize
-    memory = np.zeros(n + spare, dtype)
-    start = -memory.ctypes.data % kernels.VECTOR_BYTES // dtype.itemsize
-    return memory[start : start + n]
+def _source(spec: NetworkSpec, X: Array | csr_array, data: Data | None = None) -> kernels.Source:
+    """The data as the kernels take it."""
+    nothing, no_codes = NO_NUMBERS[X.dtype], NO_NUMBERS[np.dtype(np.int32)]
+    indices, indptr, y, codes, weight = no_codes, no_codes, nothing, no_codes, nothing
+    if isinstance(X, csr_array):
+        values, indices, indptr = _plain(X.data), _plain(X.indices), _plain(X.indptr)
+    else:
+        values = _plain(X).reshape(-1)
+    if data is not None:
+        if DEFINITIONS[spec.loss].y_is_codes:
+            codes = _plain(data.y)
+        else:
+            y = _plain(data.y).reshape(-1)
+        if data.weight is not None:
+            weight = _plain(data.weight)
+    return kernels.Source(values, indices, indptr, y, codes, weight)
 
 
 class _Unlocked:
-    """The memory of a read-only array as if it could be written to: for Numba that is another type, compiled once more."""
+    """A read-only array's memory as if it were writable: for Numba another type, compiled again."""
 
     def __init__(self, array: np.ndarray) -> None:
         self.array = array
@@ -231,16 +165,13 @@ class NumbaBackend:
 
     name = "numba"
 
-    def supports(self, spec: NetworkSpec, dtype: np.dtype) -> str | None:
-        if np.dtype(dtype) not in (np.float32, np.float64):
-            return f"it computes in float32 or float64, not {np.dtype(dtype)}."
-        for layer in spec.layers:
-            if layer.activation not in kernels.KNOWN_ACTIVATIONS:
-                return f"its kernels do not know the activation {layer.activation!r}; README.md says how to add it."
-        return None
+    def supports(self, spec: NetworkSpec, dtype: np.dtype, plan: Plan | None = None) -> str | None:
+        return why_unsupported(
+            spec, dtype, plan, activations=ACTIVATIONS, losses=LOSSES, optimizers=OPTIMIZERS
+        )
 
-    def engine(self, spec: NetworkSpec, plan: Plan, dtype: np.dtype) -> Engine:
-        return NumbaEngine(spec, plan, dtype)
+    def engine(self, spec: NetworkSpec, dtype: np.dtype, n_threads: int = 1) -> Engine:
+        return NumbaEngine(spec, dtype)
 
 
 BACKEND = NumbaBackend()

@@ -1,21 +1,21 @@
 /* The kernels for AVX2 with fused multiply-add. */
-#include "kernels.h"
+#include "../kernels.h"
 
 #if (defined(__x86_64__) || defined(__amd64__)) && defined(__GNUC__)
 #include <immintrin.h>
-#include "target.h"
+#include "../target.h"
 TARGET_BEGIN("avx2,fma")
 
 #define ISA avx2
 #define VB 32
-#define TILE 4
-#define GROUP 3
-#define DEPTH 256
+#define MR 4
+#define NR 3
+#define KC 256
 
-#define ROOT_32(v) _mm256_sqrt_ps((__m256)(v))
-#define ROOT_64(v) _mm256_sqrt_pd((__m256d)(v))
-#define RELU_32(v) _mm256_max_ps(_mm256_setzero_ps(), (__m256)(v)) /* the second operand where either is NaN */
-#define RELU_64(v) _mm256_max_pd(_mm256_setzero_pd(), (__m256d)(v))
+#define SQRT_32(v) _mm256_sqrt_ps((__m256)(v))
+#define SQRT_64(v) _mm256_sqrt_pd((__m256d)(v))
+#define MAX_0_32(v) _mm256_max_ps(_mm256_setzero_ps(), (__m256)(v)) /* the second operand where either is NaN */
+#define MAX_0_64(v) _mm256_max_pd(_mm256_setzero_pd(), (__m256d)(v))
 static const int32_t lanes_32[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
 static const int64_t lanes_64[8] = {-1, -1, -1, -1};
 #define MASK_32(n) _mm256_loadu_si256((const __m256i *)(lanes_32 + 8 - (n)))
@@ -28,8 +28,22 @@ static const int64_t lanes_64[8] = {-1, -1, -1, -1};
 #define STREAMED _mm_sfence()
 
 #define BITS 32
-#include "kernels.inc"
+#include "../kernels.inc"
 #define BITS 64
-#include "kernels.inc"
+#include "../kernels.inc"
 TARGET_END
+
+static int usable(void)
+{
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+
+const fnn_isa fnn_isa_avx2 = {
+    .name = "avx2",
+    .usable = usable,
+    .kernels = {[FNN_F32] = &fnn_kernels_avx2_32, [FNN_F64] = &fnn_kernels_avx2_64},
+};
+#else
+const fnn_isa fnn_isa_avx2 = {.name = "avx2"};
 #endif

@@ -1,0 +1,76 @@
+/* What do the parts of the engine share? Its layers, and where everything stands in its scratch. */
+#ifndef FASTNN_ENGINE_H
+#define FASTNN_ENGINE_H
+
+#include "kernels.h"
+#include "team.h"
+
+/* A block: rows that are worked at a time, so that scratch does not grow with the batch. */
+enum { MAX_BLOCK = 1024 };
+
+/* How the first layer reads X: a row for each kind, found by fnn_data.input. */
+typedef struct {
+    int gathers; /* rows become T panels first, as the layers above take them */
+    /* F panels of the first layer's delta that `gradient` reads. */
+    ptrdiff_t (*f_panels)(const fnn_kernels *k, ptrdiff_t n_out);
+    /* What one thread does for a block before the others read it; may be NULL. */
+    void (*prepare)(const fnn_rows *block, ptrdiff_t n_in, const fnn_csc *csc);
+    /* Panels [first, first + panels) of a block -> those of outputs and slopes. `in` takes the
+     * gathered panels, or is scratch of one panel of outputs, rounded up to lanes. */
+    void (*forward)(const fnn_kernels *k, const fnn_dense *d, const fnn_rows *block,
+                    ptrdiff_t first, ptrdiff_t panels, char *in, char *out, char *slopes);
+    void (*gradient)(const fnn_kernels *k, const fnn_unit *u, fnn_prefetch *next);
+} fnn_input_kind;
+extern const fnn_input_kind fnn_input_kinds[FNN_N_INPUTS];
+
+typedef struct {
+    ptrdiff_t n_in, n_out;
+    int activation, slope; /* slope: what the layer above multiplies by, see kernels.h */
+    ptrdiff_t weights, biases;
+    ptrdiff_t unit_rows, first_unit; /* how its weights are cut into units; the last is its bias */
+    ptrdiff_t n_f;                   /* F panels of its delta */
+    size_t in, slopes, delta, delta_f; /* places in a workspace: T panels, T, T, F */
+} fnn_engine_layer;
+
+struct fnn_engine {
+    const fnn_kernels *k;
+    int loss;
+    ptrdiff_t n_layers, n_params, n_weights, n_units, max_width;
+    fnn_engine_layer *layers;
+
+    /* Threads that work on one member share a workspace; all workspaces are alike. */
+    void *memory;
+    size_t memory_size, workspace_size;
+    char *workspaces;
+    int n_workspaces;
+    ptrdiff_t block;          /* rows, whole panels */
+    ptrdiff_t gradient_steps; /* of a block, for prefetching at an even pace */
+    size_t partial_size;      /* scratch of a thread: the gradient of one unit, or sparse_forward's */
+    /* Places in a workspace. */
+    size_t partials, sums, queues, panel_loss, panel_weight, unit_squares;
+    size_t csc_start, csc_row, csc_entry;
+
+    fnn_atomic next_member; /* where each thread takes whole members */
+    fnn_team team;
+};
+
+static inline ptrdiff_t fnn_min(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
+static inline ptrdiff_t fnn_max(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
+static inline ptrdiff_t fnn_ceil_div(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
+
+static inline fnn_dense fnn_dense_of(const fnn_engine *e, const void *params, ptrdiff_t i)
+{
+    const fnn_engine_layer *l = &e->layers[i];
+    const char *p = params;
+    return (fnn_dense){p + l->weights * e->k->size, p + l->biases * e->k->size, l->n_in, l->n_out,
+                       l->activation};
+}
+
+/* Rows of a block that panel p holds. */
+static inline fnn_rows fnn_panel_rows(const fnn_kernels *k, const fnn_rows *block, ptrdiff_t p)
+{
+    const ptrdiff_t first = p * k->lanes;
+    return (fnn_rows){block->data, block->numbers + first, fnn_min(k->lanes, block->n - first)};
+}
+
+#endif

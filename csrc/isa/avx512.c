@@ -1,0 +1,47 @@
+/* The kernels for AVX-512 (F, DQ, BW, VL). */
+#include "../kernels.h"
+
+#if (defined(__x86_64__) || defined(__amd64__)) && defined(__GNUC__)
+#include <immintrin.h>
+#include "../target.h"
+TARGET_BEGIN("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")
+
+#define ISA avx512
+#define VB 64
+#define MR 8
+#define NR 3
+#define KC 192
+
+#define SQRT_32(v) _mm512_sqrt_ps((__m512)(v))
+#define SQRT_64(v) _mm512_sqrt_pd((__m512d)(v))
+#define MAX_0_32(v) _mm512_max_ps(_mm512_setzero_ps(), (__m512)(v)) /* the second operand where either is NaN */
+#define MAX_0_64(v) _mm512_max_pd(_mm512_setzero_pd(), (__m512d)(v))
+#define LOAD_PART_32(p, n) _mm512_maskz_loadu_ps((__mmask16)((1u << (n)) - 1), p)
+#define LOAD_PART_64(p, n) _mm512_maskz_loadu_pd((__mmask8)((1u << (n)) - 1), p)
+#define STORE_PART_32(p, v, n) _mm512_mask_storeu_ps(p, (__mmask16)((1u << (n)) - 1), (__m512)(v))
+#define STORE_PART_64(p, v, n) _mm512_mask_storeu_pd(p, (__mmask8)((1u << (n)) - 1), (__m512d)(v))
+#define STREAM(p, v) _mm512_stream_si512((__m512i *)(p), (__m512i)(v))
+#define STREAMED _mm_sfence()
+
+#define BITS 32
+#include "../kernels.inc"
+#define BITS 64
+#include "../kernels.inc"
+TARGET_END
+
+static int usable(void)
+{
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+           __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+}
+
+const fnn_isa fnn_isa_avx512 = {
+    .name = "avx512",
+    .usable = usable,
+    .kernels = {[FNN_F32] = &fnn_kernels_avx512_32, [FNN_F64] = &fnn_kernels_avx512_64},
+};
+#else
+const fnn_isa fnn_isa_avx512 = {.name = "avx512"};
+#endif

@@ -1,0 +1,34 @@
+/* The 512-bit kernels split by the compiler into AVX2 instructions: slow, so that they can be tested
+ * on any CPU. */
+#include "../kernels.h"
+
+#if (defined(__x86_64__) || defined(__amd64__)) && defined(__GNUC__)
+#include "../target.h"
+TARGET_BEGIN("avx2,fma")
+
+#define ISA avx512_lowered
+#define VB 64
+#define MR 4
+#define NR 2
+#define KC 192
+
+#define BITS 32
+#include "../kernels.inc"
+#define BITS 64
+#include "../kernels.inc"
+TARGET_END
+
+static int usable(void)
+{
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+
+const fnn_isa fnn_isa_avx512_lowered = {
+    .name = "avx512_lowered",
+    .usable = usable,
+    .kernels = {[FNN_F32] = &fnn_kernels_avx512_lowered_32, [FNN_F64] = &fnn_kernels_avx512_lowered_64},
+};
+#else
+const fnn_isa fnn_isa_avx512_lowered = {.name = "avx512_lowered"};
+#endif

@@ -1,0 +1,131 @@
+/* What does an engine remember, how much scratch does a task need, and how many threads? */
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine.h"
+
+enum { UNIT_ROWS = 32, UNIT_BYTES = 1 << 18 };
+
+fnn_engine *fnn_engine_new(const fnn_isa *isa, int precision, const fnn_network *network)
+{
+    fnn_engine *e = calloc(1, sizeof *e);
+    fnn_engine_layer *layers = calloc(network->n_layers, sizeof *layers);
+    if (!e || !layers) {
+        free(e);
+        free(layers);
+        return NULL;
+    }
+    const fnn_kernels *k = isa->kernels[precision];
+    e->k = k;
+    e->loss = network->loss;
+    e->n_layers = network->n_layers;
+    e->n_params = network->n_params;
+    e->layers = layers;
+    ptrdiff_t partial = 0;
+    for (ptrdiff_t i = 0; i < e->n_layers; i++) {
+        const fnn_layer *from = &network->layers[i];
+        fnn_engine_layer *l = &layers[i];
+        l->n_in = from->n_in;
+        l->n_out = from->n_out;
+        l->activation = from->activation;
+        l->slope = fnn_activation_at(l->activation)->keeps_input ? FNN_KEPT_SLOPES : l->activation;
+        l->weights = from->weights;
+        l->biases = from->biases;
+        e->n_weights += l->n_in * l->n_out;
+        const ptrdiff_t in_cache = UNIT_BYTES / (ptrdiff_t)(l->n_out * k->size) / 8 * 8;
+        l->unit_rows = fnn_min(UNIT_ROWS, fnn_max(k->mr, in_cache));
+        l->first_unit = e->n_units;
+        e->n_units += fnn_ceil_div(l->n_in, l->unit_rows) + 1;
+        e->max_width = fnn_max(e->max_width, fnn_max(l->n_in, l->n_out));
+        partial = fnn_max(partial, l->unit_rows * l->n_out);
+        partial = fnn_max(partial, k->lanes * (l->n_out + k->lanes)); /* sparse_forward's scratch */
+    }
+    e->partial_size = fnn_ceil_div(partial * k->size, 64) * 64;
+    return e;
+}
+
+void fnn_engine_free(fnn_engine *e)
+{
+    if (e) {
+        free(e->memory);
+        free(e->layers);
+        free(e);
+    }
+}
+
+static ptrdiff_t batch_rows(const fnn_task *task)
+{
+    return task->plan ? fnn_min(task->plan->batch_size, task->n_visits) : task->n_visits;
+}
+
+int fnn_threads(const fnn_engine *e, const fnn_task *task, int max)
+{
+    const ptrdiff_t rows = batch_rows(task);
+    const ptrdiff_t panels = fnn_ceil_div(fnn_min(rows, MAX_BLOCK), e->k->lanes);
+    /* Cycles of one core: two fused multiply-adds a cycle at 60 %, and the optimizer's pass. */
+    const double step = (double)e->n_weights * rows * 6 / (2.4 * e->k->lanes) + 1.5 * e->n_params;
+    const double steps = (double)task->n_passes * fnn_ceil_div(task->n_visits, fnn_max(rows, 1));
+    if (step * steps * task->n_members < 3e6) /* done before a thread has started */
+        return 1;
+    const ptrdiff_t in_step = fnn_min(panels, (ptrdiff_t)(step / 5e4)); /* less is mostly waiting */
+    return (int)fnn_max(1, fnn_min(max, fnn_max(task->n_members, in_step)));
+}
+
+/* Adds an array to a workspace; returns its place. */
+static size_t arena_add(size_t *total, size_t size)
+{
+    const size_t place = *total;
+    *total += (size + 63) / 64 * 64;
+    return place;
+}
+
+int fnn_prepare(fnn_engine *e, const fnn_task *task, int n_threads, size_t *bytes)
+{
+    const fnn_kernels *k = e->k;
+    const fnn_input_kind *input = &fnn_input_kinds[task->data.input];
+    const ptrdiff_t rows = batch_rows(task);
+    const ptrdiff_t panels = fnn_ceil_div(fnn_max(1, fnn_min(rows, MAX_BLOCK)), k->lanes);
+    e->block = panels * k->lanes;
+    /* A thread takes whole members where there are enough of them: no thread waits for another. */
+    e->n_workspaces = task->n_members >= n_threads ? n_threads : 1;
+    e->gradient_steps = 1;
+    size_t total = 0;
+    for (ptrdiff_t i = 0; i < e->n_layers; i++) {
+        fnn_engine_layer *l = &e->layers[i];
+        e->gradient_steps += fnn_ceil_div(l->n_in, k->mr) *
+                             fnn_ceil_div(k->f_panels(l->n_out), k->nr) * panels;
+        l->n_f = i == 0 ? input->f_panels(k, l->n_out) : k->f_panels(l->n_out);
+        if (i > 0 || input->gathers)
+            l->in = arena_add(&total, e->block * l->n_in * k->size);
+        if (l->slope == FNN_KEPT_SLOPES)
+            l->slopes = arena_add(&total, e->block * l->n_out * k->size);
+        l->delta = arena_add(&total, e->block * l->n_out * k->size);
+        l->delta_f = arena_add(&total, e->block * l->n_f * k->lanes * k->size);
+    }
+    const int team_size = e->n_workspaces > 1 ? 1 : n_threads;
+    e->partials = arena_add(&total, e->partial_size * team_size);
+    e->queues = arena_add(&total, team_size * sizeof(fnn_queue));
+    e->sums = rows > e->block && task->plan ? arena_add(&total, e->n_params * k->size) : 0;
+    e->panel_loss = arena_add(&total, panels * sizeof(double));
+    e->panel_weight = arena_add(&total, panels * sizeof(double));
+    e->unit_squares = arena_add(&total, e->n_units * sizeof(double));
+    if (input->prepare) {
+        const size_t entries = (size_t)e->block * task->data.max_in_row;
+        e->csc_start = arena_add(&total, (e->layers[0].n_in + 2) * sizeof(ptrdiff_t));
+        e->csc_row = arena_add(&total, entries * sizeof(int32_t));
+        e->csc_entry = arena_add(&total, entries * sizeof(int64_t));
+    }
+    e->workspace_size = total;
+    *bytes = total * e->n_workspaces + 64;
+    if (*bytes > e->memory_size) {
+        free(e->memory);
+        e->memory = malloc(*bytes);
+        e->memory_size = e->memory ? *bytes : 0;
+        if (!e->memory)
+            return FNN_NO_MEMORY;
+    }
+    e->workspaces = (char *)(((uintptr_t)e->memory + 63) / 64 * 64);
+    fnn_store(&e->next_member, 0);
+    memset(&e->team, 0, sizeof e->team);
+    return FNN_OK;
+}

@@ -1,0 +1,329 @@
+/* How does a network learn? train and gradient, written once over the kernels of any instruction set.
+ *
+ * A batch is worked in blocks, and a block in two phases. In phase A rows are owned: each thread
+ * takes a range of panels forward, through the loss and backward. In phase B parameters are: a unit
+ * is some rows of one layer's weights, or its bias, whose gradient is summed over the block and goes
+ * straight into the optimizer. Each number is made by one thread in one order, so that neither the
+ * number of threads nor of members changes a bit, and two barriers a block are all that threads
+ * wait for.
+ */
+#include "engine.h"
+
+enum { WEIGHTS_IN_CACHE = 1 << 19 };
+
+/* One thread at work on one member. */
+typedef struct {
+    fnn_engine *e;
+    const fnn_task *task;
+    char *space;        /* its workspace */
+    int me, n;          /* its number among those that share the workspace */
+    char *params, *slots, *grad; /* the member's */
+    const int64_t *rows_end;
+} worker;
+
+static ptrdiff_t batch_size(const fnn_task *task)
+{
+    return task->plan ? task->plan->batch_size : task->n_visits;
+}
+
+static double *doubles(const worker *w, size_t place) { return (double *)(w->space + place); }
+
+static char *partial(const worker *w)
+{
+    return w->space + w->e->partials + w->me * w->e->partial_size;
+}
+
+static fnn_csc csc_of(const worker *w)
+{
+    const fnn_engine *e = w->e;
+    return (fnn_csc){(ptrdiff_t *)(w->space + e->csc_start), (int32_t *)(w->space + e->csc_row),
+                     (int64_t *)(w->space + e->csc_entry)};
+}
+
+/* Phase A for panels [first, end) of a block. */
+static void forward_and_back(const worker *w, const fnn_rows *block, ptrdiff_t first, ptrdiff_t end)
+{
+    const fnn_engine *e = w->e;
+    const fnn_kernels *k = e->k;
+    const fnn_input_kind *input = &fnn_input_kinds[block->data->input];
+    const size_t panel_size = k->lanes * k->size; /* of one feature */
+    const ptrdiff_t last = e->n_layers - 1;
+    double *losses = doubles(w, e->panel_loss), *weights = doubles(w, e->panel_weight);
+    /* Where the weights fit the cache, a group of panels goes through all layers while its
+     * activations are there too. */
+    const int in_cache = e->n_weights * (ptrdiff_t)k->size <= WEIGHTS_IN_CACHE;
+    const ptrdiff_t chunk = in_cache ? k->nr : end - first;
+    for (ptrdiff_t p = first, panels; p < end; p += panels) {
+        panels = fnn_ceil_div(end - p, fnn_ceil_div(end - p, chunk));
+#define PANEL(place, features) (w->space + (place) + p * (features) * panel_size)
+        for (ptrdiff_t i = 0; i <= last; i++) {
+            const fnn_engine_layer *l = &e->layers[i];
+            const fnn_dense d = fnn_dense_of(e, w->params, i);
+            char *out = PANEL(i < last ? e->layers[i + 1].in : l->delta, l->n_out);
+            char *slopes = l->slope == FNN_KEPT_SLOPES ? PANEL(l->slopes, l->n_out) : NULL;
+            if (i == 0)
+                input->forward(k, &d, block, p, panels,
+                               input->gathers ? PANEL(l->in, l->n_in) : partial(w), out, slopes);
+            else
+                k->forward(&d, PANEL(l->in, l->n_in), out, slopes, panels);
+        }
+        const fnn_engine_layer *top = &e->layers[last];
+        for (ptrdiff_t q = p; q < p + panels; q++) {
+            const fnn_rows r = fnn_panel_rows(k, block, q);
+            char *raw = w->space + top->delta + q * top->n_out * panel_size;
+            weights[q] = 0;
+            losses[q] = k->loss(e->loss, top->n_out, &r, raw, &weights[q]);
+        }
+        for (ptrdiff_t i = last; i >= 0; i--) {
+            const fnn_engine_layer *l = &e->layers[i];
+            k->transpose_panels(w->space + l->delta, l->n_out, p, panels, w->space + l->delta_f,
+                                l->n_f, e->block, w->n > 1);
+            if (i > 0) {
+                const fnn_dense d = fnn_dense_of(e, w->params, i);
+                const fnn_engine_layer *below = &e->layers[i - 1];
+                const size_t kept = below->slope == FNN_KEPT_SLOPES ? below->slopes : l->in;
+                k->backward(&d, PANEL(l->delta, l->n_out), below->slope, PANEL(kept, l->n_in),
+                            PANEL(below->delta, l->n_in), panels);
+            }
+        }
+#undef PANEL
+    }
+}
+
+/* Some rows of a layer's weights, or its bias. */
+typedef struct {
+    ptrdiff_t layer, k0, k1;
+    int is_bias;
+    ptrdiff_t place, size; /* in the parameter vector */
+} unit;
+
+static unit unit_at(const fnn_engine *e, ptrdiff_t number)
+{
+    unit u;
+    u.layer = e->n_layers - 1;
+    while (number < e->layers[u.layer].first_unit)
+        u.layer--;
+    const fnn_engine_layer *l = &e->layers[u.layer];
+    u.k0 = (number - l->first_unit) * l->unit_rows;
+    u.k1 = fnn_min(l->n_in, u.k0 + l->unit_rows);
+    u.is_bias = u.k0 >= l->n_in;
+    u.place = u.is_bias ? l->biases : l->weights + u.k0 * l->n_out;
+    u.size = u.is_bias ? l->n_out : (u.k1 - u.k0) * l->n_out;
+    return u;
+}
+
+static const fnn_segment *segment_of(const fnn_plan *plan, const unit *u)
+{
+    return u->is_bias ? &plan->biases[u->layer] : &plan->weights[u->layer];
+}
+
+/* One step's numbers, before a segment's factors. */
+typedef struct {
+    double rate, effective_rate;
+    double scale; /* 1 / the batch's weight sum, known after its last block's phase A */
+} step;
+
+/* A segment's share of the penalty; p * 0 would be NaN where p is not finite. */
+static double penalised(const fnn_segment *segment, double squares)
+{
+    return segment->l2 ? segment->l2 * squares : 0;
+}
+
+static fnn_rule rule_of(const fnn_plan *plan, const fnn_segment *segment, const step *s)
+{
+    fnn_rule rule = {
+        .optimizer = plan->optimizer,
+        .rate = s->effective_rate * segment->rate,
+        .keep = segment->decay ? 1 - s->rate * segment->rate * segment->decay : 1,
+        .epsilon = segment->epsilon,
+        .alpha = plan->alpha * segment->l2,
+        .scale = s->scale,
+    };
+    for (int i = 0; i < FNN_MAX_SETTINGS; i++)
+        rule.settings[i] = plan->settings[i];
+    return rule;
+}
+
+/* Phase B for one unit: its gradient over a block and, at the end of a batch, its update. */
+static void work_on_unit(const worker *w, ptrdiff_t number, const fnn_rows *block, const step *s,
+                         int add, int ends, fnn_prefetch *next)
+{
+    const fnn_engine *e = w->e;
+    const fnn_kernels *k = e->k;
+    const fnn_task *task = w->task;
+    const unit u = unit_at(e, number);
+    const fnn_segment *segment = task->plan ? segment_of(task->plan, &u) : NULL;
+    if (segment && !segment->trainable)
+        return;
+    const fnn_engine_layer *l = &e->layers[u.layer];
+    const size_t at = u.place * k->size;
+    char *params = w->params + at, *slots = w->slots + at;
+    char *g = w->grad ? w->grad + at : e->sums ? w->space + e->sums + at : partial(w);
+    next->n_changed = 0;
+    if (ends && segment) {
+        const int n_slots = fnn_optimizer_at(task->plan->optimizer)->n_slots;
+        next->changed[next->n_changed++] = params;
+        for (ptrdiff_t i = 0; i < fnn_min(n_slots, PREFETCHED_SLOTS); i++)
+            next->changed[next->n_changed++] = slots + i * e->n_params * k->size;
+    }
+    if (u.is_bias) {
+        k->bias_gradient(w->space + l->delta, l->n_out, fnn_ceil_div(block->n, k->lanes), add, g);
+    } else {
+        const fnn_dense d = fnn_dense_of(e, w->params, u.layer);
+        const fnn_unit of = {.d = &d,
+                             .a = w->space + l->in,
+                             .values = block->data->values,
+                             .csc = csc_of(w),
+                             .delta = w->space + l->delta,
+                             .delta_f = w->space + l->delta_f,
+                             .n = block->n,
+                             .f_rows = e->block,
+                             .k0 = u.k0,
+                             .k1 = u.k1,
+                             .add = add,
+                             .g = g};
+        if (u.layer == 0)
+            fnn_input_kinds[block->data->input].gradient(k, &of, next);
+        else
+            k->gradient(&of, next);
+    }
+    if (ends && segment) {
+        const fnn_rule rule = rule_of(task->plan, segment, s);
+        const double squares = k->update(&rule, params, slots, e->n_params, g, u.size);
+        doubles(w, e->unit_squares)[number] = penalised(segment, squares);
+    }
+}
+
+/* Units that do not train still count in the penalty, the same in each step. */
+static void penalise_frozen(const worker *w)
+{
+    const fnn_engine *e = w->e;
+    for (ptrdiff_t number = 0; number < e->n_units; number++) {
+        const unit u = unit_at(e, number);
+        const fnn_segment *segment = segment_of(w->task->plan, &u);
+        if (!segment->trainable)
+            doubles(w, e->unit_squares)[number] =
+                penalised(segment, e->k->squares(w->params + u.place * e->k->size, u.size));
+    }
+}
+
+static double sum_of(const double *x, ptrdiff_t n)
+{
+    double sum = 0;
+    for (ptrdiff_t i = 0; i < n; i++)
+        sum += x[i];
+    return sum;
+}
+
+/* This thread's share of the next block's rows, spread evenly over its share of phase B. */
+static fnn_prefetch prefetch_from(const worker *w, const int64_t *rows)
+{
+    const fnn_engine *e = w->e;
+    const ptrdiff_t left = w->rows_end - rows;
+    const ptrdiff_t n = fnn_min(fnn_min(e->block, batch_size(w->task)), left);
+    const size_t row_size = e->layers[0].n_in * e->k->size;
+    fnn_prefetch next = {.acquire = w->n > 1};
+    if (fnn_input_kinds[w->task->data.input].gathers && n > 0) {
+        next.x = w->task->data.values;
+        next.row_size = row_size;
+        next.row = rows + n * w->me / w->n;
+        next.end = rows + n * (w->me + 1) / w->n;
+        next.pace = (ptrdiff_t)(n * (row_size / 64 + 1)) / e->gradient_steps + 1;
+    }
+    return next;
+}
+
+/* One batch of n rows: its loss and weight sums, the loss with the penalty where there is a plan. */
+static void work_on_batch(const worker *w, const int64_t *rows, ptrdiff_t n, step *s, double *loss,
+                          double *weight)
+{
+    fnn_engine *e = w->e;
+    const fnn_task *task = w->task;
+    const fnn_input_kind *input = &fnn_input_kinds[task->data.input];
+    fnn_queue *queues = (fnn_queue *)(w->space + e->queues);
+    *loss = *weight = 0;
+    for (ptrdiff_t begin = 0; begin < n; begin += e->block) {
+        const fnn_rows block = {&task->data, rows + begin, fnn_min(e->block, n - begin)};
+        const ptrdiff_t panels = fnn_ceil_div(block.n, e->k->lanes);
+        fnn_store(&queues[w->me].next, (int)(e->n_units * w->me / w->n));
+        queues[w->me].end = (int)(e->n_units * (w->me + 1) / w->n);
+        if (w->me == 0 && input->prepare) {
+            const fnn_csc csc = csc_of(w);
+            input->prepare(&block, e->layers[0].n_in, &csc);
+        }
+        forward_and_back(w, &block, panels * w->me / w->n, panels * (w->me + 1) / w->n);
+        fnn_barrier(&e->team, w->n);
+        *loss += sum_of(doubles(w, e->panel_loss), panels);
+        *weight += sum_of(doubles(w, e->panel_weight), panels);
+        s->scale = *weight == 0 ? 0 : 1 / *weight;
+        fnn_prefetch next = prefetch_from(w, rows + begin + block.n);
+        int number;
+        while ((number = fnn_next(queues, w->me, w->n)) >= 0)
+            work_on_unit(w, number, &block, s, begin > 0, begin + block.n == n, &next);
+        fnn_barrier(&e->team, w->n);
+    }
+    if (w->me == 0 && task->plan && task->plan->alpha)
+        *loss += 0.5 * task->plan->alpha * sum_of(doubles(w, e->unit_squares), e->n_units);
+}
+
+static void work_on_member(worker *w, ptrdiff_t member)
+{
+    const fnn_engine *e = w->e;
+    const fnn_task *task = w->task;
+    const ptrdiff_t size = e->n_params * e->k->size, batch = batch_size(task);
+    w->params = (char *)task->params + member * size;
+    if (task->plan) {
+        const int n_slots = fnn_optimizer_at(task->plan->optimizer)->n_slots;
+        w->slots = (char *)task->slots + member * n_slots * size;
+        if (w->me == 0)
+            penalise_frozen(w);
+    } else {
+        w->grad = (char *)task->grad + member * size;
+    }
+    const int64_t *rows = task->rows + member * task->rows_stride;
+    w->rows_end = rows + task->n_passes * task->n_visits;
+    ptrdiff_t at = member * task->rates_stride; /* of the step's rates */
+    for (ptrdiff_t pass = 0; pass < task->n_passes; pass++) {
+        double sum = 0, loss = 0, weight = 0;
+        for (ptrdiff_t begin = 0; begin < task->n_visits; begin += batch, at++) {
+            const ptrdiff_t n = fnn_min(batch, task->n_visits - begin);
+            step s = {0};
+            if (task->plan)
+                s = (step){.rate = task->rates[at], .effective_rate = task->effective_rates[at]};
+            work_on_batch(w, rows, n, &s, &loss, &weight);
+            sum += weight == 0 ? 0 : n * (loss / weight);
+            rows += n;
+        }
+        if (w->me > 0)
+            continue;
+        if (task->plan) {
+            task->losses[member * task->n_passes + pass] = sum / task->n_visits;
+        } else {
+            task->losses[member] = loss;
+            task->weight_sums[member] = weight;
+        }
+    }
+}
+
+void fnn_start(fnn_engine *e, int n_threads) { fnn_set_and_wake(&e->team, &e->team.n, n_threads); }
+
+void fnn_work(fnn_engine *e, const fnn_task *task, int me)
+{
+    const int n_threads = fnn_wait_while(&e->team, &e->team.n, 0);
+    if (n_threads < 0)
+        return; /* the call was given up before it began */
+    const uint64_t before = e->k->enter();
+    worker w = {.e = e, .task = task, .space = e->workspaces, .me = me, .n = n_threads};
+    if (e->n_workspaces > 1) { /* each thread takes whole members */
+        w.space += me * e->workspace_size;
+        w.me = 0;
+        w.n = 1;
+        ptrdiff_t member;
+        while ((member = fnn_add(&e->next_member, 1)) < task->n_members)
+            work_on_member(&w, member);
+    } else {
+        for (ptrdiff_t member = 0; member < task->n_members; member++)
+            work_on_member(&w, member);
+    }
+    e->k->leave(before);
+}

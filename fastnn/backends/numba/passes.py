@@ -1,0 +1,360 @@
+"""How does a training pass go? Forward, loss, backward, and the optimizer's step.
+
+Rows go through the network in blocks. The functions work on what ``layout.py`` makes: flat vectors,
+and tables of the layers and the segments that say where everything stands.
+"""
+
+# mypy: ignore-errors
+# Numba finds the types at the first call.
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fastnn.backends.numba.compiler import FLUSH, entry, fast, swap_float_mode
+from fastnn.backends.numba.layout import NO_PLACE, ZEROS
+from fastnn.backends.numba.math import Step, activate, find_loss, take_step, times_slope
+from fastnn.backends.numba.tile import Matrix, product
+
+BLOCK_ROWS = 256  # rows that go through the network together: what bounds the scratch memory
+
+
+class Network(NamedTuple):
+    """A network and its scratch memory.
+
+    Attributes
+    ----------
+    loss : int, its code
+    layers, segments, parts : tables; see layout.py
+    padded : ndarray of shape (2 + n_slots, n_padded)
+        Parameters, gradient and slots, with rows of whole vectors. The first row is all that
+        ``forward`` needs.
+    work : ndarray of shape (n_work,)
+    """
+
+    loss: int
+    layers: np.ndarray
+    segments: np.ndarray
+    parts: np.ndarray
+    padded: np.ndarray
+    work: np.ndarray
+
+
+class Source(NamedTuple):
+    """``base.Data`` as vectors. What does not apply is empty.
+
+    x (n_rows * n_in,) or the values of a CSR matrix with indices and indptr; y (n_rows * n_out,) or
+    codes (n_rows,); weight (n_rows,).
+    """
+
+    x: np.ndarray
+    indices: np.ndarray
+    indptr: np.ndarray
+    y: np.ndarray
+    codes: np.ndarray
+    weight: np.ndarray
+
+
+class Task(NamedTuple):
+    """``base.Plan`` and ``base.Passes``: an optimizer's code and settings, and what to visit.
+
+    rows (n_members or 1, n_passes, n_visits); rates and effective rates (n_members or 1, n_passes,
+    n_steps).
+    """
+
+    optimizer: int
+    settings: np.ndarray
+    alpha: float
+    batch_size: int
+    rows: np.ndarray
+    rates: np.ndarray
+    effective: np.ndarray
+
+
+@fast
+def copy(source, target):
+    """``target[:] = source``, which Numba makes three times as slow and slower to compile."""
+    for i in range(target.size):
+        target[i] = source[i]
+
+
+@fast
+def weigh_inputs(layer, padded, data, rows, work, is_first):
+    """A layer's weighted inputs, bias included, from its input."""
+    m, ld, out = rows.size, layer.ld, layer.out
+    if is_first and data.indptr.size > 0:
+        for i in range(m):
+            z = work[out + i * ld : out + (i + 1) * ld]
+            copy(padded[layer.b : layer.b + ld], z)
+            for entry in range(data.indptr[rows[i]], data.indptr[rows[i] + 1]):
+                x, start = data.x[entry], layer.w + data.indices[entry] * ld
+                w = padded[start : start + ld]
+                for j in range(ld):
+                    z[j] += x * w[j]
+    elif ld == 1:
+        w = padded[layer.w : layer.w + layer.n_in]
+        for i in range(m):
+            a = work[layer.inp + i * layer.ld_in : layer.inp + i * layer.ld_in + layer.n_in]
+            z = padded[layer.b]
+            for k in range(layer.n_in):
+                z += a[k] * w[k]
+            work[out + i] = z
+    else:
+        inputs = Matrix(work, layer.inp, layer.ld_in, 1)
+        weights, biases = Matrix(padded, layer.w, ld, 1), Matrix(padded, layer.b, 0, 1)
+        product(Matrix(work, out, ld, 1), biases, inputs, weights, (m, layer.n_in, layer.n_out))
+
+
+@fast
+def forward_block(layers, padded, data, rows, work):
+    """Carry ``rows`` through the network, up to the last layer's raw output."""
+    n_in, inp = layers[0].n_in, layers[0].inp
+    if data.indptr.size == 0:
+        for i in range(rows.size):
+            copy(
+                data.x[rows[i] * n_in : (rows[i] + 1) * n_in],
+                work[inp + i * n_in : inp + (i + 1) * n_in],
+            )
+    for i in range(layers.size):
+        layer = layers[i]
+        weigh_inputs(layer, padded, data, rows, work, i == 0)
+        n = rows.size * layer.ld
+        values = work[layer.out : layer.out + n]
+        if layer.slope != NO_PLACE:
+            slopes = work[layer.slope : layer.slope + n]
+            for j in range(n):
+                slopes[j] = 1
+            times_slope(layer.activation, values, slopes)
+        activate(layer.activation, values)
+
+
+@fast
+def loss_block(loss, layer, data, rows, work):
+    """The weighted sum of the rows' losses, from the raw output in ``out``.
+
+    Leaves its derivative in ``delta``.
+    """
+    m, n_out, ld = rows.size, layer.n_out, layer.ld
+    value = work[layer.out : layer.out + m * ld]
+    delta = work[layer.delta : layer.delta + m * ld]
+    for i in range(m):
+        if data.codes.size > 0:
+            delta[i * ld] = data.codes[rows[i]]
+        else:
+            copy(data.y[rows[i] * n_out : (rows[i] + 1) * n_out], delta[i * ld : i * ld + n_out])
+    n_shares = find_loss(loss, value, delta, m, n_out, ld)
+    total = 0.0
+    for i in range(m):
+        row_value = 0.0
+        for j in range(n_shares):
+            row_value += value[i * ld + j]
+        if data.weight.size > 0:
+            weight = data.weight[rows[i]]
+            row_value *= weight
+            for j in range(n_out):
+                delta[i * ld + j] *= weight
+        total += row_value
+    return total
+
+
+@fast
+def add_gradient(layer, grad, data, rows, work, is_first):
+    """Add a layer's gradients over ``rows`` to ``grad``, from its input and its deltas."""
+    m, ld, ld_in, n_in = rows.size, layer.ld, layer.ld_in, layer.n_in
+    if is_first and data.indptr.size > 0:
+        for i in range(m):
+            delta = work[layer.delta + i * ld : layer.delta + (i + 1) * ld]
+            for entry in range(data.indptr[rows[i]], data.indptr[rows[i] + 1]):
+                x, start = data.x[entry], layer.w + data.indices[entry] * ld
+                g = grad[start : start + ld]
+                for j in range(ld):
+                    g[j] += x * delta[j]
+    elif ld == 1:
+        g = grad[layer.w : layer.w + n_in]
+        for i in range(m):
+            delta = work[layer.delta + i]
+            a = work[layer.inp + i * ld_in : layer.inp + i * ld_in + n_in]
+            for k in range(n_in):
+                g[k] += delta * a[k]
+    else:
+        own, inputs = Matrix(grad, layer.w, ld, 1), Matrix(work, layer.inp, 1, ld_in)
+        product(own, own, inputs, Matrix(work, layer.delta, ld, 1), (n_in, m, layer.n_out))
+    g = grad[layer.b : layer.b + ld]
+    for i in range(m):
+        delta = work[layer.delta + i * ld : layer.delta + (i + 1) * ld]
+        for j in range(ld):
+            g[j] += delta[j]
+
+
+@fast
+def backward_block(layers, padded, grad, data, rows, work):
+    """Add the gradient over ``rows`` to ``grad``.
+
+    From the last layer's deltas, and the activations and slopes of every layer.
+    """
+    m = rows.size
+    for i in range(layers.size - 1, -1, -1):
+        layer = layers[i]
+        add_gradient(layer, grad, data, rows, work, i == 0)
+        if i > 0:
+            below = layers[i - 1]
+            if layer.ld == 1:
+                w = padded[layer.w : layer.w + layer.n_in]
+                for r in range(m):
+                    delta = work[layer.delta + r]
+                    start = below.delta + r * below.ld
+                    result = work[start : start + layer.n_in]
+                    for k in range(w.size):
+                        result[k] = delta * w[k]
+            else:
+                result = Matrix(work, below.delta, below.ld, 1)
+                deltas = Matrix(work, layer.delta, layer.ld, 1)
+                transposed = Matrix(work, layer.w_t, below.ld, 1)
+                shape = (m, layer.n_out, layer.n_in)
+                product(result, Matrix(work, ZEROS, 0, 1), deltas, transposed, shape)
+            n = m * below.ld
+            deltas_below = work[below.delta : below.delta + n]
+            if below.slope != NO_PLACE:
+                slopes = work[below.slope : below.slope + n]
+                for j in range(n):
+                    deltas_below[j] *= slopes[j]
+            else:
+                times_slope(below.activation, work[below.out : below.out + n], deltas_below)
+
+
+@fast
+def batch_gradient(network, data, rows):
+    """(loss_sum, weight_sum) of the batch ``rows``; the gradient goes to the padded vector."""
+    layers, work, padded, grad = network.layers, network.work, network.padded[0], network.padded[1]
+    for i in range(1, layers.size):
+        layer = layers[i]
+        ld = layer.ld
+        for j in range(layer.n_out if ld > 1 else 0):
+            row = layer.w_t + j * layer.ld_in
+            column = padded[layer.w + j : layer.w + layer.n_in * ld]
+            w_t = work[row : row + layer.n_in]
+            for k in range(w_t.size):
+                w_t[k] = column[k * ld]
+    grad[:] = 0
+    loss_sum = 0.0
+    for start in range(0, rows.size, BLOCK_ROWS):
+        block = rows[start : start + BLOCK_ROWS]
+        forward_block(layers, padded, data, block, work)
+        loss_sum += loss_block(network.loss, layers[layers.size - 1], data, block, work)
+        backward_block(layers, padded, grad, data, block, work)
+    weight_sum = np.float64(rows.size)
+    if data.weight.size > 0:
+        weight_sum = 0.0
+        for i in range(rows.size):
+            weight_sum += data.weight[rows[i]]
+    return loss_sum, weight_sum
+
+
+@fast
+def penalty(network, alpha):
+    """Half of ``alpha`` times the squares of the parameters, each by its segment's factor."""
+    total = 0.0
+    for i in range(network.segments.size):
+        segment = network.segments[i]
+        strength = alpha * segment.l2
+        if strength != 0:
+            squares = 0.0
+            for k in range(segment.n_rows):
+                start = segment.start + k * segment.ld
+                p = network.padded[0, start : start + segment.n_columns]
+                for j in range(p.size):
+                    squares += np.float64(p[j]) * np.float64(p[j])
+            total += strength * squares
+    return 0.5 * total
+
+
+@fast
+def update(network, task, weight_sum, rate, effective):
+    """One step of everything that trains, as ``optimizers.step``."""
+    if weight_sum == 0:  # no loss, no penalty
+        network.padded[1, :] = 0
+    share = 1 / weight_sum if weight_sum != 0 else 0.0
+    for i in range(network.parts.size):
+        part = network.parts[i]
+        step = Step(
+            part.start,
+            part.stop,
+            task.alpha * part.l2,
+            share,
+            effective * part.rate,
+            part.epsilon,
+            1 - rate * part.rate * part.decay,
+        )
+        take_step(task.optimizer, task.settings, network.padded, step)
+
+
+@fast
+def pad(segments, flat, padded, back):
+    """Copy a vector in the order of ``ParamLayout`` to its padded form, or ``back`` from there."""
+    for i in range(segments.size):
+        segment = segments[i]
+        n = segment.n_columns
+        for k in range(segment.n_rows):
+            own, theirs = segment.start + k * segment.ld, segment.flat + k * n
+            if back:
+                copy(padded[own : own + n], flat[theirs : theirs + n])
+            else:
+                copy(flat[theirs : theirs + n], padded[own : own + n])
+
+
+# What the backend calls. A member axis of length 1 serves every member.
+
+
+@entry
+def train(network, task, params, slots, data, losses):
+    """``Trainer.train``."""
+    mode = swap_float_mode(FLUSH)
+    segments, padded = network.segments, network.padded
+    for member in range(params.shape[0]):
+        pad(segments, params[member], padded[0], False)
+        for i in range(slots.shape[1]):
+            pad(segments, slots[member, i], padded[2 + i], False)
+        rows = task.rows[member % task.rows.shape[0]]
+        rates = task.rates[member % task.rates.shape[0]]
+        effective = task.effective[member % task.effective.shape[0]]
+        for i in range(rows.shape[0]):
+            total = 0.0
+            for j in range(rates.shape[1]):
+                batch = rows[i, j * task.batch_size : (j + 1) * task.batch_size]
+                loss_sum, weight_sum = batch_gradient(network, data, batch)
+                if weight_sum != 0:
+                    total += batch.size * ((loss_sum + penalty(network, task.alpha)) / weight_sum)
+                update(network, task, weight_sum, rates[i, j], effective[i, j])
+            losses[member, i] = total / max(1, rows.shape[1])
+        pad(segments, params[member], padded[0], True)
+        for i in range(slots.shape[1]):
+            pad(segments, slots[member, i], padded[2 + i], True)
+    swap_float_mode(mode)
+
+
+@entry
+def gradient(network, params, data, rows, grads, sums):
+    """``Engine.gradient``; ``sums (n_members, 2)`` takes what it returns."""
+    mode = swap_float_mode(FLUSH)
+    for member in range(params.shape[0]):
+        pad(network.segments, params[member], network.padded[0], False)
+        own_rows = rows[member % rows.shape[0]]
+        sums[member, 0], sums[member, 1] = batch_gradient(network, data, own_rows)
+        pad(network.segments, grads[member], network.padded[1], True)
+    swap_float_mode(mode)
+
+
+@entry
+def forward(network, params, data, rows, out):
+    """``Engine.forward``; ``rows`` counts a block's rows from 0."""
+    layers, padded, work = network.layers, network.padded[0], network.work
+    pad(network.segments, params, padded, False)
+    last = layers[layers.size - 1]
+    for start in range(0, out.shape[0], BLOCK_ROWS):
+        block = rows[: out.shape[0] - start]
+        forward_block(layers, padded, data, block, work)
+        for i in range(block.size):
+            copy(work[last.out + i * last.ld : last.out + i * last.ld + last.n_out], out[start + i])
+            block[i] += BLOCK_ROWS

@@ -1,0 +1,166 @@
+"""What does a fit remember? All of it stands in one `LoopState`, which is its checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn.backends.base import Plan, TrainState
+from fastnn.core.activations import Array
+from fastnn.core.schedules import Schedule
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How a fit goes on and ends; the names are scikit-learn's.
+
+    Attributes
+    ----------
+    max_iter : int
+        The most passes.
+    tol : float
+        An improvement below this does not count.
+    n_iter_no_change : float
+        How many passes without improvement are a plateau, once exceeded.
+    shuffle : bool
+        Whether each pass visits the rows in a new order.
+    warn : bool
+        Whether reaching ``max_iter`` is worth a ConvergenceWarning.
+    """
+
+    max_iter: int
+    tol: float = 0.0
+    n_iter_no_change: float = np.inf
+    shuffle: bool = True
+    warn: bool = True
+
+
+@dataclass
+class LoopState:
+    """What a fit remembers between two passes: plain data.
+
+    Pickled at the end of a pass and given to :func:`fastnn.training.loop.train` again, with an
+    engine for the same network and the same data, it goes on to the numbers of the fit that was
+    never interrupted.
+
+    Attributes
+    ----------
+    state : TrainState
+        One network: its parameters, the optimizer's slots, the steps done.
+    rules : Rules
+    plan : Plan or None
+        The optimizer, the batch size and the penalty; None for L-BFGS, which steps by itself.
+    schedule : Schedule or None
+    rate : float
+        The schedule's rate, as the last plateau left it.
+    rows : ndarray of int, shape (n_visits,)
+        The rows to visit, in the order of the last pass. Each pass shuffles the order of the one
+        before, as in scikit-learn.
+    random_state : RandomState or None
+        Draws the orders.
+    t : int
+        Rows trained on, in all fits of a warm start.
+    n_iter : int
+        Passes done.
+    no_improvement_count : int
+        Passes since the last improvement.
+    best_loss, best_score : float
+    best_params : ndarray of shape (n_params,) or None
+        The parameters to end with, whatever the last ones are.
+    losses, scores : list of float
+        The loss, and the validation score where there is one, of each pass.
+    note : str
+        What the last pass decided about stopping, in scikit-learn's words; mostly empty.
+    """
+
+    state: TrainState
+    rules: Rules
+    plan: Plan | None = None
+    schedule: Schedule | None = None
+    rate: float = 0.0
+    rows: NDArray[np.integer] = field(default_factory=lambda: np.empty(0, np.int32))
+    random_state: np.random.RandomState | None = None
+    t: int = 0
+    n_iter: int = 0
+    no_improvement_count: int = 0
+    best_loss: float = np.inf
+    best_score: float = -np.inf
+    best_params: Array | None = None
+    losses: list[float] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+    note: str = ""
+
+    @property
+    def params(self) -> Array:
+        """The network's parameters ``(n_params,)``."""
+        return self.state.params[0]
+
+    def record_pass(self, loss: float) -> None:
+        """Note a finished pass, before anything that Ctrl-C could interrupt."""
+        self.n_iter += 1
+        self.t += len(self.rows)
+        self.losses.append(loss)
+        self.note = ""
+
+    # ---- from one call to the next
+
+    @classmethod
+    def begin(
+        cls, rules: Rules, plan: Plan, schedule: Schedule, earlier: LoopState | None
+    ) -> LoopState:
+        """A fit with a new optimizer; the counters of ``earlier`` go on, as in a warm start."""
+        loop = cls(_nothing(), rules, plan, schedule, schedule.rate_init)
+        if earlier is not None:
+            loop.t = earlier.t
+            loop.no_improvement_count = earlier.no_improvement_count
+            loop.best_loss, loop.best_score = earlier.best_loss, earlier.best_score
+        return loop
+
+    @classmethod
+    def without_plan(cls, rules: Rules) -> LoopState:
+        """A fit by L-BFGS."""
+        return cls(_nothing(), rules)
+
+    def resume(self, rules: Rules, alpha: float) -> LoopState:
+        """Go on with the optimizer and the schedule of this fit, as ``partial_fit`` does."""
+        assert self.plan is not None  # L-BFGS is not gone on with
+        plan = replace(self.plan, alpha=alpha)
+        return replace(self, rules=rules, plan=plan, n_iter=0, losses=[], scores=[])
+
+    def set_params(self, params: Array) -> None:
+        """Train ``params (n_params,)`` in place, with slots of their dtype.
+
+        ValueError if there are slots already, of another number of parameters.
+        """
+        slots = self.state.slots
+        if not self.state.step:
+            n_slots = 0 if self.plan is None else self.plan.optimizer.n_slots
+            slots = np.zeros((1, n_slots, len(params)))
+        elif slots.shape[2] != len(params):
+            raise ValueError(
+                f"coefs_ and intercepts_ hold {len(params)} numbers, but the optimizer to go on"
+                f" with has trained {slots.shape[2]}. Call fit, whose optimizer is a new one."
+            )
+        self.state = TrainState(params[None], slots.astype(params.dtype), self.state.step)
+
+    def at_rest(self) -> LoopState:
+        """What a later call goes on from.
+
+        Without parameters, which live in ``coefs_``, and without rows, generator and curves.
+        """
+        return replace(
+            self,
+            state=TrainState(_nothing().params, self.state.slots, self.state.step),
+            rows=np.empty(0, np.int32),
+            random_state=None,
+            best_params=None,
+            losses=[],
+            scores=[],
+        )
+
+
+def _nothing() -> TrainState:
+    """The state of no network, until there is one."""
+    return TrainState(np.empty((1, 0)), np.empty((1, 0, 0)))
