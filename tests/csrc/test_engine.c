@@ -75,17 +75,17 @@ static void put(void *p, ptrdiff_t i, int is_double, double x)
 
 typedef struct {
     fnn_layer layers[MAX_LAYERS];
-    ptrdiff_t n_layers, n_rows, w[MAX_LAYERS], b[MAX_LAYERS], n_params;
+    ptrdiff_t n_layers, n_rows, n_params;
     int loss;
 } problem;
 
 static double value_of(int activation, double z)
 {
-    return activation == FNN_RELU ? fmax(z, 0) : activation == FNN_TANH ? tanh(z) : activation == FNN_LOGISTIC ? 1 / (1 + exp(-z)) : z;
+    return activation == FNN_ACTIVATION_relu ? fmax(z, 0) : activation == FNN_ACTIVATION_tanh ? tanh(z) : activation == FNN_ACTIVATION_logistic ? 1 / (1 + exp(-z)) : z;
 }
 static double slope_of(int activation, double a)
 {
-    return activation == FNN_RELU ? a > 0 : activation == FNN_TANH ? 1 - a * a : activation == FNN_LOGISTIC ? a * (1 - a) : 1;
+    return activation == FNN_ACTIVATION_relu ? a > 0 : activation == FNN_ACTIVATION_tanh ? 1 - a * a : activation == FNN_ACTIVATION_logistic ? a * (1 - a) : 1;
 }
 
 /* The plain computation in double, row by row: raw outputs, mean loss and gradient without penalty. */
@@ -103,9 +103,9 @@ static double plainly(const problem *p, const double *params, const double *X, c
                     a[0][j] = X[row * n + j];
                     continue;
                 }
-                double z = params[p->b[i - 1] + j];
+                double z = params[p->layers[i - 1].biases + j];
                 for (ptrdiff_t k = 0; k < p->layers[i - 1].n_in; k++)
-                    z += a[i - 1][k] * params[p->w[i - 1] + k * n + j];
+                    z += a[i - 1][k] * params[p->layers[i - 1].weights + k * n + j];
                 a[i][j] = value_of(p->layers[i - 1].activation, z);
             }
         }
@@ -116,7 +116,7 @@ static double plainly(const problem *p, const double *params, const double *X, c
             total += exp(a[p->n_layers][j]);
         for (ptrdiff_t j = 0; j < n_out; j++) {
             const double z = raw[row * n_out + j] = a[p->n_layers][j];
-            if (p->loss == FNN_LOG_LOSS) {
+            if (p->loss == FNN_LOSS_log_loss) {
                 delta[j] = exp(z) / total - (y[row] == j);
                 loss -= y[row] == j ? log(exp(z) / total) : 0;
             } else {
@@ -130,14 +130,14 @@ static double plainly(const problem *p, const double *params, const double *X, c
             for (ptrdiff_t k = 0; k < n_in; k++) {
                 below[k] = 0;
                 for (ptrdiff_t j = 0; j < n; j++) {
-                    below[k] += delta[j] * params[p->w[i] + k * n + j];
-                    grad[p->w[i] + k * n + j] += a[i][k] * delta[j] / p->n_rows;
+                    below[k] += delta[j] * params[p->layers[i].weights + k * n + j];
+                    grad[p->layers[i].weights + k * n + j] += a[i][k] * delta[j] / p->n_rows;
                 }
                 if (i)
                     below[k] *= slope_of(p->layers[i - 1].activation, a[i][k]);
             }
             for (ptrdiff_t j = 0; j < n; j++)
-                grad[p->b[i] + j] += delta[j] / p->n_rows;
+                grad[p->layers[i].biases + j] += delta[j] / p->n_rows;
             free(delta);
             delta = below;
         }
@@ -167,7 +167,7 @@ static void run(const fnn_isa *isa, int is_double, const problem *p, int sparse)
 {
     const size_t size = is_double ? 8 : 4;
     const ptrdiff_t n_in = p->layers[0].n_in, n_out = p->layers[p->n_layers - 1].n_out, n = p->n_rows;
-    const ptrdiff_t n_y = p->loss == FNN_LOG_LOSS ? n : n * n_out;
+    const ptrdiff_t n_y = p->loss == FNN_LOSS_log_loss ? n : n * n_out;
     double *params = exactly(p->n_params * 8), *X = exactly(n * n_in * 8), *y = exactly(n_y * 8);
     double *raw = exactly(n * n_out * 8), *grad = exactly(p->n_params * 8), *stepped = exactly(p->n_params * 8);
     void *c_params = exactly(p->n_params * size), *c_X = exactly(n * n_in * size), *c_y = exactly(n_y * size);
@@ -196,7 +196,7 @@ static void run(const fnn_isa *isa, int is_double, const problem *p, int sparse)
         rows[i] = i;
     }
     for (ptrdiff_t i = 0; i < n_y; i++) {
-        if (p->loss == FNN_LOG_LOSS) {
+        if (p->loss == FNN_LOSS_log_loss) {
             y[i] = floor((uniform() + 1) / 2 * n_out);
             ((int32_t *)c_y)[i] = (int32_t)y[i];
         } else {
@@ -204,25 +204,34 @@ static void run(const fnn_isa *isa, int is_double, const problem *p, int sparse)
             y[i] = get(c_y, i, is_double);
         }
     }
-    double loss = 0, expected_loss = plainly(p, params, X, y, raw, grad);
+    double loss = 0, weight_sum = 0, expected_loss = plainly(p, params, X, y, raw, grad);
     const double rate = 0.01;
-    const fnn_plan plan = {p->layers, p->n_layers, p->loss, FNN_SGD, 0, 0, 0, 0, 0, n};
-    const fnn_data data = {c_X, sparse ? indptr : NULL, sparse ? indices : NULL, 0, n_in, c_y, NULL};
-    fnn_engine *e = fnn_engine_new(isa, is_double, &plan);
+    fnn_segment segments[MAX_LAYERS];
+    for (ptrdiff_t i = 0; i < p->n_layers; i++)
+        segments[i] = (fnn_segment){.rate = 1, .epsilon = 1, .trainable = 1};
+    const fnn_network network = {p->layers, p->n_layers, p->n_params, p->loss};
+    const fnn_plan plan = {.optimizer = FNN_OPTIMIZER_sgd, .batch_size = n, .weights = segments, .biases = segments};
+    const fnn_data data = {.input = sparse ? FNN_CSR : FNN_DENSE, .values = c_X, .indptr = indptr, .indices = indices,
+                           .max_in_row = n_in, .y = c_y};
+    fnn_engine *e = fnn_engine_new(isa, is_double ? FNN_F64 : FNN_F32, &network);
     size_t bytes = 0;
-    if (fnn_forward(e, c_params, &data, n, 0, !sparse, c_raw, &bytes))
+    if (!e || fnn_forward(e, c_params, &data, n, c_raw, &bytes))
         exit(2);
     check(fnn_isa_name(isa), is_double, "forward", c_raw, raw, n * n_out);
-    if (!sparse && fnn_forward(e, c_params, &data, 1, 0, 1, c_raw, &bytes))
+    if (fnn_forward(e, c_params, &data, 1, c_raw, &bytes))
         exit(2);
     check(fnn_isa_name(isa), is_double, "forward of one row", c_raw, raw, n_out);
 
-    fnn_task task = {data, c_params, NULL, c_grad, 0, rows, NULL, 1, n, n, FNN_GRADIENT_ONLY, &loss};
+    fnn_task task = {.data = data, .n_members = 1, .n_passes = 1, .n_visits = n, .params = c_params, .rows = rows,
+                     .grad = c_grad, .losses = &loss, .weight_sums = &weight_sum};
     work(e, &task);
-    check(fnn_isa_name(isa), is_double, "gradient", c_grad, grad, p->n_params);
-    check(fnn_isa_name(isa), 1, "loss", &loss, &expected_loss, 1 - !is_double);
+    for (ptrdiff_t i = 0; i < p->n_params; i++)
+        stepped[i] = grad[i] * n;
+    check(fnn_isa_name(isa), is_double, "sum of gradients", c_grad, stepped, p->n_params);
+    loss /= weight_sum;
+    check(fnn_isa_name(isa), 1, "loss", &loss, &expected_loss, is_double);
 
-    task = (fnn_task){data, c_params, slots, NULL, 1, rows, &rate, 1, n, n, FNN_SGD, &loss};
+    task.plan = &plan, task.slots = slots, task.rates = task.effective_rates = &rate;
     work(e, &task);
     for (ptrdiff_t i = 0; i < p->n_params; i++)
         stepped[i] = params[i] - rate * grad[i];
@@ -245,17 +254,17 @@ int main(int argc, char **argv)
         int n_runs = 0;
         for (int j = 0; j < 4 * n_sizes; j++) {
             problem p = {.n_layers = 1 + j % MAX_LAYERS, .n_rows = j == 7 ? 1100 : sizes[(j * 3 + 1) % n_sizes],
-                         .loss = j % 2 ? FNN_LOG_LOSS : FNN_SQUARED_ERROR};
+                         .loss = j % 2 ? FNN_LOSS_log_loss : FNN_LOSS_squared_error};
             ptrdiff_t at = 0;
             for (ptrdiff_t l = 0; l < p.n_layers; l++) {
                 p.layers[l].n_in = l ? p.layers[l - 1].n_out : sizes[j % n_sizes];
                 p.layers[l].n_out = sizes[(j * 7 + (int)l * 3 + 2) % n_sizes];
-                p.layers[l].activation = l + 1 < p.n_layers ? j / 2 % 4 : FNN_IDENTITY;
-                p.w[l] = at;
+                p.layers[l].activation = l + 1 < p.n_layers ? j / 2 % 4 : FNN_ACTIVATION_identity;
+                p.layers[l].weights = at;
                 at += p.layers[l].n_in * p.layers[l].n_out;
             }
             for (ptrdiff_t l = 0; l < p.n_layers; l++) {
-                p.b[l] = at;
+                p.layers[l].biases = at;
                 at += p.layers[l].n_out;
             }
             p.n_params = at;
