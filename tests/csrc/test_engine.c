@@ -14,7 +14,7 @@
 
 #include "fastnn.h"
 
-/* Three threads and two members: threads share a member; or four members, and each takes its own. */
+/* Three threads on two members share each; on four, each takes its own. */
 enum { N_THREADS = 3, MAX_MEMBERS = 4, MAX_LAYERS = 3 };
 
 static _Thread_local int at_work;
