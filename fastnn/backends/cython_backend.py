@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
@@ -114,7 +115,9 @@ class CythonEngine:
         if not self._answer(self._core.predict, params, X, out):
             raise NotFinite
 
-    def _answer(self, call, params: Array, X: Array | csr_array, out: Array) -> bool:
+    def _answer(
+        self, call: Callable[..., bool], params: Array, X: Array | csr_array, out: Array
+    ) -> bool:
         """Call ``forward`` or ``predict`` of C, with several threads where there are many rows."""
         if not isinstance(X, np.ndarray):
             check_csr(X)
