@@ -14,7 +14,6 @@ EXTRAS = {
     "matplotlib": "plot",
     "numba": "numba",
     "onnx": "onnx",
-    "onnxruntime": "onnx",
     "optuna": "search",
     "pandas": "cli",
     "pyarrow": "cli",

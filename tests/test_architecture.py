@@ -52,6 +52,8 @@ LAZY = {
     "skops",
     "numba",
     "llvmlite",
+    "onnx",
+    "skl2onnx",
 }  # not installed with the base
 LOADED_ON_DEMAND = DOORS["numba"]  # imported lazily, see backends/__init__.py
 MAX_LINES = 600

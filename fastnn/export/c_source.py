@@ -180,7 +180,7 @@ class CSource:
     ----------
     source, header : Path
     flash_bytes : int
-        Bytes of the constants; the code adds one to three kB, and what libm takes.
+        Bytes of the constants; the code adds less than 1 kB, and what libm takes.
     loss : float or None
         With int8 weights, what they change on ``X_val``; see :func:`to_c`.
     """
