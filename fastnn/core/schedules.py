@@ -5,6 +5,7 @@ A plateau is where training no longer improves: :mod:`fastnn.training.stopping` 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -22,22 +23,25 @@ class Schedule(Protocol):
         """The first learning rate."""
         ...
 
-    def rates(self, first_step: int, n_steps: int, n_rows: int, rate: float) -> NDArray[np.float64]:
-        """The learning rates of one pass, a rate for each of its steps.
+    def rates(
+        self, first_step: int, n_steps: int, n_rows: Sequence[int], rate: float
+    ) -> NDArray[np.float64]:
+        """The learning rates of some passes, a rate for each step.
 
         Parameters
         ----------
         first_step : int
-            How many steps the optimizer has done before.
+            How many steps the optimizer has done before the first of these passes.
         n_steps : int
-        n_rows : int
-            How many rows were trained on before, in all fits of a warm start.
+            Steps of a pass.
+        n_rows : sequence of int, length n_passes
+            How many rows were trained on before each of them, in all fits of a warm start.
         rate : float
             ``rate_init``, or what the last plateau made of it.
 
         Returns
         -------
-        rates : ndarray of float64, shape (n_steps,)
+        rates : ndarray of float64, shape (n_passes, n_steps)
         """
         ...
 
@@ -54,9 +58,11 @@ class Constant:
 
     stop_message: ClassVar[str] = "Stopping."
 
-    def rates(self, first_step: int, n_steps: int, n_rows: int, rate: float) -> NDArray[np.float64]:
+    def rates(
+        self, first_step: int, n_steps: int, n_rows: Sequence[int], rate: float
+    ) -> NDArray[np.float64]:
         """``rate``."""
-        return np.full(n_steps, rate)
+        return np.full((len(n_rows), n_steps), rate)
 
     def on_plateau(self, rate: float) -> float | None:
         """Stop."""
@@ -75,10 +81,15 @@ class InverseScaling:
 
     stop_message: ClassVar[str] = "Stopping."
 
-    def rates(self, first_step: int, n_steps: int, n_rows: int, rate: float) -> NDArray[np.float64]:
-        """The same rate for the whole pass."""
-        scale = (n_rows + 1) ** self.power_t if first_step else 1.0
-        return np.full(n_steps, self.rate_init / scale)
+    def rates(
+        self, first_step: int, n_steps: int, n_rows: Sequence[int], rate: float
+    ) -> NDArray[np.float64]:
+        """The same rate for the whole of a pass."""
+        # Powers of Python's: NumPy's may differ with the number of passes, in the last bit.
+        each = [self.rate_init / (n + 1) ** self.power_t for n in n_rows]
+        if first_step == 0:
+            each[0] = self.rate_init
+        return np.repeat(each, n_steps).reshape(len(each), n_steps)
 
     def on_plateau(self, rate: float) -> float | None:
         """Stop."""
@@ -93,9 +104,11 @@ class Adaptive:
 
     stop_message: ClassVar[str] = "Learning rate too small. Stopping."
 
-    def rates(self, first_step: int, n_steps: int, n_rows: int, rate: float) -> NDArray[np.float64]:
+    def rates(
+        self, first_step: int, n_steps: int, n_rows: Sequence[int], rate: float
+    ) -> NDArray[np.float64]:
         """``rate``."""
-        return np.full(n_steps, rate)
+        return np.full((len(n_rows), n_steps), rate)
 
     def on_plateau(self, rate: float) -> float | None:
         """A fifth, unless the rate is too small already."""

@@ -109,17 +109,14 @@ def _draw(loop: LoopState, n_passes: int) -> tuple[NDArray[np.integer], NDArray[
     """
     assert loop.plan is not None and loop.schedule is not None and loop.random_state is not None
     rows, n_visits = loop.rows, len(loop.rows)
-    n_steps = -(-n_visits // loop.plan.batch_size)
     orders = rows[None] if n_passes == 1 else np.empty((n_passes, n_visits), rows.dtype)
-    rates = np.empty((n_passes, n_steps))
-    for i in range(n_passes):
+    for order in orders:
         if loop.rules.shuffle:
             shuffling.shuffle(rows, loop.random_state)
-        orders[i] = rows
-        rates[i] = loop.schedule.rates(
-            loop.state.step + i * n_steps, n_steps, loop.t + i * n_visits, loop.rate
-        )
-    return orders, rates
+        order[...] = rows
+    n_steps = -(-n_visits // loop.plan.batch_size)
+    n_rows = range(loop.t, loop.t + n_passes * n_visits, n_visits)
+    return orders, loop.schedule.rates(loop.state.step, n_steps, n_rows, loop.rate)
 
 
 def _run(

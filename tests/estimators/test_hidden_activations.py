@@ -82,7 +82,7 @@ def test_every_activation_is_tested():
 
 
 def test_bad_calls_say_what_predict_says():
-    with pytest.raises(NotFittedError, match="^This MLPRegressor instance is not fitted yet"):
+    with pytest.raises(NotFittedError, match=r"^This MLPRegressor instance is not fitted yet"):
         fastnn.MLPRegressor().hidden_activations(X)
     model = fitted(fastnn, "MLPRegressor", X[:, 0])
     with pytest.raises(ValueError, match="X has 3 features, but MLPRegressor is expecting 4"):

@@ -47,8 +47,8 @@ def test_dates_and_durations_are_no_numbers(y, method):
     model = MLPRegressor(**{**QUICK, "random_state": np.random.RandomState(0)})
     before = pickle.dumps(model)
     message = (
-        r"^y must hold real numbers, got dates or durations \(dtype .*\)\. Choose a unit and convert"
-        r" them first, for example durations to days: y / np\.timedelta64\(1, 'D'\)\.$"
+        r"^y must hold real numbers, got dates or durations \(dtype .*\)\. Choose a unit and"
+        r" convert them first, for example durations to days: y / np\.timedelta64\(1, 'D'\)\.$"
     )
     with pytest.raises(TypeError, match=message):
         getattr(model, method)(X, y)
@@ -69,7 +69,7 @@ def test_records_are_no_numbers():
 
 @pytest.mark.parametrize("weight", [DAYS, SPANS, pd.Series(SPANS), np.array(list(SPANS), object)])
 def test_dates_are_no_weights(weight):
-    with pytest.raises(TypeError, match="^sample_weight must hold real numbers, got dates or"):
+    with pytest.raises(TypeError, match=r"^sample_weight must hold real numbers, got dates or"):
         MLPRegressor(**QUICK).fit(X, X[:, 0], sample_weight=weight)
 
 
@@ -140,7 +140,7 @@ def test_targets_that_the_fitted_loss_is_not_made_for():
     model = MLPRegressor(**QUICK, loss="poisson", warm_start=True)
     train(model, lambda model: model.fit(X, np.abs(X[:, 0])))
     model.set_params(loss="squared_error")
-    with pytest.raises(ValueError, match="^loss='poisson' needs y >= 0, got values down to -"):
+    with pytest.raises(ValueError, match=r"^loss='poisson' needs y >= 0, got values down to -"):
         model.fit(X, X[:, 0])
 
 

@@ -1,4 +1,4 @@
-"""Is a LoopState all that a fit remembers? Pickled in mid-fit, it goes on to the very same numbers."""
+"""Is a LoopState all that a fit remembers? Pickled in mid-fit, it goes on to the same numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens when training diverges? An error in that pass, the model as it was; or the best kept."""
+"""What happens when training diverges? An error, the model as it was; or the best kept."""
 
 from __future__ import annotations
 
