@@ -1,5 +1,7 @@
-"""How is a network run by the C core? Translates specs, plans and data for ``_core``, and starts the
-threads of a call."""
+"""How is a network run by the C core?
+
+Specs, plans and data are translated for ``_core``, and the threads of a call started.
+"""
 
 from __future__ import annotations
 

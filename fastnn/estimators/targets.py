@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from sklearn.utils.multiclass import type_of_target, unique_labels
 from fastnn.backends.base import Data
 from fastnn.core.activations import Array
 from fastnn.core.losses import LOSSES
+from fastnn.training.data import refuse_dates
 
 # The losses that labels are trained by; all others are of numbers.
 MULTICLASS, BINARY = "log_loss", "binary_log_loss"
@@ -78,21 +78,6 @@ def encode_numbers(y: np.ndarray, loss: str) -> Targets:
     if loss == "poisson" and (y < 0).any():
         raise ValueError(f"loss='poisson' needs y >= 0, got values down to {y.min()}.")
     return Targets(y, 1 if y.ndim == 1 else y.shape[1], loss)
-
-
-def refuse_dates(array: np.ndarray, name: str) -> None:
-    """Raise TypeError if ``array`` holds dates or durations.
-
-    NumPy would convert them to numbers in whatever unit they have, NaT to -9.2e18.
-    """
-    kinds = (np.datetime64, np.timedelta64, date, timedelta)
-    found = array.dtype.kind in "mM"
-    if found or (array.dtype.kind == "O" and any(isinstance(v, kinds) for v in array.flat)):
-        raise TypeError(
-            f"{name} must hold real numbers, got dates or durations (dtype {array.dtype}). Choose a"
-            " unit and convert them first, for example durations to days:"
-            f" {name} / np.timedelta64(1, 'D')."
-        )
 
 
 def first_binarizer(y: Any, classes: Any, known: np.ndarray | None) -> LabelBinarizer | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
 from numbers import Number
 from typing import Any
 
@@ -31,10 +32,12 @@ def design_matrix(X: Any, dtype: np.dtype) -> Array | scipy.sparse.csr_array:
 def row_weights(sample_weight: Any, n_rows: int, dtype: np.dtype) -> Array | None:
     """Weights ``(n_rows,)`` of the engine's dtype; None stays None, one number counts for all rows.
 
-    Another shape, weights that are negative, not finite or all zero raise ValueError.
+    Another shape, weights that are negative, not finite or all zero raise ValueError, dates
+    TypeError.
     """
     if sample_weight is None:
         return None
+    refuse_dates(np.asarray(sample_weight), "sample_weight")
     if isinstance(sample_weight, Number):
         weight = np.full(n_rows, sample_weight, dtype)
     else:
@@ -52,6 +55,21 @@ def row_weights(sample_weight: Any, n_rows: int, dtype: np.dtype) -> Array | Non
     if not weight.any():
         raise ValueError("Sample weights must contain at least one non-zero number.")
     return np.require(weight, requirements=["C", "ALIGNED"])
+
+
+def refuse_dates(array: np.ndarray, name: str) -> None:
+    """Raise TypeError if ``array`` holds dates or durations.
+
+    NumPy would convert them to numbers in whatever unit they have, NaT to -9.2e18.
+    """
+    kinds = (np.datetime64, np.timedelta64, date, timedelta)
+    found = array.dtype.kind in "mM"
+    if found or (array.dtype.kind == "O" and any(isinstance(v, kinds) for v in array.flat)):
+        raise TypeError(
+            f"{name} must hold real numbers, got dates or durations (dtype {array.dtype}). Choose a"
+            " unit and convert them first, for example durations to days:"
+            f" {name} / np.timedelta64(1, 'D')."
+        )
 
 
 def row_numbers(n_rows: int) -> NDArray[np.integer]:
@@ -72,8 +90,17 @@ def hold_out(
 ) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
     """Row numbers to train and to validate on, as ``train_test_split`` draws them.
 
-    X is not copied.
+    X is not copied. ValueError if a class of ``stratify`` has one row only, which cannot stand on
+    both sides, or if fewer than two rows are held out.
     """
+    if stratify is not None:
+        labels, counts = np.unique(stratify, return_counts=True)
+        if counts.min() < 2:
+            raise ValueError(
+                "early_stopping=True holds out rows of each class, but class"
+                f" {labels[counts.argmin()].tolist()!r} has only one row. Add rows of that class or"
+                " set early_stopping=False."
+            )
     # Only early stopping needs it; it would make importing slower.
     from sklearn.model_selection import train_test_split
 

@@ -189,7 +189,6 @@ def readme_section() -> str:
     return text.partition("## To add an activation")[2].partition("\n## ")[0]
 
 
-@pytest.mark.xfail(reason="README.md has the recipe of the old layout")
 @pytest.mark.parametrize("path", RECIPE)
 def test_the_readme_names_each_file_of_the_recipe(path):
     assert path in readme_section()

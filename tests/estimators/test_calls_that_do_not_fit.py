@@ -17,6 +17,7 @@ from support.parity import train
 
 import fastnn
 from fastnn import backends
+from fastnn.backends.base import Plan
 from fastnn.core.network import NetworkSpec
 
 RNG = np.random.default_rng(7)
@@ -246,7 +247,7 @@ def test_a_network_that_no_backend_supports(monkeypatch):
     class Narrow:
         name = "numpy"
 
-        def supports(self, spec: NetworkSpec, dtype: np.dtype) -> str:
+        def supports(self, spec: NetworkSpec, dtype: np.dtype, plan: Plan | None = None) -> str:
             return "it has more than one layer."
 
     monkeypatch.setattr(

@@ -1,4 +1,4 @@
-"""What happens when training diverges? An error in that very pass, and the model as it was; or the best weights kept."""
+"""What happens when training diverges? An error in that pass, the model as it was; or the best kept."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ import fastnn
 X = np.random.default_rng(7).normal(size=(40, 4))
 Y_REG = X @ [1.0, -2, 0.5, 0] + 3
 DIVERGED = (
-    "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed. "
-    "Scale X to zero mean and unit variance (StandardScaler), scale a regression target alike, or lower learning_rate_init."
+    "Solver produced non-finite parameter weights. The input data may contain large values and need"
+    " to be preprocessed. Scale X to zero mean and unit variance (StandardScaler), scale a"
+    " regression target alike, or lower learning_rate_init."
 )
 DIVERGING = {
     "solver": "sgd",
