@@ -252,7 +252,6 @@ def to_c(
             "name must begin with a letter and hold letters, digits and '_' only, got"
             f" {name!r}. Pass another name=."
         )
-    model = getattr(model, "best_estimator_", model)
     description = describe(model, np.float32)
     constants = _constants(description, weights)
     loss = None

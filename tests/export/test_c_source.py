@@ -102,6 +102,17 @@ def test_each_task(task, tmp_path):
     check(model, model.rows, tmp_path, 3e-6 if task == "poisson" else 1e-6)
 
 
+@pytest.mark.parametrize("task", ["two classes", "classes", "labels"])
+def test_large_outputs_do_not_overflow(task, tmp_path):
+    model = network(task)
+    model.coefs_[-1] *= 1000
+    model.intercepts_[-1] *= 1000
+    want = answers(model, model.rows)
+    written = to_c(model, tmp_path / "model.c")
+    got = Compiled(written.source, want.shape[1]).answers(model.rows)
+    np.testing.assert_allclose(got, want, rtol=0, atol=1e-4)  # sums of some hundred in float32
+
+
 @pytest.mark.parametrize("name", c_source.ACTIVATIONS)
 def test_activations_agree(name, tmp_path, monkeypatch):
     if name not in activations.ACTIVATIONS:
@@ -174,12 +185,19 @@ class TestAroundANetwork:
         model = TransformedTargetRegressor(network, **transform).fit(X, y)
         check(model, X, tmp_path)
 
-    def test_a_search_is_its_best_model(self, table, tmp_path):
+    @pytest.mark.parametrize("search_outside", [True, False])
+    def test_a_search_is_its_best_model(self, search_outside, table, tmp_path):
         X, y = table
-        grid = {"mlpregressor__alpha": [1e-3]}
-        search = GridSearchCV(make_pipeline(StandardScaler(), regressor()), grid, cv=2).fit(X, y)
-        check(search, X, tmp_path)
-        check(search, X, tmp_path, weights="int8", rtol=0.05)
+        if search_outside:
+            network = make_pipeline(StandardScaler(), regressor())
+            model = GridSearchCV(network, {"mlpregressor__alpha": [1e-3]}, cv=2)
+        else:
+            model = make_pipeline(
+                StandardScaler(), GridSearchCV(regressor(), {"alpha": [1e-3]}, cv=2)
+            )
+        model.fit(X, y)
+        check(model, X, tmp_path)
+        check(model, X, tmp_path, weights="int8", rtol=0.05)
 
     @pytest.mark.parametrize(
         ("part", "error", "message"),
