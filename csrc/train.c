@@ -20,6 +20,7 @@ typedef struct {
     int me, n;          /* its number among those that share the workspace */
     char *params, *slots, *grad; /* the member's */
     const int64_t *rows_end;
+    int n_slots;
     fnn_rule rule;
 } worker;
 
@@ -159,9 +160,8 @@ static void work_on_unit(worker *w, ptrdiff_t number, const fnn_rows *block, con
     char *g = w->grad ? w->grad + at : e->sums ? w->space + e->sums + at : partial(w);
     next->n_changed = 0;
     if (ends && segment) {
-        const int n_slots = fnn_optimizer_at(task->plan->optimizer)->n_slots;
         next->changed[next->n_changed++] = params;
-        for (ptrdiff_t i = 0; i < fnn_min(n_slots, PREFETCHED_SLOTS); i++)
+        for (ptrdiff_t i = 0; i < fnn_min(w->n_slots, PREFETCHED_SLOTS); i++)
             next->changed[next->n_changed++] = slots + i * e->n_params * k->size;
     }
     if (u.is_bias) {
@@ -271,8 +271,8 @@ static void work_on_member(worker *w, ptrdiff_t member)
     const ptrdiff_t size = e->n_params * e->k->size, batch = batch_size(task);
     w->params = (char *)task->params + member * size;
     if (task->plan) {
-        const int n_slots = fnn_optimizer_at(task->plan->optimizer)->n_slots;
-        w->slots = (char *)task->slots + member * n_slots * size;
+        w->n_slots = fnn_optimizer_at(task->plan->optimizer)->n_slots;
+        w->slots = (char *)task->slots + member * w->n_slots * size;
         w->rule.optimizer = task->plan->optimizer;
         for (int i = 0; i < FNN_MAX_SETTINGS; i++)
             w->rule.settings[i] = task->plan->settings[i];
