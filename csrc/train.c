@@ -20,6 +20,8 @@ typedef struct {
     int me, n;          /* its number among those that share the workspace */
     char *params, *slots, *grad; /* the member's */
     const int64_t *rows_end;
+    int n_slots;
+    fnn_rule rule;
 } worker;
 
 static ptrdiff_t batch_size(const fnn_task *task)
@@ -130,24 +132,20 @@ static double penalised(const fnn_segment *segment, double squares)
     return segment->l2 ? segment->l2 * squares : 0;
 }
 
-static fnn_rule rule_of(const fnn_plan *plan, const fnn_segment *segment, const step *s)
+/* A segment's rule in this step: what differs from unit to unit is set anew, not copied. */
+static void set_rule(fnn_rule *rule, const fnn_plan *plan, const fnn_segment *segment,
+                     const step *s)
 {
-    fnn_rule rule = {
-        .optimizer = plan->optimizer,
-        .rate = s->effective_rate * segment->rate,
-        .keep = segment->decay ? 1 - s->rate * segment->rate * segment->decay : 1,
-        .epsilon = segment->epsilon,
-        .alpha = plan->alpha * segment->l2,
-        .scale = s->scale,
-    };
-    for (int i = 0; i < FNN_MAX_SETTINGS; i++)
-        rule.settings[i] = plan->settings[i];
-    return rule;
+    rule->rate = s->effective_rate * segment->rate;
+    rule->keep = segment->decay ? 1 - s->rate * segment->rate * segment->decay : 1;
+    rule->epsilon = segment->epsilon;
+    rule->alpha = plan->alpha * segment->l2;
+    rule->scale = s->scale;
 }
 
 /* Phase B for one unit: its gradient over a block and, at the end of a batch, its update. */
-static void work_on_unit(const worker *w, ptrdiff_t number, const fnn_rows *block, const step *s,
-                         int add, int ends, fnn_prefetch *next)
+static void work_on_unit(worker *w, ptrdiff_t number, const fnn_rows *block, const step *s, int add,
+                         int ends, fnn_prefetch *next)
 {
     const fnn_engine *e = w->e;
     const fnn_kernels *k = e->k;
@@ -162,9 +160,8 @@ static void work_on_unit(const worker *w, ptrdiff_t number, const fnn_rows *bloc
     char *g = w->grad ? w->grad + at : e->sums ? w->space + e->sums + at : partial(w);
     next->n_changed = 0;
     if (ends && segment) {
-        const int n_slots = fnn_optimizer_at(task->plan->optimizer)->n_slots;
         next->changed[next->n_changed++] = params;
-        for (ptrdiff_t i = 0; i < fnn_min(n_slots, PREFETCHED_SLOTS); i++)
+        for (ptrdiff_t i = 0; i < fnn_min(w->n_slots, PREFETCHED_SLOTS); i++)
             next->changed[next->n_changed++] = slots + i * e->n_params * k->size;
     }
     if (u.is_bias) {
@@ -189,8 +186,8 @@ static void work_on_unit(const worker *w, ptrdiff_t number, const fnn_rows *bloc
             k->gradient(&of, next);
     }
     if (ends && segment) {
-        const fnn_rule rule = rule_of(task->plan, segment, s);
-        const double squares = k->update(&rule, params, slots, e->n_params, g, u.size);
+        set_rule(&w->rule, task->plan, segment, s);
+        const double squares = k->update(&w->rule, params, slots, e->n_params, g, u.size);
         doubles(w, e->unit_squares)[number] = penalised(segment, squares);
     }
 }
@@ -235,7 +232,7 @@ static fnn_prefetch prefetch_from(const worker *w, const int64_t *rows)
 }
 
 /* One batch of n rows: its loss and weight sums; with a plan, the loss has the penalty. */
-static void work_on_batch(const worker *w, const int64_t *rows, ptrdiff_t n, step *s, double *loss,
+static void work_on_batch(worker *w, const int64_t *rows, ptrdiff_t n, step *s, double *loss,
                           double *weight)
 {
     fnn_engine *e = w->e;
@@ -274,8 +271,11 @@ static void work_on_member(worker *w, ptrdiff_t member)
     const ptrdiff_t size = e->n_params * e->k->size, batch = batch_size(task);
     w->params = (char *)task->params + member * size;
     if (task->plan) {
-        const int n_slots = fnn_optimizer_at(task->plan->optimizer)->n_slots;
-        w->slots = (char *)task->slots + member * n_slots * size;
+        w->n_slots = fnn_optimizer_at(task->plan->optimizer)->n_slots;
+        w->slots = (char *)task->slots + member * w->n_slots * size;
+        w->rule.optimizer = task->plan->optimizer;
+        for (int i = 0; i < FNN_MAX_SETTINGS; i++)
+            w->rule.settings[i] = task->plan->settings[i];
         if (w->me == 0)
             penalise_frozen(w);
     } else {

@@ -144,8 +144,8 @@ def main() -> None:
                     flops = flops_of_a_step(*SHAPES[shape][:2])
                     print(
                         f"{isa:15}{dtype:9}{activation:11}{shape:10}"
-                        f"{seconds * 1e6:10.2f}{flops / seconds / 1e9:9.1f}{most / 1e9:7.0f}"
-                        f"{100 * flops / seconds / most:10.1f}%",
+                        f"{seconds * 1e6:10.2f}{flops / seconds / 1e9:9.1f}"
+                        f"{most / 1e9:7.0f}{100 * flops / seconds / most:10.1f}%",
                         flush=True,
                     )
 

@@ -76,9 +76,7 @@ class CythonTrainer:
             optimizer, first_step = self.plan.optimizer, state.step + 1
             effective = [optimizer.effective_rates(member, first_step) for member in rates]
             call = self.engine.call(self._core, state.params, data, rows, losses)
-            self.engine.run(
-                call.train(state.slots, rates, np.ascontiguousarray(effective, np.float64))
-            )
+            self.engine.run(call.train(state.slots, rates, np.concatenate(effective)))
         state.step += rates[0].size
         return losses
 
