@@ -24,6 +24,7 @@ assert any(name.startswith("fastnn/backends/_core.") for name in names), (
 )
 outside = {name.split("/")[0] for name in names} - {
     "fastnn",
+    "fastnn.libs",  # what repairing a wheel may put beside the package
     f"fastnn-{fastnn.__version__}.dist-info",
 }
 assert not outside, f"the wheel installs more than fastnn: {outside}"

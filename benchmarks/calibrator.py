@@ -1,5 +1,6 @@
-"""How fast is this core at this moment, and is it ours alone? The core's FMA loop, and measurements
-it has watched.
+"""How fast is this core at this moment, and is nobody else using it?
+
+The core's FMA loop says so, and watches measurements.
 
 A shared or virtual machine changes its clock and loses time to its neighbours. A figure is believed
 only if the peak before and after it differ by at most ``TOLERANCE``, and what was measured was busy
@@ -28,18 +29,21 @@ class Calibrator:
 
     def __init__(self, seconds: float = 2e-3) -> None:
         self.rejected = self.unsteady = 0
-        self._turns = {"float32": 1000, "float64": 1000}
-        for dtype in self._turns:
+        self._rounds = {"float32": 1000, "float64": 1000}
+        for dtype in self._rounds:
             while self._time(dtype)[1] < seconds:
-                self._turns[dtype] *= 2
+                self._rounds[dtype] *= 2
 
     def _time(self, dtype: str) -> tuple[float, float]:
         start = perf_counter()
-        flops = _core.spin(_core.INSTRUCTION_SETS[0], dtype == "float64", self._turns[dtype])
+        flops = _core.fma_peak(_core.INSTRUCTION_SETS[0], dtype, self._rounds[dtype])
         return flops, perf_counter() - start
 
     def gflops(self, dtype: str = "float32") -> float:
-        """The best of three runs of a few milliseconds, in GFLOP/s: short enough to fall between two interruptions."""
+        """The best of three runs of a few milliseconds, in GFLOP/s.
+
+        They are short enough to fall between two interruptions.
+        """
         return (
             max(flops / seconds for flops, seconds in (self._time(dtype) for _ in range(3))) / 1e9
         )
@@ -54,7 +58,8 @@ class Calibrator:
         measure : callable ``() -> (seconds, busy)``
             ``busy`` is processor time over time: below 1 where others took the core in between.
         flops : float
-            The work of a core in these seconds. A time in which it cannot be done at the core's peak is no measurement.
+            The work of a core in these seconds. A time in which it cannot be done at the core's
+            peak is no measurement.
 
         Raises
         ------

@@ -1,22 +1,21 @@
-"""Does the explorer find better networks than scikit-learn's random search, in the same space and
-the same seconds?
+"""Does the explorer find better networks than scikit-learn's random search in the same seconds?
 
 For each of five real tables, on a random four fifths of it: ``fastnn.TradeoffSearchCV`` with
 fastnn's MLPClassifier in its default space, against what ``RandomizedSearchCV`` does with
-scikit-learn's MLPClassifier in that same space but for ``dtype`` - candidates drawn at random, five folds each, in as
-many worker processes - until the seconds are over. The explorer's seconds include measuring its
-front alone and the last fit; the random search's do not include its last fit. Then:
+scikit-learn's MLPClassifier in that space without ``dtype`` - candidates drawn at random, five
+folds each, in as many worker processes - until the seconds are over. The explorer's seconds include
+measuring its front and the last fit; the random search's do not include its last fit. Then:
 
 * the best five-fold mean on the explorer's front, and that of the random search;
-* on the fifth held out, the accuracy of the model that each hands over, with the standard error of
-  a proportion;
+* on the fifth held out, the accuracy of the model that each chooses, with the standard error of a
+  proportion;
 * the chosen model's fit time and one-row latency as reported, over those of a fresh measurement in
   this process.
 
-It prints a Markdown table, and says under it what does not hold.
+It prints a Markdown table, and under it what does not hold.
 
-    python -m benchmarks.explorer_vs_random_search --data DIR [--seconds 60] [--jobs 2] [--tables
-    NAME ...]
+    python -m benchmarks.explorer_vs_random_search --data DIR [--seconds 60] [--jobs 2]
+                                                   [--tables NAME ...]
 
 DIR holds NAME.csv.gz, the last column called target; FASTNN_DATA names it as well. Without it the
 script says so and ends.
@@ -84,7 +83,7 @@ def fold_score(
 def random_search(
     X: pd.DataFrame, y: np.ndarray, seconds: float, jobs: int
 ) -> tuple[BaseEstimator, float, int]:
-    """What RandomizedSearchCV does, until the time is over: best estimator, its five-fold mean, number of candidates."""
+    """What RandomizedSearchCV does until time is over: best estimator, its mean, candidates."""
     splits = list(StratifiedKFold(FOLDS).split(X, y))
     estimator = pipeline(SklearnMLPClassifier(random_state=0))
     space = default_space(estimator, len(splits[0][0]))
@@ -159,16 +158,19 @@ def compare(path: Path, seconds: float, jobs: int) -> tuple[str, list[str]]:
     held = peer.score(X_held, y_held)
     error = math.sqrt(held * (1 - held) / len(y_held))
     n_ok = int((search.cv_results_["failure"] == "").sum())
-    n_alone = int((search.cv_results_["measured"][search.pareto_front_] == "alone").sum())
+    n_isolated = int((search.cv_results_["measured"][search.pareto_front_] == "isolated").sum())
     line = (
-        f"| {name} | {len(X)} x {X.shape[1]} | {n_ok} | {n_peer} | {front:.4f} | {peer_mean:.4f} | {chosen:.4f} | {held:.4f}"
-        f" ± {error:.4f} | {search.cv_results_['fit_time'][search.best_index_]:.2f}"
-        f" | {n_alone} of {len(search.pareto_front_)} | {fit_ratio:.2f} | {latency_ratio:.2f} | {took:.0f} |"
+        f"| {name} | {len(X)} x {X.shape[1]} | {n_ok} | {n_peer} | {front:.4f} | {peer_mean:.4f}"
+        f" | {chosen:.4f} | {held:.4f} ± {error:.4f}"
+        f" | {search.cv_results_['fit_time'][search.best_index_]:.2f}"
+        f" | {n_isolated} of {len(search.pareto_front_)} | {fit_ratio:.2f} | {latency_ratio:.2f}"
+        f" | {took:.0f} |"
     )
     complaints = []
     if front < peer_mean:
         complaints.append(
-            f"{name}: the front's best five-fold mean {front:.4f} is below the random search's {peer_mean:.4f}"
+            f"{name}: the front's best five-fold mean {front:.4f} is below the random search's"
+            f" {peer_mean:.4f}"
         )
     if chosen < held - error:
         complaints.append(
@@ -204,8 +206,9 @@ def main() -> int:
         )
         return 0
     print(
-        "| table | rows x columns | candidates, explorer | random search | five-fold mean, front | random search"
-        " | held out, chosen | random search | fit s, chosen | front alone | fit time, reported/fresh | latency | search s |"
+        "| table | rows x columns | candidates, explorer | random search | five-fold mean, front"
+        " | random search | held out, chosen | random search | fit s, chosen | front isolated"
+        " | fit time, reported/fresh | latency | search s |"
     )
     print("|---" + "|---:" * 12 + "|")
     complaints = []

@@ -1,5 +1,6 @@
-"""Has the compiled core become slower? ``python -m benchmarks.guard``: cython against numpy in one
-run, never stored seconds.
+"""Has the compiled core become slower?
+
+``python -m benchmarks.guard`` compares cython with numpy in one run, never with stored seconds.
 
 The two train the same networks in turns on one thread, and the least processor time of each counts,
 so that a busy machine does not matter. Exits with status 1 if any ratio is below its bound. The
@@ -49,7 +50,8 @@ def main() -> None:
             found = ratio(shape)
             verdict = "ok" if found >= bound else "TOO SLOW"
             print(
-                f"{shape:8} cython is {found:5.2f} times as fast as numpy, at least {bound} is asked: {verdict}"
+                f"{shape:8} cython is {found:5.2f} times as fast as numpy, at least {bound} is"
+                f" asked: {verdict}"
             )
             failed |= found < bound
     if failed:

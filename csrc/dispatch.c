@@ -1,4 +1,4 @@
-/* What is there to choose from? Instruction sets that this CPU can run, and entries of the lists. */
+/* What is there to choose from? Instruction sets that this CPU can run, entries of the lists. */
 #include "kernels.h"
 
 #define ISA(name) extern const fnn_isa fnn_isa_##name;

@@ -120,12 +120,12 @@ void fnn_engine_free(fnn_engine *engine);
 /* How many threads this task is worth, at most `max`: never changes a result. */
 int fnn_threads(const fnn_engine *engine, const fnn_task *task, int max);
 
-/* Prepares scratch for a task, kept for later ones: FNN_OK, or FNN_NO_MEMORY and the bytes asked for.
- * Nothing is allocated from here to the end of the task. */
+/* Prepares scratch for a task, kept for later ones: FNN_OK, or FNN_NO_MEMORY and the bytes asked
+ * for. Nothing is allocated from here to the end of the task. */
 int fnn_prepare(fnn_engine *engine, const fnn_task *task, int n_threads, size_t *bytes);
 
-/* The work of thread `me`, from beginning to end. All threads of the team run it, 0 the calling one.
- * They wait for fnn_start, which tells them how many they are, at most those prepared for; or
+/* The work of thread `me`, from beginning to end. All threads of the team run it, 0 the calling
+ * one. They wait for fnn_start, which tells them how many they are, at most those prepared for; or
  * with -1 that the call was given up. */
 void fnn_work(fnn_engine *engine, const fnn_task *task, int me);
 void fnn_start(fnn_engine *engine, int n_threads);

@@ -3,7 +3,10 @@
 
 #include "engine.h"
 
-static ptrdiff_t dense_f_panels(const fnn_kernels *k, ptrdiff_t n_out) { return k->f_panels(n_out); }
+static ptrdiff_t dense_f_panels(const fnn_kernels *k, ptrdiff_t n_out)
+{
+    return k->f_panels(n_out);
+}
 
 static void dense_forward(const fnn_kernels *k, const fnn_dense *d, const fnn_rows *block,
                           ptrdiff_t first, ptrdiff_t panels, char *in, char *out, char *slopes)

@@ -1,4 +1,5 @@
-/* How is a file told its instruction set without a compiler flag of its own? By pragmas, around everything it defines. */
+/* How is a file told its instruction set without a compiler flag of its own? By pragmas, around
+ * everything it defines. */
 #ifndef FASTNN_TARGET_H
 #define FASTNN_TARGET_H
 
@@ -7,7 +8,8 @@
 
 #define PRAGMA(x) _Pragma(#x)
 #if defined(__clang__)
-#define TARGET_BEGIN(features) PRAGMA(clang attribute push(__attribute__((target(features))), apply_to = function))
+#define TARGET_BEGIN(features) \
+    PRAGMA(clang attribute push(__attribute__((target(features))), apply_to = function))
 #define TARGET_END PRAGMA(clang attribute pop)
 #define UNROLL(n) PRAGMA(clang loop unroll_count(n))
 #elif defined(__GNUC__)

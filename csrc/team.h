@@ -78,8 +78,8 @@ typedef struct {
 } fnn_queue;
 
 /* The next number for thread `me` of n: of its own queue while there are any, so that a unit's
- * optimizer slots stay in one core's cache from step to step; then of the others'. Negative when all
- * queues are empty. */
+ * optimizer slots stay in one core's cache from step to step; then of the others'. Negative when
+ * all queues are empty. */
 static inline int fnn_next(fnn_queue *queues, int me, int n)
 {
     for (int i = 0; i < n; i++) {

@@ -1,10 +1,11 @@
-/* How does a network learn? train and gradient, written once over the kernels of any instruction set.
+/* How does a network learn? train and gradient, written once over the kernels of any instruction
+ * set.
  *
  * A batch is worked in blocks, and a block in two phases. In phase A rows are owned: each thread
  * takes a range of panels forward, through the loss and backward. In phase B parameters are: a unit
- * is some rows of one layer's weights, or its bias, whose gradient is summed over the block and goes
- * straight into the optimizer. Each number is made by one thread in one order, so that neither the
- * number of threads nor of members changes a bit, and two barriers a block are all that threads
+ * is some rows of one layer's weights, or its bias, whose gradient is summed over the block and
+ * goes straight into the optimizer. Each number is made by one thread in one order, so that neither
+ * the number of threads nor of members changes a bit, and two barriers a block are all that threads
  * wait for.
  */
 #include "engine.h"
@@ -233,7 +234,7 @@ static fnn_prefetch prefetch_from(const worker *w, const int64_t *rows)
     return next;
 }
 
-/* One batch of n rows: its loss and weight sums, the loss with the penalty where there is a plan. */
+/* One batch of n rows: its loss and weight sums; with a plan, the loss has the penalty. */
 static void work_on_batch(const worker *w, const int64_t *rows, ptrdiff_t n, step *s, double *loss,
                           double *weight)
 {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fastnn._version import __version__
 
 if TYPE_CHECKING:
-    from fastnn import backends, persistence, report
+    from fastnn import backends, export, persistence, report
     from fastnn.display import LossCurveDisplay
     from fastnn.environment import show_config
     from fastnn.estimators.mlp import MLPClassifier, MLPRegressor
@@ -23,6 +23,7 @@ __all__ = [
     "TradeoffSearchCV",
     "__version__",
     "backends",
+    "export",
     "persistence",
     "report",
     "show_config",
@@ -37,6 +38,7 @@ _HOMES = {
     "TradeoffDisplay": "fastnn.search.display",
     "TradeoffSearchCV": "fastnn.search.estimator",
     "backends": None,
+    "export": None,
     "persistence": None,
     "report": None,
     "show_config": "fastnn.environment",

@@ -13,9 +13,11 @@ from typing import Any
 EXTRAS = {
     "matplotlib": "plot",
     "numba": "numba",
+    "onnx": "onnx",
     "optuna": "search",
     "pandas": "cli",
     "pyarrow": "cli",
+    "skl2onnx": "onnx",
     "skops": "cli",
 }
 

@@ -1,4 +1,4 @@
-"""What does a fit look like? Its loss curve as a picture, after scikit-learn's Display convention."""
+"""What does a fit look like? Its loss curve as a picture, as scikit-learn's Displays."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
-from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from fastnn._optional import require
+from fastnn.estimators.inspect import network_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,8 +65,10 @@ class LossCurveDisplay:
 
         Parameters
         ----------
-        estimator : fitted estimator with a ``loss_curve_``, or a Pipeline that ends in one
-            fastnn's or scikit-learn's.
+        estimator : fitted estimator
+            A network with a ``loss_curve_``, fastnn's or scikit-learn's, or what holds one: a
+            Pipeline that ends in it, a search whose ``best_estimator_`` it is, or another estimator
+            around it.
         ax : matplotlib Axes, default=None
             Where to draw; a new figure where None.
         name : str, default=None
@@ -83,19 +85,17 @@ class LossCurveDisplay:
         NotFittedError
             If the estimator is not fitted.
         ValueError
-            If it keeps no loss curve, as with ``solver="lbfgs"``.
+            If it holds no network, or one without a loss curve, as with ``solver="lbfgs"``.
         """
-        if isinstance(estimator, Pipeline):
-            estimator = estimator[-1]
         check_is_fitted(estimator)
-        if not hasattr(estimator, "loss_curve_"):
+        network = network_of(estimator)
+        if not hasattr(network, "loss_curve_"):
             raise ValueError(
-                f"{estimator!r} keeps no loss_curve_. Networks fitted with solver='adam' or 'sgd' do."
+                f"{type(estimator).__name__} holds no network with a loss_curve_. Networks fitted"
+                " with solver='adam' or 'sgd' have one."
             )
-        display = cls(
-            estimator.loss_curve_, estimator_name=type(estimator).__name__ if name is None else name
-        )
-        return display.plot(ax, **kwargs)
+        name = type(network).__name__ if name is None else name
+        return cls(network.loss_curve_, estimator_name=name).plot(ax, **kwargs)
 
     def plot(
         self, ax: Axes | None = None, *, name: str | None = None, **kwargs: Any

@@ -50,10 +50,14 @@ def written(config: Mapping[str, Mapping[str, Any]]) -> str:
     for title, entries in config.items():
         lines.append(f"{title}:")
         width = max(map(len, entries), default=0)
-        for name, value in entries.items():
-            text = ", ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
-            lines.append(f"  {name:{width}}  {text}")
+        lines += [f"  {name:{width}}  {_written(value)}" for name, value in entries.items()]
     return "\n".join(lines)
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _config() -> dict[str, dict[str, Any]]:

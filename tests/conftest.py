@@ -62,15 +62,6 @@ if unknown := sorted(set(REQUIRED) - set(backends.BACKENDS)):
     )
 
 
-def usable(name: str) -> str:
-    """The backend's name. Where it is not usable the test is skipped, or fails if required."""
-    if reason := backends.why_not(name):
-        if name in REQUIRED:
-            pytest.fail(f"FASTNN_REQUIRE demands the {name} backend: {reason}")
-        pytest.skip(f"the {name} backend is not usable here: {reason}")
-    return name
-
-
 @pytest.hookimpl(trylast=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what takes ``backend`` on each variant in turn before any other parameter changes."""
@@ -82,7 +73,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The name of a backend, to be passed as ``backend=`` or to ``fastnn.backends.load``."""
     name, isa = request.param
-    usable(name)
+    if reason := backends.why_not(name):
+        if name in REQUIRED:
+            pytest.fail(f"FASTNN_REQUIRE demands the {name} backend: {reason}")
+        pytest.skip(f"the {name} backend is not usable here: {reason}")
     if isa:
         monkeypatch.setattr(backends.load(name), "isa", isa)
     request.node.user_properties.append(("backend", f"{name}[{isa}]" if isa else name))

@@ -23,7 +23,7 @@ FLOORS = [
     {"backends"},
     {"training"},
     {"estimators", "display", "environment"},
-    {"search", "tabular"},
+    {"search", "tabular", "export"},
     {"persistence"},
     {"report"},
     {"cli", "__main__"},
@@ -52,6 +52,8 @@ LAZY = {
     "skops",
     "numba",
     "llvmlite",
+    "onnx",
+    "skl2onnx",
 }  # not installed with the base
 LOADED_ON_DEMAND = DOORS["numba"]  # imported lazily, see backends/__init__.py
 MAX_LINES = 600

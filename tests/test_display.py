@@ -7,11 +7,14 @@ import sys
 import numpy as np
 import pytest
 from sklearn import neural_network
+from sklearn.base import clone
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from fastnn import LossCurveDisplay, MLPRegressor
+from fastnn import LossCurveDisplay, MLPRegressor, TradeoffSearchCV
 
 pytest.importorskip("matplotlib", reason="plots need Matplotlib, the extra fastnn[plot]").use("Agg")
 from matplotlib import pyplot  # noqa: E402, after the choice of a backend that needs no screen
@@ -59,12 +62,41 @@ def test_it_draws_on_the_axes_and_in_the_style_it_is_given(model):
     assert display.line_ in axes[0].lines
 
 
-def test_a_pipeline_shows_its_last_step():
-    pipeline = make_pipeline(StandardScaler(), MLPRegressor(**SETTINGS))
-    with pytest.warns(UserWarning, match="Maximum iterations"):
-        pipeline.fit(X, Y)
-    display = LossCurveDisplay.from_estimator(pipeline)
-    np.testing.assert_array_equal(display.line_.get_ydata(), pipeline[-1].loss_curve_)
+@pytest.mark.filterwarnings("ignore:.*Maximum iterations")
+@pytest.mark.parametrize(
+    ("wrap", "network"),
+    [
+        (lambda m: make_pipeline(StandardScaler(), m), lambda e: e[-1]),
+        (lambda m: GridSearchCV(m, {"alpha": [0.1]}, cv=2), lambda e: e.best_estimator_),
+        (
+            lambda m: GridSearchCV(make_pipeline(StandardScaler(), m), {}, cv=2),
+            lambda e: e.best_estimator_[-1],
+        ),
+        (lambda m: TransformedTargetRegressor(m), lambda e: e.regressor_),
+    ],
+    ids=["pipeline", "search", "search of a pipeline", "transformed target"],
+)
+def test_the_network_inside_is_shown(wrap, network):
+    estimator = wrap(MLPRegressor(**SETTINGS))
+    with pytest.raises(NotFittedError, match=f"{type(estimator).__name__} instance is not fitted"):
+        LossCurveDisplay.from_estimator(estimator)
+    estimator.fit(X, Y)
+    display = LossCurveDisplay.from_estimator(estimator)
+    np.testing.assert_array_equal(display.line_.get_ydata(), network(estimator).loss_curve_)
+    assert display.line_.get_label() == "MLPRegressor"
+
+
+@pytest.mark.filterwarnings("ignore:.*Maximum iterations")
+def test_the_explorers_choice_is_shown():
+    pytest.importorskip("optuna")
+    space = {"alpha": [0.1]}
+    search = TradeoffSearchCV(MLPRegressor(**SETTINGS), space, objectives=("score",), cv=2)
+    search.fit(X, Y)
+    display = LossCurveDisplay.from_estimator(search)
+    np.testing.assert_array_equal(display.line_.get_ydata(), search.best_estimator_.loss_curve_)
+    search = clone(search).set_params(refit=False).fit(X, Y)
+    with pytest.raises(ValueError, match="TradeoffSearchCV holds no network with a loss_curve_"):
+        LossCurveDisplay.from_estimator(search)
 
 
 def test_an_unfitted_estimator_is_refused():
@@ -75,7 +107,9 @@ def test_an_unfitted_estimator_is_refused():
 def test_an_estimator_without_a_curve_is_refused():
     model = MLPRegressor(solver="lbfgs", random_state=0).fit(X, Y)
     with pytest.raises(
-        ValueError, match=r"keeps no loss_curve_\. Networks fitted with solver='adam' or 'sgd' do\."
+        ValueError,
+        match=r"MLPRegressor holds no network with a loss_curve_\. Networks fitted with"
+        r" solver='adam' or 'sgd' have one\.",
     ):
         LossCurveDisplay.from_estimator(model)
 

@@ -5,4 +5,4 @@ if ! command -v x86_64-w64-mingw32-gcc-posix > /dev/null; then
         exit 0
     }
 fi
-make --directory tests/csrc windows
+WINEPREFIX=$WORK/wine WINEDEBUG=-all make --directory tests/csrc windows

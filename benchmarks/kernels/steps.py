@@ -1,5 +1,4 @@
-"""How long does one optimisation step take in the C core, and what share of the core's peak is
-that?
+"""How long does one optimisation step take in the C core, and what share of its peak is that?
 
 ``python -m benchmarks.kernels.steps`` trains the shapes of the anchor table with the engine alone,
 one call of many steps, for each instruction set and precision. Before it is timed, each variant
@@ -39,18 +38,21 @@ SHAPES = {  # name: (layer sizes, batch, loss)
 
 
 def flops_of_a_step(units: list[int], batch: int) -> int:
-    """Useful floating-point operations: forward, weight gradient, and all but the first layer's input gradient."""
+    """Useful floating-point operations.
+
+    Forward, weight gradient, and all but the first layer's input gradient.
+    """
     weights = sum(a * b for a, b in pairwise(units))
     return 6 * batch * weights - 2 * batch * units[0] * units[1]
 
 
-def peak(isa: str, is_double: bool, seconds: float = 0.02) -> float:
+def peak(isa: str, dtype: str, seconds: float = 0.02) -> float:
     """Floating-point operations a second of independent fused multiply-adds."""
     n, best = 1000, 0.0
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
         start = time.perf_counter()
-        flops = _core.spin(isa, is_double, n)
+        flops = _core.fma_peak(isa, dtype, n)
         took = time.perf_counter() - start
         best = max(best, flops / took)
         n = max(n, int(n * 2e-3 / took))
@@ -66,7 +68,7 @@ def step_time(
     n_threads: int = 1,
     rounds: int = 7,
 ) -> tuple[float, float]:
-    """Seconds of one step, and the floating-point operations a second that the core could do at that time (medians)."""
+    """Seconds of one step, and the FLOP/s that the core could do at that time (medians)."""
     units, batch, loss = SHAPES[shape]
     rng = np.random.default_rng(0)
     spec = NetworkSpec.dense(units, activation, loss)
@@ -82,38 +84,34 @@ def step_time(
         y = (y > 0).astype(dtype)
     data, rule = Data(X, y), OPTIMIZERS[optimizer]()
     state = TrainState(
-        initialise(spec, dtype, np.random.RandomState(0)),
-        np.zeros((rule.n_slots, spec.layout.n_params), dtype),
+        initialise(spec, dtype, np.random.RandomState(0))[None],
+        np.zeros((1, rule.n_slots, spec.layout.n_params), dtype),
     )
-    plan = Plan(rule, batch, alpha=1e-4, n_threads=n_threads)
-    engine = CythonBackend(isa).engine(spec, plan, dtype)
-    one = Passes(np.arange(n_rows, dtype=np.int64)[None, : 2 * batch], np.full((1, 2), 1e-4))
+    plan = Plan(rule, batch, alpha=1e-4)
+    trainer = CythonBackend(isa).engine(spec, dtype, n_threads).trainer(plan)
+    one = Passes(np.arange(2 * batch, dtype=np.int64)[None, None], np.full((1, 1, 2), 1e-4))
     outcomes = []
-    for tried in (engine, CythonBackend("generic").engine(spec, plan, dtype)):
+    for tried in (trainer, CythonBackend("generic").engine(spec, dtype, n_threads).trainer(plan)):
         copy = TrainState(state.params.copy(), state.slots.copy())
         losses = tried.train(copy, data, one)
         outcomes.append(np.append(copy.params, losses))
     np.testing.assert_allclose(*outcomes, rtol=0, atol=1e-3 if dtype == np.float32 else 1e-9)
     n_passes = max(
         1,
-        int(
-            0.03
-            / (flops_of_a_step(units, batch) / peak(isa, dtype.itemsize == 8) * 1.5)
-            / n_batches
-        ),
+        int(0.03 / (flops_of_a_step(units, batch) / peak(isa, dtype.name) * 1.5) / n_batches),
     )
     passes = Passes(
-        np.array([rng.permutation(n_rows) for _ in range(n_passes)], dtype=np.int64),
-        np.full((n_passes, n_batches), 1e-4),
+        np.array([[rng.permutation(n_rows) for _ in range(n_passes)]], dtype=np.int64),
+        np.full((1, n_passes, n_batches), 1e-4),
     )
-    engine.train(state, data, passes)
+    trainer.train(state, data, passes)
     times, peaks = [], []
     while len(times) < rounds:
-        before = peak(isa, dtype.itemsize == 8)
+        before = peak(isa, dtype.name)
         start = time.perf_counter()
-        engine.train(state, data, passes)
+        trainer.train(state, data, passes)
         took = time.perf_counter() - start
-        after = peak(isa, dtype.itemsize == 8)
+        after = peak(isa, dtype.name)
         if abs(after / before - 1) < 0.03:
             times.append(took / passes.rates.size)
             peaks.append((before + after) / 2)
@@ -133,7 +131,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     print(
-        f"{'isa':15}{'dtype':9}{'activation':11}{'shape':10}{'us/step':>10}{'GFLOP/s':>9}{'peak':>7}{'% of peak':>11}"
+        f"{'isa':15}{'dtype':9}{'activation':11}{'shape':10}"
+        f"{'us/step':>10}{'GFLOP/s':>9}{'peak':>7}{'% of peak':>11}"
     )
     for isa in args.isa:
         for dtype in args.dtype:
@@ -144,8 +143,9 @@ def main() -> None:
                     )
                     flops = flops_of_a_step(*SHAPES[shape][:2])
                     print(
-                        f"{isa:15}{dtype:9}{activation:11}{shape:10}{seconds * 1e6:10.2f}{flops / seconds / 1e9:9.1f}"
-                        f"{most / 1e9:7.0f}{100 * flops / seconds / most:10.1f}%",
+                        f"{isa:15}{dtype:9}{activation:11}{shape:10}"
+                        f"{seconds * 1e6:10.2f}{flops / seconds / 1e9:9.1f}{most / 1e9:7.0f}"
+                        f"{100 * flops / seconds / most:10.1f}%",
                         flush=True,
                     )
 

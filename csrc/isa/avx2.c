@@ -14,7 +14,8 @@ TARGET_BEGIN("avx2,fma")
 
 #define SQRT_32(v) _mm256_sqrt_ps((__m256)(v))
 #define SQRT_64(v) _mm256_sqrt_pd((__m256d)(v))
-#define MAX_0_32(v) _mm256_max_ps(_mm256_setzero_ps(), (__m256)(v)) /* the second operand where either is NaN */
+/* The second operand where either is NaN. */
+#define MAX_0_32(v) _mm256_max_ps(_mm256_setzero_ps(), (__m256)(v))
 #define MAX_0_64(v) _mm256_max_pd(_mm256_setzero_pd(), (__m256d)(v))
 static const int32_t lanes_32[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
 static const int64_t lanes_64[8] = {-1, -1, -1, -1};

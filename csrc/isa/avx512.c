@@ -14,7 +14,8 @@ TARGET_BEGIN("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")
 
 #define SQRT_32(v) _mm512_sqrt_ps((__m512)(v))
 #define SQRT_64(v) _mm512_sqrt_pd((__m512d)(v))
-#define MAX_0_32(v) _mm512_max_ps(_mm512_setzero_ps(), (__m512)(v)) /* the second operand where either is NaN */
+/* The second operand where either is NaN. */
+#define MAX_0_32(v) _mm512_max_ps(_mm512_setzero_ps(), (__m512)(v))
 #define MAX_0_64(v) _mm512_max_pd(_mm512_setzero_pd(), (__m512d)(v))
 #define LOAD_PART_32(p, n) _mm512_maskz_loadu_ps((__mmask16)((1u << (n)) - 1), p)
 #define LOAD_PART_64(p, n) _mm512_maskz_loadu_pd((__mmask8)((1u << (n)) - 1), p)

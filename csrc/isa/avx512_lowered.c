@@ -1,5 +1,5 @@
-/* The 512-bit kernels split by the compiler into AVX2 instructions: slow, so that they can be tested
- * on any CPU. */
+/* The 512-bit kernels split by the compiler into AVX2 instructions: slow, so that they can be
+ * tested on any CPU. */
 #include "../kernels.h"
 
 #if (defined(__x86_64__) || defined(__amd64__)) && defined(__GNUC__)
@@ -27,7 +27,8 @@ static int usable(void)
 const fnn_isa fnn_isa_avx512_lowered = {
     .name = "avx512_lowered",
     .usable = usable,
-    .kernels = {[FNN_F32] = &fnn_kernels_avx512_lowered_32, [FNN_F64] = &fnn_kernels_avx512_lowered_64},
+    .kernels = {[FNN_F32] = &fnn_kernels_avx512_lowered_32,
+                [FNN_F64] = &fnn_kernels_avx512_lowered_64},
 };
 #else
 const fnn_isa fnn_isa_avx512_lowered = {.name = "avx512_lowered"};

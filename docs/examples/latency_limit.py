@@ -44,17 +44,20 @@ print("|---:|---:|---:|---:|---|---|---|")
 for i in search.pareto_front_:
     params = found["params"][i]
     print(
-        f"| {found['latency_us'][i]:.1f} | {found['mean_test_score'][i]:.4f} ± {found['std_test_score'][i]:.4f}"
-        f" | {found['fit_time'][i]:.3f} | {found['model_bytes'][i]:.0f} | {params['hidden_layer_sizes']}"
-        f" | {params['dtype']} | {found['measured'][i]} |"
+        f"| {found['latency_us'][i]:.1f}"
+        f" | {found['mean_test_score'][i]:.4f} ± {found['std_test_score'][i]:.4f}"
+        f" | {found['fit_time'][i]:.3f} | {found['model_bytes'][i]:.0f}"
+        f" | {params['hidden_layer_sizes']} | {params['dtype']} | {found['measured'][i]} |"
     )
 best = search.best_index_
 print(
-    f"\nThe limit is {arguments.microseconds:g} us. The most accurate within it answers in {found['latency_us'][best]:.1f} us:"
+    f"\nThe limit is {arguments.microseconds:g} us. The most accurate within it answers in"
+    f" {found['latency_us'][best]:.1f} us:"
 )
 print(search.best_params_)
 print(
-    f"Accuracy {search.best_score_:.4f} over five folds, {search.score(X_held, y_held):.4f} on rows it has never seen."
+    f"Accuracy {search.best_score_:.4f} over five folds,"
+    f" {search.score(X_held, y_held):.4f} on rows it has never seen."
 )
 
 display = TradeoffDisplay.from_search(search)

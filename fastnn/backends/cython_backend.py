@@ -1,10 +1,13 @@
-"""How is a network run by the C core? Translates specs, plans and data for ``_core``, and starts the
-threads of a call."""
+"""How is a network run by the C core?
+
+Specs, plans and data are translated for ``_core``, and the threads of a call started.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
@@ -112,7 +115,9 @@ class CythonEngine:
         if not self._answer(self._core.predict, params, X, out):
             raise NotFinite
 
-    def _answer(self, call, params: Array, X: Array | csr_array, out: Array) -> bool:
+    def _answer(
+        self, call: Callable[..., bool], params: Array, X: Array | csr_array, out: Array
+    ) -> bool:
         """Call ``forward`` or ``predict`` of C, with several threads where there are many rows."""
         if not isinstance(X, np.ndarray):
             check_csr(X)

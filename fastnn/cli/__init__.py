@@ -1,1 +1,1 @@
-"""What can be done from the command line? ``fastnn`` and ``python -m fastnn``."""
+"""Where is the command line? In main; parser, commands, output and terminal are its parts."""

@@ -102,8 +102,8 @@ def fit(
     OSError
         If ``output`` cannot be written; before anything is read.
     """
+    from fastnn.estimators.inspect import network_of
     from fastnn.persistence import TableModel, save_model
-    from fastnn.search.measure import network_of
     from fastnn.tabular.encode import table_model
 
     refuse_unwritable(output)
@@ -393,7 +393,7 @@ def info(model: str | None = None) -> dict[str, dict[str, Any]]:
 
 def _network_facts(model: Any) -> dict[str, Any]:
     """Return the size of the network in a fitted pipeline, and how its training ended."""
-    from fastnn.search.measure import network_of
+    from fastnn.estimators.inspect import network_of
 
     network = network_of(model)
     if network is None:

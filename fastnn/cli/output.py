@@ -12,7 +12,8 @@ from fastnn.cli.commands import Explored, Fitted
 from fastnn.cli.quality import Quality
 from fastnn.cli.training_table import TrainingTable
 from fastnn.report.assessment import METRICS
-from fastnn.report.vocabulary import COSTS, cost, cost_name, say, short
+from fastnn.report.vocabulary import cost, cost_name, say, short
+from fastnn.search.quantities import COSTS
 
 Terms = Sequence[tuple[str, str]]
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.report.assessment import ClassAssessment, ValueAssessment
-from fastnn.report.vocabulary import COSTS
+from fastnn.search.quantities import COSTS
 
 
 @dataclass

@@ -12,8 +12,9 @@ import numpy as np
 from fastnn.report.content import Candidate, Content, known_costs
 from fastnn.report.figures import Axis, Chart, number, si
 from fastnn.report.markup import figure
-from fastnn.report.vocabulary import COSTS, cost, cost_name
+from fastnn.report.vocabulary import cost, cost_name
 from fastnn.search.front import pareto_front
+from fastnn.search.quantities import COSTS
 
 
 def front(content: Content) -> str:
@@ -61,8 +62,8 @@ def _chart(
     content: Content, shown: list[Candidate], name: str, width: int, height: int
 ) -> tuple[str, int]:
     """Return the picture of one cost, and how many candidates score too little to be in it."""
-    _, unit, scale = COSTS[name]
-    costs = np.array([c.values[name] * scale for c in shown])
+    unit = COSTS[name].unit
+    costs = np.array([c.values[name] * COSTS[name].scale for c in shown])
     scores = np.array([c.values["score"] for c in shown])
     spreads = np.array([c.spreads.get("score", np.nan) for c in shown])
     on_front = np.array([c.on_front for c in shown])

@@ -12,12 +12,13 @@ import numpy as np
 
 from fastnn._optional import require
 from fastnn._version import __version__
+from fastnn.estimators.inspect import network_of
 from fastnn.report import assessment
 from fastnn.report.code import training_code
 from fastnn.report.content import Candidate, ColumnBrief, Content
 from fastnn.report.figures import NOTHING, tick
-from fastnn.report.vocabulary import COSTS, cost, cost_name
-from fastnn.search.measure import network_of
+from fastnn.report.vocabulary import cost, cost_name
+from fastnn.search.quantities import COSTS
 from fastnn.tabular.schema import Schema
 
 

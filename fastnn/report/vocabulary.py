@@ -7,29 +7,18 @@ from typing import Any
 import numpy as np
 
 from fastnn.report.figures import si
-
-# What each cost is called, its unit, and what one of ours is in that unit.
-COSTS = {
-    "fit_time": ("fit time", "s", 1.0),
-    "cpu_time": ("CPU time of a fit", "s", 1.0),
-    "latency_us": ("latency of one row", "s", 1e-6),
-    "row_us": ("time per row in bulk", "s", 1e-6),
-    "model_bytes": ("model size", "B", 1.0),
-    "flops": ("work per prediction", "FLOP", 1.0),
-    "peak_bytes": ("peak memory of a fit", "B", 1.0),
-    "energy_j": ("energy of a fit", "J", 1.0),
-}
+from fastnn.search.quantities import QUANTITIES
 
 
 def cost(name: str, value: float) -> str:
     """Write a measured cost with its unit."""
-    _, unit, scale = COSTS.get(name, (name, "", 1.0))
-    return si(value * scale, unit)
+    row = QUANTITIES[name]
+    return si(value * row.scale, row.unit)
 
 
 def cost_name(name: str) -> str:
     """What a cost is called."""
-    return COSTS.get(name, (name.replace("_", " "), "", 1.0))[0]
+    return QUANTITIES[name].label
 
 
 def say(value: Any) -> str:

@@ -1,1 +1,1 @@
-"""What does each cost of an accuracy buy? The trade-off explorer: search, measurement, the front and its picture."""
+"""What does accuracy cost? The trade-off explorer: search, measurement, front and picture."""

@@ -1,4 +1,4 @@
-"""What does a search look like? The trade-off of accuracy against costs as pictures, after scikit-learn's Display convention."""
+"""What does a search look like? Pictures of accuracy against cost, as scikit-learn's Displays."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from fastnn.display import new_axes
-from fastnn.search.measure import QUANTITIES
+from fastnn.search.quantities import QUANTITIES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
 
 class TradeoffDisplay:
-    """What a search found: one quantity against another, the front among the candidates, the chosen
-    one marked.
+    """The candidates of a search: one quantity against another, with the front and the chosen one.
 
     Make one by :meth:`from_search`.
 
@@ -66,8 +65,7 @@ class TradeoffDisplay:
 
     @classmethod
     def from_search(cls, search: BaseEstimator) -> TradeoffDisplay:
-        """The display of a fitted search; call :meth:`plot` or :meth:`parallel_coordinates` to draw
-        it.
+        """The display of a fitted search; :meth:`plot` or :meth:`parallel_coordinates` draw it.
 
         Parameters
         ----------
@@ -97,8 +95,8 @@ class TradeoffDisplay:
         Parameters
         ----------
         x, y : str
-            "score" or what else was measured: "fit_time", "cpu_time", "latency_us", "row_us", "model_bytes", "flops",
-            "peak_bytes", "energy_j".
+            "score" or what else was measured: "fit_time", "cpu_time", "latency_us", "row_us",
+            "model_bytes", "flops", "peak_bytes", "energy_j".
         ax : matplotlib Axes, default=None
             Where to draw; a new figure where None.
 
@@ -156,13 +154,13 @@ class TradeoffDisplay:
     def parallel_coordinates(
         self, columns: Sequence[str] | None = None, *, ax: Axes | None = None
     ) -> TradeoffDisplay:
-        """Draw each candidate as a line across its parameters and what it reached: which settings
-        make the front?
+        """Draw each candidate as a line across its parameters and its quantities.
 
         Parameters
         ----------
         columns : sequence of str, default=None
-            Names of parameters and quantities, in order; the parameters that vary and the objectives where None.
+            Names of parameters and quantities, in order; the parameters that vary and the
+            objectives where None.
         ax : matplotlib Axes, default=None
             Where to draw; a new figure where None.
 
@@ -215,7 +213,8 @@ class TradeoffDisplay:
         if f"param_{name}" not in self.results:
             known = [key.removeprefix("param_") for key in self.results if key.startswith("param_")]
             raise ValueError(
-                f"columns must name parameters, {known}, or quantities, {list(QUANTITIES)}; got {name!r}."
+                f"columns must name parameters, {known}, or quantities, {list(QUANTITIES)};"
+                f" got {name!r}."
             )
         return np.ma.filled(self.results[f"param_{name}"], None)
 
@@ -236,8 +235,8 @@ class TradeoffDisplay:
 
 
 def _label(quantity: str) -> str:
-    unit = QUANTITIES[quantity].unit
-    return f"{quantity} ({unit})" if unit else quantity
+    row = QUANTITIES[quantity]
+    return f"{row.label} ({row.stored_unit})" if row.unit else row.label
 
 
 def _spans_decades(values: np.ndarray) -> bool:

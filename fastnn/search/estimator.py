@@ -1,4 +1,4 @@
-"""What does each second, microsecond and joule buy in accuracy? A search that returns the whole front, not one best model."""
+"""What does each second, microsecond and joule buy in accuracy? A search for the whole front."""
 
 from __future__ import annotations
 
@@ -12,96 +12,95 @@ from typing import Any, ClassVar
 
 import joblib
 import numpy as np
-from numpy.typing import NDArray
-from scipy.stats import rankdata
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import check_scoring, get_scorer_names
 from sklearn.model_selection import check_cv
-from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils import Tags, check_random_state, get_tags, indexable
-from sklearn.utils.validation import _check_method_params
 
-from fastnn._sklearn import HasMethods, Interval, StrOptions, fit_context
+from fastnn._sklearn import BaseSearchCV, HasMethods, Interval, StrOptions, fit_context
+from fastnn.search.budget import Budget
+from fastnn.search.energy import watts
 from fastnn.search.front import check_refit
-from fastnn.search.measure import (
-    BULK_ROWS,
-    CAREFUL,
-    FITS,
-    GLANCE,
-    QUANTITIES,
-    Clock,
-    Table,
-    estimate_label,
-    fit,
-    machine,
-)
-from fastnn.search.run import Run, Silent, with_params
+from fastnn.search.measure import Clock, Dataset
+from fastnn.search.quantities import QUANTITIES
+from fastnn.search.results import as_columns, measurements
+from fastnn.search.run import Run, with_params
 from fastnn.search.space import Space, default_space, describe
-from fastnn.search.trials import Candidate, Trials
+from fastnn.search.tasks import Task
+from fastnn.search.trials import Trials
 
 DEFAULT_TRIALS = 50
 
 
 class TradeoffSearchCV(BaseSearchCV):
-    """Search hyper-parameters for the trade between accuracy and cost: the Pareto front, and one
-    model from it.
+    """Search hyper-parameters for the Pareto front of accuracy and cost, and one model from it.
 
-    Every candidate is cross-validated, its folds training in threads beside each other, and its
-    cost measured: seconds to fit, microseconds to predict, bytes, FLOPs, joules. Optuna's
-    tree-structured Parzen estimator proposes candidates that push the front. The candidates on the
-    front are measured again, one by one, each in a fresh process.
+    Every candidate is cross-validated, its folds training in threads, and its cost is measured:
+    seconds to fit, microseconds to predict, bytes, FLOPs, joules. Optuna's tree-structured Parzen
+    estimator proposes candidates that push the front. The candidates on the front are measured
+    again in isolation, one by one, each in a fresh process.
 
     Parameters
     ----------
     estimator : estimator object
-        A network of fastnn's, any other scikit-learn estimator, or a Pipeline. Estimators of several kinds are laid side by
-        side as in scikit-learn's searches: a Pipeline whose last step is a parameter, and a list of dicts.
+        A network of fastnn's, any other scikit-learn estimator, or a Pipeline. Estimators of
+        several kinds are compared as in scikit-learn's searches: a Pipeline whose last step is a
+        parameter, and a list of dicts.
     param_distributions : dict, list of dicts or None, default=None
-        Parameter names, and for each a list, a scipy.stats distribution, or an Optuna distribution. Of a list of dicts, each
-        candidate takes one. None varies the network that the estimator is or holds: see :func:`fastnn.search.space.default_space`.
+        Parameter names, and for each a list, a scipy.stats distribution, or an Optuna distribution.
+        Each candidate takes one dict of a list. None varies the network that the estimator is or
+        holds, but for what you have set to another value than the default: see
+        :func:`fastnn.search.space.default_space`.
     objectives : sequence of str, default=("score", "fit_time")
-        What the front is made of: "score", "fit_time", "cpu_time", "latency_us", "row_us", "model_bytes", "flops",
-        "energy_j". Quantities that ``refit`` names are added.
+        What the front is made of: "score", "fit_time", "cpu_time", "latency_us", "row_us",
+        "model_bytes", "flops", "energy_j". Quantities that ``refit`` names are added.
     max_time : float or None, default=None
-        Seconds that ``fit`` may take, measuring the front and the last fit included. A fit that runs is not cut short, so keep
-        the slowest candidate well below it. A candidate that would take over a tenth of it, and of which a fold takes four
-        times as long as others', is given up after a fold.
+        Seconds that ``fit`` may take, measuring the front and the last fit included. A fit that
+        runs is not interrupted, so keep the slowest candidate well below it. A candidate that would
+        take over a tenth of it, and of which a fold takes four times as long as usual, is given up
+        after a fold.
     n_trials : int or None, default=None
-        How many candidates are tried, those found in ``storage`` included; 50 where neither limit is given. A finite space
-        that holds no more than these is enumerated, each candidate once.
+        How many candidates are tried, those found in ``storage`` included; 50 where neither limit
+        is given. A finite space that holds no more than these is enumerated, each candidate once.
     cv : int, cross-validation generator or iterable, default=5
     scoring : str, callable or None, default=None
         One score, more is better; the estimator's own where None.
     refit : "knee", str, dict, callable or False, default="knee"
-        Which candidate of the front is fitted on all rows and handed over:
+        Which candidate of the front is chosen and fitted on all rows:
 
         - "knee", the cheapest whose score is within one standard error of the best one's;
         - the name of a quantity, the best in it;
         - limits, such as ``{"latency_us": 20, "score": "max"}``: the best score among those that
-          predict a row in 20 us. A limit on "score" or on what is otherwise maximised is a lower
-          one;
+          predict a row in 20 us. A limit on "score" is a lower one;
         - a callable that takes ``cv_results_`` and returns an index;
-        - False, none. n_jobs : int or None, default=None How many folds train at the same time, in
-    threads: nothing is copied to other processes. None is 1, -1 all cores. Above 1, which
-    candidates are proposed depends on which are finished first. random_state : int, RandomState
-    instance or None, default=None Of the search. The estimator has its own. storage : str, path,
-    Optuna storage or None, default=None Where candidates are kept as they are found: the path of a
-    file, or a database URL. The same search - data, estimator, space, folds - started again goes on
-    from there, after it was killed too.
+        - False, none.
+    n_jobs : int or None, default=None
+        How many folds train at the same time, in threads: nothing is copied to other processes.
+        None is 1, -1 all cores. Above 1, which candidates are proposed depends on which are
+        finished first.
+    random_state : int, RandomState instance or None, default=None
+        Of the search. The estimator has its own.
+    storage : str, path, Optuna storage or None, default=None
+        Where candidates are kept as they are found: the path of a file, or a database URL. The same
+        search - data, estimator, space, folds - started again goes on from there, after it was
+        killed too.
 
     Attributes
     ----------
-    cv_results_ : dict of str to ndarray
-        Made for a DataFrame, one row for each candidate. As in scikit-learn's searches: ``params``, ``param_*``,
-        ``split*_test_score``, ``mean_test_score``, ``std_test_score``, ``rank_test_score``, ``mean_fit_time``,
-        ``std_fit_time``, ``mean_score_time``, ``std_score_time``. Beside them, for each quantity but the score:
-        its value (``fit_time``, ``cpu_time``, ``latency_us``, ``row_us``, ``model_bytes``, ``flops``, ``peak_bytes``,
-        ``energy_j``), a median of repeats, NaN where not known; for the timed ones ``iqr_*``, the distance between the
-        quartiles of the repeats, and ``repeats_*``, the repeats. ``energy_source`` says how joules were come by, ``measured``
-        is "alone" or "beside others", ``on_front`` a bool, ``failure`` the reason of a candidate that failed, else "".
+    cv_results_ : dict of str to ndarray of shape (n_candidates,)
+        Made for a DataFrame, one row for each candidate. As in scikit-learn's searches: ``params``,
+        ``param_*``, ``split*_test_score``, ``mean_test_score``, ``std_test_score``,
+        ``rank_test_score``, ``mean_fit_time``, ``std_fit_time``, ``mean_score_time``,
+        ``std_score_time``. Besides, for each quantity but the score: its value (``fit_time``,
+        ``cpu_time``, ``latency_us``, ``row_us``, ``model_bytes``, ``flops``, ``peak_bytes``,
+        ``energy_j``), a median of repeats, NaN where not known; for the timed ones ``iqr_*``, the
+        distance between the quartiles of the repeats, and ``repeats_*``, the repeats.
+        ``energy_source`` says how joules were measured, ``measured`` is "isolated" or "in search",
+        ``on_front`` a bool, ``failure`` the reason of a candidate that failed, else "".
     pareto_front_ : ndarray of shape (n_front,)
-        Indices into ``cv_results_`` of the candidates that no other one beats, the cheapest first.
+        Indices into ``cv_results_`` of the candidates that no other one dominates, the cheapest
+        first.
     objectives_ : tuple of str
         The objectives, with those that ``refit`` added.
     measurements_ : dict of str to str
@@ -112,7 +111,7 @@ class TradeoffSearchCV(BaseSearchCV):
     best_score_ : float
         Its mean score over folds.
     best_estimator_ : estimator object
-        It, fitted on all rows.
+        The chosen candidate, fitted on all rows.
     refit_time_ : float
         Seconds that took.
     scorer_ : callable
@@ -125,8 +124,8 @@ class TradeoffSearchCV(BaseSearchCV):
     >>> from sklearn.datasets import load_iris
     >>> X, y = load_iris(return_X_y=True)
     >>> sizes = {"hidden_layer_sizes": [(), (4,), (16,), (64,)]}
-    >>> search = TradeoffSearchCV(MLPClassifier(max_iter=300, random_state=0), sizes, objectives=("score", "flops"))
-    >>> search = search.fit(X, y)
+    >>> network = MLPClassifier(max_iter=300, random_state=0)
+    >>> search = TradeoffSearchCV(network, sizes, objectives=("score", "flops")).fit(X, y)
     >>> front = search.cv_results_["flops"][search.pareto_front_]
     """
 
@@ -183,8 +182,8 @@ class TradeoffSearchCV(BaseSearchCV):
         X : array-like or sparse matrix of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
         **params
-            For the estimator's ``fit``, the scorer and the splitter, as in ``GridSearchCV.fit``: an array with an element for
-            each row, such as ``sample_weight``, is cut into folds with X.
+            For the estimator's ``fit``, the scorer and the splitter, as in ``GridSearchCV.fit``: an
+            array with an element for each row, such as ``sample_weight``, is cut into folds with X.
 
         Returns
         -------
@@ -195,8 +194,9 @@ class TradeoffSearchCV(BaseSearchCV):
         ImportError
             Without Optuna.
         ValueError
-            If a parameter is wrong, if every candidate fails (TypeError if each by one), or if no candidate keeps within the
-            limits of ``refit``; ``cv_results_`` and ``pareto_front_`` are there in the last case.
+            If a parameter is wrong, if every candidate fails (TypeError if each by one), or if no
+            candidate is within the limits of ``refit``; ``cv_results_`` and ``pareto_front_`` are
+            there in the last case.
         """
         start = self._clock.wall()
         if y is None and get_tags(self.estimator).target_tags.required:
@@ -204,49 +204,19 @@ class TradeoffSearchCV(BaseSearchCV):
                 f"This {type(self).__name__} requires y to be passed, but the target y is None."
             )
         self.objectives_ = self._check_objectives()
+        watts()  # a wrong FASTNN_WATTS is an error before the search, not after it
         self.scorer_, self.multimetric_ = check_scoring(self.estimator, self.scoring), False
         X, y = indexable(X, y)
-        params = _check_method_params(X, params)
         routed = self._get_routed_params_for_fit(params)
-        table = Table(X, y, routed.estimator.fit, routed.scorer.score)
+        dataset = Dataset(X, y, routed.estimator.fit, routed.scorer.score)
         cv = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
         splits = list(cv.split(X, y, **routed.splitter.split))
         self.n_splits_ = len(splits)
-
-        estimator, distributions = self.estimator, self.param_distributions
-        if distributions is None:
-            distributions = default_space(estimator, len(splits[0][0]))
-        space = Space(distributions)
-        for example in (
-            space.examples()
-        ):  # a name that the estimator does not know is not worth fifty failures
-            with_params(estimator, example)
-        seed = check_random_state(self.random_state).randint(2**31)
-        name = (
-            "fastnn"
-            if self.storage is None
-            else self._fingerprint(estimator, distributions, table, splits)
-        )
-        trials = Trials(space, self.objectives_, self.storage, name, seed)
-        self.study_ = trials.study
-
-        n_trials = (
-            DEFAULT_TRIALS if self.n_trials is None and self.max_time is None else self.n_trials
-        )
-        root = self._begin_callbacks(table)
-        run = Run(
-            search=self,
-            estimator=estimator,
-            table=table,
-            splits=splits,
-            trials=trials,
-            clock=self._clock,
-            n_jobs=joblib.effective_n_jobs(self.n_jobs),
-            n_trials=min(math.inf if n_trials is None else n_trials, space.size),
-            end=math.inf if self.max_time is None else start + self.max_time,
-        )
+        run = self._prepare(dataset, splits, start)
+        n_stages = 2 + (self.refit is not False) if self.max_time is None else None
+        root = Task.root(self, dataset, n_stages).begin()
         try:
-            run.spend(root)
+            run.run(root)
         except KeyboardInterrupt:
             if not run.front().size:
                 raise
@@ -257,86 +227,109 @@ class TradeoffSearchCV(BaseSearchCV):
             )
         self._publish(run)
         if self.refit is not False:
-            self._refit(run, root)
-        root.call_on_fit_task_end(estimator=self, X=X, y=y, metadata=table.metadata)
+            self._refit(dataset, root)
+        root.end()
         return self
 
+    def _prepare(self, dataset: Dataset, splits: list[Any], start: float) -> Run:
+        """The run of this search; a space or a storage that cannot be used is an error here."""
+        distributions = self.param_distributions
+        if distributions is None:
+            distributions = default_space(self.estimator, len(splits[0][0]))
+        space = Space(distributions)
+        for example in space.examples():  # an unknown name is an error before fifty failures
+            with_params(self.estimator, example)
+        seed = check_random_state(self.random_state).randint(2**31)
+        name = "fastnn"
+        if self.storage is not None:
+            name = self._fingerprint(distributions, dataset, splits)
+        trials = Trials(space, self.objectives_, self.storage, name, seed)
+        self.study_ = trials.study
+        n_trials: float = math.inf if self.n_trials is None else self.n_trials
+        if self.n_trials is None and self.max_time is None:
+            n_trials = DEFAULT_TRIALS
+        n_jobs = joblib.effective_n_jobs(self.n_jobs)
+        weighed = [*self.objectives_, *check_refit(self.refit)]
+        budget = Budget(
+            start=start,
+            end=math.inf if self.max_time is None else start + self.max_time,
+            n_folds=len(splits),
+            n_jobs=n_jobs,
+            refits=self.refit is not False,
+            remeasures=any(QUANTITIES[q].timed for q in weighed),
+        )
+        return Run(
+            estimator=self.estimator,
+            dataset=dataset,
+            splits=splits,
+            scorer=self.scorer_,
+            refit=self.refit,
+            trials=trials,
+            clock=self._clock,
+            n_jobs=n_jobs,
+            n_trials=min(n_trials, space.size),
+            budget=budget,
+        )
+
     def _check_objectives(self) -> tuple[str, ...]:
-        """The objectives, with what ``refit`` speaks of; before anything is trained."""
-        allowed = [q for q in QUANTITIES if q != "peak_bytes"]
+        """The objectives, with what ``refit`` names; before anything is trained."""
+        allowed = [q for q, row in QUANTITIES.items() if row.in_search]
         objectives = list(self.objectives)
         if not objectives or len(set(objectives)) < len(objectives):
             raise ValueError(
-                f"objectives must name at least one quantity, and each once; got {self.objectives!r}."
+                "objectives must name at least one quantity, and each once; got"
+                f" {self.objectives!r}."
             )
         for q in objectives:
             if q not in allowed:
-                hint = (
-                    " It is known of the front only; limit it by refit."
-                    if q == "peak_bytes"
-                    else ""
-                )
+                hint = ""
+                if q in QUANTITIES:
+                    hint = " It is known of the front only; limit it by refit."
                 raise ValueError(f"objectives must be among {allowed}, got {q!r}.{hint}")
         named = [q for q in check_refit(self.refit) if q in allowed]
         return tuple(dict.fromkeys([*objectives, *named]))
 
-    def _fingerprint(
-        self, estimator: BaseEstimator, distributions: Any, table: Table, splits: Any
-    ) -> str:
-        """The name under which a storage keeps this very search: any change in what decides a score makes it another one."""
-        made_of = describe([estimator, distributions, self.scoring])
+    def _fingerprint(self, distributions: Any, dataset: Dataset, splits: Any) -> str:
+        """The name of this very search in a storage: it changes with all that decides a score."""
+        made_of = describe([self.estimator, distributions, self.scoring])
         try:
-            return f"fastnn-{joblib.hash((made_of, vars(table), splits, self.objectives_))}"
+            return f"fastnn-{joblib.hash((made_of, vars(dataset), splits, self.objectives_))}"
         except (pickle.PicklingError, TypeError, AttributeError) as error:
             raise ValueError(
-                "storage tells searches apart by what they are made of, and something in the estimator, the space, the scoring"
-                f" or the data cannot be pickled for that: {str(error)[:200]}. Replace it, or search without storage."
+                "storage tells searches apart by what they are made of, and something in the"
+                " estimator, the space, the scoring or the data cannot be pickled for that:"
+                f" {str(error)[:200]}. Replace it, or search without storage."
             ) from error
-
-    def _begin_callbacks(self, table: Table) -> Any:
-        """The root of scikit-learn's tree of tasks, which its callbacks follow; below it stages, as many as time allows."""
-        if not hasattr(self, "_init_callback_context"):  # scikit-learn before 1.9
-            return Silent()
-        root = self._init_callback_context(
-            max_subtasks=2 + (self.refit is not False) if self.max_time is None else None
-        )
-        return root.call_on_fit_task_begin(
-            estimator=self, X=table.X, y=table.y, metadata=table.metadata
-        )
 
     def _publish(self, run: Run) -> None:
         """Everything that has been found, as attributes."""
-        numbers_of_rows = list(
-            run.trials.candidates
-        )  # Optuna numbers trials that came to nothing as well
-        row_of = {number: row for row, number in enumerate(numbers_of_rows)}
+        found = run.trials.candidates  # Optuna numbers trials without a result, too
+        row_of = {number: row for row, number in enumerate(found)}
+        candidates = list(found.values())
         self.pareto_front_ = np.array([row_of[number] for number in run.front()], np.intp)
-        candidates = [run.trials.candidates[number] for number in numbers_of_rows]
-        self.cv_results_ = _results(candidates, self.n_splits_, self.pareto_front_)
-        self.measurements_ = _measurements(candidates, run)
+        self.cv_results_ = as_columns(candidates, self.n_splits_, self.pareto_front_)
+        self.measurements_ = measurements(candidates, self.n_splits_, run.n_jobs)
+        if self.refit is False:
+            return
         if callable(self.refit):
-            self.best_index_ = int(self._select_best_index(self.refit, "score", self.cv_results_))
-        elif self.refit is not False:
-            self.best_index_ = row_of[run.choice()]
-        if self.refit is not False:
-            self.best_params_ = candidates[self.best_index_].params
-            self.best_score_ = candidates[self.best_index_].value("score")
+            self.best_index_ = _checked_index(self.refit(self.cv_results_), len(candidates))
+        else:
+            self.best_index_ = row_of[run.chosen()]
+        self.best_params_ = candidates[self.best_index_].params
+        self.best_score_ = candidates[self.best_index_].value("score")
 
-    def _refit(self, run: Run, root: Any) -> None:
+    def _refit(self, dataset: Dataset, root: Task) -> None:
         """Fit the chosen candidate on all rows."""
-        X, y, metadata = run.table.X, run.table.y, run.table.metadata
-        self.best_estimator_ = with_params(run.estimator, self.best_params_)
-        task = root.subcontext(task_name="refit-with-best-params")
-        with task.propagate_callback_context(self.best_estimator_), warnings.catch_warnings():
-            if any(
-                name.endswith("max_iter") for name in self.best_params_
-            ):  # it was chosen as the best time to stop
-                warnings.simplefilter("ignore", ConvergenceWarning)
-            task.call_on_fit_task_begin(estimator=self, X=X, y=y, metadata=metadata)
+        self.best_estimator_ = with_params(self.estimator, self.best_params_)
+        task = root.subtask("refit-with-best-params")
+        with task.propagate_to(self.best_estimator_), warnings.catch_warnings():
+            if any(name.endswith("max_iter") for name in self.best_params_):
+                warnings.simplefilter("ignore", ConvergenceWarning)  # the search has chosen it
+            task.begin()
             start = self._clock.wall()
-            fit(self.best_estimator_, X, y, run.table.fit_params)
+            dataset.fit(self.best_estimator_)
             self.refit_time_ = self._clock.wall() - start
-        task.call_on_fit_task_end(estimator=self, X=X, y=y, metadata=metadata)
+        task.end()
         if hasattr(self.best_estimator_, "feature_names_in_"):
             self.feature_names_in_ = self.best_estimator_.feature_names_in_
 
@@ -346,74 +339,14 @@ class TradeoffSearchCV(BaseSearchCV):
         return tags
 
 
-def _results(candidates: list[Candidate], n_splits: int, front: NDArray[np.intp]) -> dict[str, Any]:
-    """The candidates as columns; see ``cv_results_`` of :class:`TradeoffSearchCV`."""
-    columns: dict[str, Any] = {}
-    nothing = np.full(n_splits, np.nan)
-    for q in ("fit_time", "score_time"):
-        seconds = np.array([[getattr(one, q) for one in c.folds] or nothing for c in candidates])
-        columns[f"mean_{q}"], columns[f"std_{q}"] = seconds.mean(axis=1), seconds.std(axis=1)
-    for name in dict.fromkeys(name for c in candidates for name in c.params):
-        values: Any = np.ma.masked_all(len(candidates), dtype=object)
-        for row, c in enumerate(candidates):
-            if name in c.params:
-                values[row] = c.params[name]
-        columns[f"param_{name}"] = values
-    columns["params"] = [c.params for c in candidates]
-    scores = np.array([[one.score for one in c.folds] or nothing for c in candidates])
-    for i in range(n_splits):
-        columns[f"split{i}_test_score"] = scores[:, i]
-    mean = scores.mean(axis=1)
-    columns |= {"mean_test_score": mean, "std_test_score": scores.std(axis=1)}
-    columns["rank_test_score"] = rankdata(
-        np.where(np.isnan(mean), np.inf, -mean), method="min"
-    ).astype(np.int32)
-    for q in QUANTITIES:
-        if q == "score":
-            continue
-        columns[q] = np.array([c.value(q) for c in candidates])
-        if QUANTITIES[q].timed:
-            repeats = np.empty(len(candidates), dtype=object)
-            repeats[:] = [c.repeats(q) for c in candidates]
-            columns[f"iqr_{q}"] = np.array(
-                [np.subtract(*np.percentile(r, [75, 25])) if r.size else np.nan for r in repeats]
-            )
-            columns[f"repeats_{q}"] = repeats
-    estimate = estimate_label()
-    columns["energy_source"] = np.array(
-        [c.alone.energy_source if c.alone else estimate for c in candidates], dtype=object
-    )
-    columns["measured"] = np.array(
-        ["alone" if c.alone else "beside others" for c in candidates], dtype=object
-    )
-    columns["on_front"] = np.isin(np.arange(len(candidates)), front)
-    columns["failure"] = np.array([c.failure for c in candidates], dtype=object)
-    return columns
-
-
-def _measurements(candidates: list[Candidate], run: Run) -> dict[str, str]:
-    """How each quantity was come by, in words."""
-    beside = "alone" if run.n_jobs == 1 else f"beside {run.n_jobs - 1} other"
-    n_alone = sum(one.alone is not None for one in candidates)
-    if n_alone:
-        beside += (
-            ", times the median ratio of alone to beside others among candidates measured both ways"
+def _checked_index(index: Any, n_candidates: int) -> int:
+    """The index that a callable ``refit`` returned, if it is one."""
+    if not isinstance(index, numbers.Integral):
+        raise TypeError(f"refit must return an index into cv_results_, an integer; got {index!r}.")
+    index = int(index)
+    if not 0 <= index < n_candidates:
+        raise IndexError(
+            f"refit must return an index into cv_results_, from 0 to {n_candidates - 1};"
+            f" got {index}."
         )
-    in_search = f"in the search: median over {len(run.splits)} folds, each in one thread, {beside}"
-    at_a_glance = (
-        f"in the search: median of up to {GLANCE.most} calls of the first fold's model, {beside}"
-    )
-    in_process = f"{n_alone} candidates again, each alone in a fresh process on the first fold's rows: median of"
-    words = {
-        "score": f"mean over {len(run.splits)} folds; its spread is the standard deviation over them",
-        "fit_time": f"wall seconds to fit the rows of a fold; {in_search}; {in_process} up to {FITS.most} fits",
-        "cpu_time": f"CPU seconds to fit the rows of a fold; {in_search}; {in_process} up to {FITS.most} fits, all threads",
-        "latency_us": f"wall microseconds of predict on one row; {at_a_glance}; {in_process} up to {CAREFUL.most} calls",
-        "row_us": f"wall microseconds per row of predict on up to {BULK_ROWS} rows; {at_a_glance}; {in_process} the calls",
-        "model_bytes": "length of the pickled fitted model, median over folds",
-        "flops": "FLOPs of the network to predict one row, counted from its layers; preprocessing not counted",
-        "peak_bytes": "rise of the resident memory (without files' pages) while fitting, in a fresh process with the table",
-        "energy_j": f"joules of a fit; in the search {estimate_label()}; in a fresh process by energy_source",
-    }
-    assert words.keys() == QUANTITIES.keys()
-    return {**words, "machine": machine()}
+    return index

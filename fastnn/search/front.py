@@ -1,4 +1,4 @@
-"""Which candidates does nothing beat, and which of them is handed over? Pareto dominance and choice: arithmetic on arrays."""
+"""Which candidates are on the Pareto front, and which of them is chosen? Arithmetic on arrays."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn.search.measure import QUANTITIES
+from fastnn.search.quantities import QUANTITIES
 
 Floats = NDArray[np.float64]
 Refit = str | Mapping[str, float | str]
 
 
 def as_costs(values: Mapping[str, Floats]) -> Floats:
-    """Values ``(n,)`` by quantity as columns ``(n, n_quantities)`` of which less is better."""
+    """Values ``(n,)`` by quantity as columns ``(n, n_quantities)``; less is better in each."""
     return np.column_stack([-v if QUANTITIES[q].better == "max" else v for q, v in values.items()])
 
 
 def pareto_front(values: Mapping[str, Floats]) -> NDArray[np.intp]:
-    """The candidates that no other one dominates, from the cheapest on.
+    """The candidates that no other one dominates, the cheapest first.
 
-    One dominates another if it is no worse in any quantity and better in at least one; equals stay
-    side by side.
+    One dominates another if it is no worse in any quantity and better in at least one. Of equals
+    all are on the front.
 
     Parameters
     ----------
@@ -51,25 +51,25 @@ def pareto_front(values: Mapping[str, Floats]) -> NDArray[np.intp]:
 
 
 def check_refit(refit: object) -> list[str]:
-    """The quantities that ``refit`` speaks of; ValueError if it cannot be understood."""
+    """The quantities that ``refit`` names; ValueError if it is not one of the forms allowed."""
     if refit is False or callable(refit) or refit == "knee":
         return []
     if isinstance(refit, str) and refit in QUANTITIES:
         return [refit]
     if not isinstance(refit, Mapping) or not refit:
         raise ValueError(
-            f"refit must be 'knee', one of {sorted(QUANTITIES)}, a callable, False, or limits such as"
-            f" {{'latency_us': 20, 'score': 'max'}}; got {refit!r}."
+            f"refit must be 'knee', one of {sorted(QUANTITIES)}, a callable, False, or limits such"
+            f" as {{'latency_us': 20, 'score': 'max'}}; got {refit!r}."
         )
     if unknown := [q for q in refit if q not in QUANTITIES]:
         raise ValueError(
-            f"refit speaks of {unknown[0]!r}, which is not measured. Measured are {sorted(QUANTITIES)}."
+            f"refit names {unknown[0]!r}, which is not measured. Measured are {sorted(QUANTITIES)}."
         )
     targets = [q for q, limit in refit.items() if isinstance(limit, str)]
     if len(targets) != 1 or refit[targets[0]] != QUANTITIES[targets[0]].better:
         raise ValueError(
-            "refit needs one quantity to optimise beside its limits, 'score': 'max' or a cost such as 'fit_time': 'min';"
-            f" got {dict(refit)!r}."
+            "refit needs limits and one quantity to optimise, 'score': 'max' or a cost such as"
+            f" 'fit_time': 'min'; got {dict(refit)!r}."
         )
     for q, limit in refit.items():
         if q != targets[0] and not (isinstance(limit, int | float) and math.isfinite(limit)):
@@ -79,34 +79,39 @@ def check_refit(refit: object) -> list[str]:
     return list(refit)
 
 
-def choose(
+def select(
     refit: Refit,
     values: Mapping[str, Floats],
     objectives: tuple[str, ...],
     front: NDArray[np.intp],
     se: Floats,
 ) -> int:
-    """The candidate of the front to hand over.
+    """The candidate of the front that ``refit`` asks for.
 
     Parameters
     ----------
     refit : "knee", a quantity, or limits
-        A quantity takes the best in it. Limits such as ``{"latency_us": 20, "score": "max"}`` take the best in the one
-        among those that keep within the others. "knee" takes, of the candidates whose score is within one standard error of the
-        best one's - a difference that the folds cannot tell from chance (Breiman et al. 1984, section 3.4.3) - the
-        cheapest: the one with the lowest product of costs.
+        A quantity selects the best in it. Limits such as ``{"latency_us": 20, "score": "max"}``
+        select the best in the one quantity among those within the limits of the others. "knee"
+        selects the cheapest, the one with the lowest product of costs, of those whose score is
+        within one standard error of the best one's. Folds cannot tell such a difference from chance
+        (Breiman et al. 1984, section 3.4.3).
     values : dict of ndarray of shape (n_candidates,)
         All quantities.
     objectives : tuple of str
-        Those that make the front; they break ties.
+        Those of the front; they break ties.
     front : ndarray of shape (n_front,)
     se : ndarray of shape (n_candidates,)
         Standard error of each score.
 
+    Returns
+    -------
+    candidate : int
+
     Raises
     ------
     ValueError
-        If no candidate keeps within the limits; the message says what the nearest one reaches.
+        If no candidate is within the limits; the message says what the nearest one reaches.
     """
     costs = {q: -values[q] if QUANTITIES[q].better == "max" else values[q] for q in values}
     if refit == "knee":
@@ -140,7 +145,7 @@ def choose(
 
 
 def _excess(value: float, quantity: str, limit: float) -> float:
-    """By how much of the limit a value lies beyond it; infinite if the value is not known."""
+    """How far a value is beyond a limit, as a share of it; infinite if the value is unknown."""
     beyond = limit - value if QUANTITIES[quantity].better == "max" else value - limit
     return math.inf if math.isnan(value) else beyond / (abs(limit) or 1.0)
 
@@ -155,6 +160,7 @@ def _nearest(limits: Mapping[str, float], target: str, values: Mapping[str, Floa
     )
     reached = ", ".join(f"{q} = {values[q][i]:.4g}" for q in dict.fromkeys([*limits, target]))
     return (
-        f"refit asks for {wanted}, and no candidate keeps within it. The nearest, candidate {i}, reaches {reached}."
-        " Loosen the limit, widen param_distributions or search longer; cv_results_ and pareto_front_ hold what was found."
+        f"refit asks for {wanted}, and no candidate is within it. The nearest, candidate {i},"
+        f" reaches {reached}. Loosen the limit, widen param_distributions or search longer;"
+        " cv_results_ and pareto_front_ hold what was found."
     )

@@ -1,4 +1,4 @@
-"""What need not be fitted again? Candidates that differ in the last step of a Pipeline have the other steps in common."""
+"""What need not be fitted again? The steps that candidates have in common in a Pipeline."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from sklearn.pipeline import Pipeline
 
 from fastnn.search.measure import Clock
 
-MOST_BYTES = (
-    16 << 20
-)  # of what a step makes of a fold's rows: on larger tables training takes the time, and memory is short
+# Of what a step makes of a fold's rows. On larger tables training takes the time, and memory is
+# short.
+MAX_BYTES = 16 << 20
 
 
 def differ_in_the_last_step(estimator: BaseEstimator, names: Iterable[str]) -> bool:
-    """Whether candidates of these parameters' names are Pipelines of which only the last step differs."""
+    """Whether candidates are Pipelines, and these ``names`` parameters of the last step only."""
     return (
         type(estimator) is Pipeline
         and estimator.memory is None
@@ -29,76 +29,78 @@ def differ_in_the_last_step(estimator: BaseEstimator, names: Iterable[str]) -> b
 
 
 @dataclass
-class Loan:
-    """The seconds that a fit saved, since another had done its preprocessing: they belong to what it costs."""
+class SavedTime:
+    """The seconds that a fit saves because another has fitted its steps; they count as its own."""
 
     wall: float = 0.0
     cpu: float = 0.0
 
 
-class Preprocessing:
-    """The steps before the last one of Pipelines that are fitted on the same rows: each step is
-    fitted once.
+class SharedSteps:
+    """The steps before the last one of Pipelines that are fitted on the same rows.
 
-    It is lent to a Pipeline as its ``memory``, scikit-learn's own way of not fitting a step again.
-    That is meant for files and tells what it knows by hashing X; here it is known that the steps
-    and the rows are the same.
+    Each step is fitted once.
+    A Pipeline gets them as its ``memory``, scikit-learn's own way of not fitting a step again. A
+    memory is meant for files and recognises a step by hashing X; here the steps and the rows are
+    known to be the same.
     """
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.lock = threading.Lock()
-        self.steps: list[
-            tuple[Any, float, float] | None
-        ] = []  # what a step returned, and its seconds; None if too large
+        # What each step returned, with its wall and CPU seconds; None if that is too large to keep.
+        self.steps: list[tuple[Any, float, float] | None] = []
 
     @contextlib.contextmanager
-    def lent_to(self, pipeline: BaseEstimator, loan: Loan) -> Iterator[None]:
-        """Spare ``pipeline``, in the body, from fitting what has been fitted, and note in ``loan`` what that saves."""
-        pipeline.set_params(memory=_Lent(self, loan))
+    def used_by(self, pipeline: BaseEstimator, saved: SavedTime) -> Iterator[None]:
+        """Let ``pipeline`` use them in the body; ``saved`` adds up the time that this saves."""
+        pipeline.set_params(memory=_StepMemory(self, saved))
         try:
             yield
         finally:
             pipeline.set_params(memory=None)
 
     def step(
-        self, number: int, loan: Loan, function: Callable[..., Any], arguments: Any, keywords: Any
+        self,
+        number: int,
+        saved: SavedTime,
+        fit_step: Callable[..., Any],
+        arguments: Any,
+        keywords: Any,
     ) -> Any:
-        """What ``function``, which fits the step of this number, returns."""
+        """The transformed X and the transformer of step ``number``, which ``fit_step`` makes."""
         with self.lock:
             if number == len(self.steps):
                 start, start_cpu = self.clock.wall(), self.clock.thread_cpu()
-                done = function(*arguments, **keywords)
-                seconds, cpu_seconds = (
-                    self.clock.wall() - start,
-                    self.clock.thread_cpu() - start_cpu,
-                )
-                small = getattr(done[0], "nbytes", MOST_BYTES) < MOST_BYTES
-                self.steps.append((done, seconds, cpu_seconds) if small else None)
-                return _own(*done) if small else done
+                result = fit_step(*arguments, **keywords)
+                wall = self.clock.wall() - start
+                cpu = self.clock.thread_cpu() - start_cpu
+                small = getattr(result[0], "nbytes", MAX_BYTES) < MAX_BYTES
+                self.steps.append((result, wall, cpu) if small else None)
+                return _with_a_copy_of_X(*result) if small else result
             known = self.steps[number]
         if known is None:
-            return function(*arguments, **keywords)
-        done, seconds, cpu_seconds = known
-        loan.wall += seconds
-        loan.cpu += cpu_seconds
-        return _own(*done)
+            return fit_step(*arguments, **keywords)
+        result, wall, cpu = known
+        saved.wall += wall
+        saved.cpu += cpu
+        return _with_a_copy_of_X(*result)
 
 
-class _Lent:
-    """What one Pipeline sees: something with the interface of joblib.Memory, asked for its steps in their order."""
+class _StepMemory:
+    """What one Pipeline sees: the interface of joblib.Memory. It asks for its steps in order."""
 
-    def __init__(self, preprocessing: Preprocessing, loan: Loan) -> None:
-        self.preprocessing, self.loan = preprocessing, loan
+    def __init__(self, shared: SharedSteps, saved: SavedTime) -> None:
+        self.shared, self.saved = shared, saved
 
-    def cache(self, function: Callable[..., Any], **_: Any) -> Callable[..., Any]:
-        """``function``, which fits a step, but each step once."""
+    def cache(self, fit_step: Callable[..., Any], **_: Any) -> Callable[..., Any]:
+        """A function like ``fit_step`` that fits each step once."""
         numbers = itertools.count()
-        return lambda *arguments, **keywords: self.preprocessing.step(
-            next(numbers), self.loan, function, arguments, keywords
+        return lambda *arguments, **keywords: self.shared.step(
+            next(numbers), self.saved, fit_step, arguments, keywords
         )
 
 
-def _own(X: Any, transformer: Any) -> tuple[Any, Any]:
-    """A copy of X, since a later step may work in place."""
+def _with_a_copy_of_X(X: Any, transformer: Any) -> tuple[Any, Any]:
+    """The result of a step; X is copied, since a later step may work in place."""
     return X.copy(), transformer

@@ -1,4 +1,4 @@
-"""Which candidates are there? scikit-learn's and Optuna's ways of writing distributions, as one space for Optuna to search."""
+"""Which candidates are there? scikit-learn's and Optuna's distributions as one space."""
 
 from __future__ import annotations
 
@@ -12,13 +12,23 @@ from typing import Any
 import numpy as np
 from scipy import stats
 from sklearn.base import BaseEstimator
+from sklearn.metrics import get_scorer
 
 from fastnn._optional import require
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One parameter: the distribution that Optuna draws from, what a draw stands for, and how many values there are."""
+    """One parameter.
+
+    Parameters
+    ----------
+    distribution : optuna.distributions.BaseDistribution
+    decode : callable
+        The parameter's value of a draw.
+    size : float
+        How many values there are; may be infinite.
+    """
 
     distribution: Any
     decode: Callable[[Any], Any]
@@ -26,7 +36,7 @@ class Axis:
 
 
 def axis(name: str, values: Any) -> Axis:
-    """The axis of a list of values, a scipy.stats distribution, anything with ``rvs``, or an Optuna distribution."""
+    """The axis of a list, a scipy.stats distribution, anything with ``rvs``, or Optuna's own."""
     distributions = require("optuna").distributions
     if isinstance(values, distributions.BaseDistribution):
         return Axis(values, lambda draw: draw, _optuna_size(values))
@@ -43,16 +53,20 @@ def axis(name: str, values: Any) -> Axis:
             math.inf,
         )
     if isinstance(values, Sequence | np.ndarray) and not isinstance(values, str) and len(values):
-        # Positions are drawn, so that tuples, estimators and anything else can stand in a list.
+        # Positions are drawn, so that a list may hold anything.
         return Axis(
             distributions.CategoricalDistribution(range(len(values))),
             lambda i: values[i],
             len(values),
         )
     raise ValueError(
-        f"param_distributions[{name!r}] must be a non-empty list, a scipy.stats distribution or an Optuna distribution,"
-        f" got {values!r}."
+        f"param_distributions[{name!r}] must be a non-empty list, a scipy.stats distribution or an"
+        f" Optuna distribution, got {values!r}."
     )
+
+
+def _is_whole(distribution: Any) -> bool:
+    return isinstance(distribution, require("optuna").distributions.IntDistribution)
 
 
 def _optuna_size(distribution: Any) -> float:
@@ -64,8 +78,12 @@ def _optuna_size(distribution: Any) -> float:
 
 
 class Space:
-    """All candidates of ``param_distributions``: a dict, or a list of dicts of which each candidate
-    takes one.
+    """All candidates of ``param_distributions``.
+
+    Parameters
+    ----------
+    param_distributions : dict, or list of dicts
+        Each candidate takes one of several dicts.
 
     Attributes
     ----------
@@ -83,13 +101,14 @@ class Space:
         )
         if not dicts or not all(isinstance(one, Mapping) for one in dicts):
             raise ValueError(
-                f"param_distributions must be a dict or a list of dicts, got {param_distributions!r}."
+                "param_distributions must be a dict or a list of dicts, got"
+                f" {param_distributions!r}."
             )
         self.parts = [{name: axis(name, values) for name, values in one.items()} for one in dicts]
         self.size = sum(math.prod(axis.size for axis in part.values()) for part in self.parts)
 
     def suggest(self, trial: Any) -> dict[str, Any]:
-        """Draws from Optuna's ``trial``, one for the part if there are several and one for each parameter in it."""
+        """The candidate that Optuna's ``trial`` draws: one of several parts, its parameters."""
         which = (
             trial.suggest_categorical("part", range(len(self.parts))) if len(self.parts) > 1 else 0
         )
@@ -99,11 +118,7 @@ class Space:
             if hasattr(d, "choices"):
                 draws[name] = trial.suggest_categorical(label, d.choices)
             else:
-                suggest = (
-                    trial.suggest_int
-                    if type(d).__name__ == "IntDistribution"
-                    else trial.suggest_float
-                )
+                suggest = trial.suggest_int if _is_whole(d) else trial.suggest_float
                 draws[name] = suggest(label, d.low, d.high, step=d.step, log=d.log)
         return self._decode(which, draws)
 
@@ -123,7 +138,7 @@ class Space:
         ]
 
     def key(self, draws: Mapping[str, Any]) -> str:
-        """What tells this candidate from others; quantiles are told apart by the values they stand for."""
+        """A text that differs between candidates; equal values from different draws are equal."""
         which = draws.get("part", 0)
         parts = []
         for name, axis in self.parts[which].items():
@@ -132,7 +147,7 @@ class Space:
         return repr((which, parts))
 
     def draw(self, rng: np.random.RandomState) -> dict[str, Any]:
-        """Draws for a trial's ``params`` at random, every part and within it every value as likely as Optuna would."""
+        """Random draws for a trial's ``params``, as likely as Optuna's."""
         which = int(rng.randint(len(self.parts)))
         draws: dict[str, Any] = {"part": which} if len(self.parts) > 1 else {}
         for name, axis in self.parts[which].items():
@@ -140,8 +155,7 @@ class Space:
         return draws
 
     def _label(self, which: int, name: str) -> str:
-        # Parts may give one parameter different distributions, which Optuna allows only under
-        # different names.
+        # Parts may give one parameter different distributions; Optuna wants different names then.
         return f"{which}.{name}" if len(self.parts) > 1 else name
 
     def _decode(self, which: int, draws: Mapping[str, Any]) -> dict[str, Any]:
@@ -149,11 +163,10 @@ class Space:
 
 
 def describe(what: Any) -> Any:
-    """What a space, an estimator or a scorer is made of: for a hash that changes where a result
-    may.
+    """What a space, an estimator or a scorer is made of, for a hash that changes with results.
 
-    Functions go by what they do, not by their names alone: a script that is edited and run again is
-    another search. Random states that scipy.stats distributions drag along are left out.
+    Functions are described by their code, not by their names only: a script that is edited and run
+    again is another search. Random states of scipy.stats distributions are left out.
     """
     kind = type(what).__qualname__
     if isinstance(what, Mapping):
@@ -178,7 +191,7 @@ def describe(what: Any) -> Any:
         )
     if isinstance(what, CodeType):
         return what.co_code, what.co_names, what.co_varnames, describe(what.co_consts)
-    if hasattr(what, "_score_func"):  # of make_scorer
+    if isinstance(what, type(get_scorer("accuracy"))):  # of make_scorer
         return kind, describe(vars(what))
     return what
 
@@ -187,10 +200,8 @@ def _draw(distribution: Any, rng: np.random.RandomState) -> Any:
     d = distribution
     if hasattr(d, "choices"):
         return d.choices[rng.randint(len(d.choices))]
-    whole = type(d).__name__ == "IntDistribution"
-    if (
-        d.log
-    ):  # whole numbers from half below the lowest to half above the highest, as Optuna draws them
+    whole = _is_whole(d)
+    if d.log:  # whole numbers from half below the lowest to half above the highest, as Optuna does
         margin = 0.5 if whole else 0.0
         value = math.exp(rng.uniform(math.log(d.low - margin), math.log(d.high + margin)))
     elif d.step is None:
@@ -201,11 +212,11 @@ def _draw(distribution: Any, rng: np.random.RandomState) -> Any:
 
 
 def default_space(estimator: BaseEstimator, n_rows: int) -> dict[str, Any]:
-    """A space for the network in ``estimator``: width, depth, activation, learning rate, batch size,
-    penalty, epochs, floating type.
+    """A space for the network in ``estimator``, around what usually works.
 
-    What was set to another value than the default stays as it was set, and so does what the network
-    has no parameter for: scikit-learn's has no ``dtype``. The distributions are lists and
+    It varies width, depth, activation, learning rate, batch size, penalty, epochs and dtype. What
+    was set to another value than the default stays as it was set. Only what the network has a
+    parameter for is varied: scikit-learn's has no ``dtype``. The distributions are lists and
     scipy.stats', which scikit-learn's own searches take as well.
 
     Parameters
@@ -235,7 +246,7 @@ def default_space(estimator: BaseEstimator, n_rows: int) -> dict[str, Any]:
     path = min(paths, key=len)
     network = params[path.removesuffix("__")] if path else estimator
     defaults = inspect.signature(type(network)).parameters
-    space = {
+    space: dict[str, Any] = {
         "hidden_layer_sizes": [
             (),
             *((width,) * depth for depth in (1, 2, 3) for width in (8, 16, 32, 64, 128, 256)),

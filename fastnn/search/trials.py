@@ -1,4 +1,4 @@
-"""What has been tried, and what was found? Candidates and their measurements, kept by Optuna: a killed search goes on."""
+"""What has been tried, and with which results? Candidates, kept by Optuna for the next run."""
 
 from __future__ import annotations
 
@@ -15,58 +15,59 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn._optional import require
-from fastnn.search.measure import QUANTITIES, Alone, Fold, watts
+from fastnn.search.measure import Fold, Isolated
+from fastnn.search.quantities import QUANTITIES
 from fastnn.search.space import Space
 
-WHY_UNKNOWN = {
-    "flops": "the model holds no network",
-    "model_bytes": "the model cannot be pickled",
-    "latency_us": "the model has no predict",
-    "row_us": "the model has no predict",
-}
-LONGEST_LINE = 1 << 24  # of a journal, in bytes: a candidate's record is some kilobytes
-ENOUGH_TO_COMPARE = 3  # candidates measured both ways before a factor is taken from them
-MOST_DRAWS = 10_000  # without a new candidate: what is left is too improbable to be drawn
+MAX_LINE = 1 << 24  # of a journal, in bytes: a candidate's record is some kilobytes
+MIN_PAIRS = 3  # candidates measured both ways before a ratio is taken from them
+MAX_DRAWS = 10_000  # without a new candidate: what is left is too improbable to be drawn
 
 
 @dataclass
 class Candidate:
-    """A parameter setting and what has been found out about it."""
+    """A parameter setting and what is known about it.
+
+    Parameters
+    ----------
+    params : dict of str to object
+    folds : list of Fold
+    failure : str
+        Why it failed; "" if it did not.
+    isolated : Isolated or None
+    ratios : dict of str to float
+        See `Trials`.
+    """
 
     params: dict[str, Any]
     folds: list[Fold] = field(default_factory=list)
     failure: str = ""
-    alone: Alone | None = None
-    factors: Mapping[str, float] = field(default_factory=dict)  # see Trials
-    known: dict[tuple[str, bool], float] = field(
-        default_factory=dict
-    )  # values: after each candidate, those of all are asked for
+    isolated: Isolated | None = None
+    ratios: Mapping[str, float] = field(default_factory=dict)
+    # Values are asked for after each candidate, so they are kept.
+    values: dict[tuple[str, bool], float] = field(default_factory=dict, repr=False)
 
-    def repeats(self, quantity: str, beside: bool = False) -> NDArray[np.float64]:
-        """Every measurement of ``quantity``: of the process of its own where there was one, else of
-        the folds.
+    def repeats(self, quantity: str, in_search: bool = False) -> NDArray[np.float64]:
+        """Every measurement of ``quantity (n_repeats,)``: isolated, else of the folds.
 
-        Those of the folds are made comparable by ``factors``; with ``beside`` they are as they
-        were, even if there are others.
+        Those of the folds are multiplied by ``ratios``. With ``in_search`` they are those of the
+        folds in any case, as they were measured.
         """
-        if quantity == "energy_j" and (self.alone is None or beside):
-            return self.repeats("cpu_time", beside) * watts()
-        if QUANTITIES[quantity].timed and self.alone is not None and not beside:
-            return np.atleast_1d(getattr(self.alone, quantity))
-        found = (
-            np.hstack([getattr(one, quantity, []) for one in self.folds])
-            if self.folds
-            else np.empty(0)
-        )
-        return found if beside else found * self.factors.get(quantity, 1.0)
+        if QUANTITIES[quantity].timed and self.isolated is not None and not in_search:
+            return np.atleast_1d(getattr(self.isolated, quantity))
+        if not self.folds:
+            return np.empty(0)
+        found = np.hstack([getattr(one, quantity, []) for one in self.folds])
+        return found if in_search else found * self.ratios.get(quantity, 1.0)
 
-    def value(self, quantity: str, beside: bool = False) -> float:
-        """What ``quantity`` is taken to be: the score's mean over folds, anything else's median. NaN where unknown."""
-        if (quantity, beside) not in self.known:
-            repeats = self.repeats(quantity, beside)
+    def value(self, quantity: str, in_search: bool = False) -> float:
+        """The mean score over folds, the median of anything else; NaN where unknown."""
+        if (quantity, in_search) not in self.values:
+            repeats = self.repeats(quantity, in_search)
             middle = np.mean if quantity == "score" else np.median
-            self.known[quantity, beside] = float(middle(repeats)) if repeats.size else math.nan
-        return self.known[quantity, beside]
+            value = float(middle(repeats)) if repeats.size else math.nan
+            self.values[quantity, in_search] = value
+        return self.values[quantity, in_search]
 
     def standard_error(self) -> float:
         """Standard error of the score, from its spread over folds."""
@@ -75,8 +76,9 @@ class Candidate:
 
 
 class Trials:
-    """The candidates proposed and what became of them: an Optuna study, so that a storage keeps
-    them and another run goes on.
+    """The candidates proposed and their results, in an Optuna study.
+
+    A storage keeps them, and another run goes on from there.
 
     Parameters
     ----------
@@ -89,10 +91,12 @@ class Trials:
 
     Attributes
     ----------
-    factors : dict of str to float
-        For each timed quantity, what a candidate shows alone over what it showed beside others, the median over those
-        measured both ways. Times of the others are multiplied by it: as they were, the first candidate measured alone would
-        seem quicker than all of them.
+    candidates : dict of int to Candidate
+        Those that are done, by number.
+    ratios : dict of str to float
+        For each timed quantity, what a candidate shows in isolation over what it showed in the
+        search: the median over those measured both ways. It scales the times of the others, so that
+        the two kinds can be compared; otherwise the first one isolated would seem the quickest.
     """
 
     def __init__(
@@ -112,41 +116,36 @@ class Trials:
             )
             found = self.study.get_trials(deepcopy=False)
             others = 0 if storage is None else len(optuna.get_all_study_names(storage)) - 1
-            # A sampler's own state is not stored; a search that goes on must not draw the first
+            # The sampler's state is not stored. A search that goes on must not draw the first
             # candidates again.
             self.rng = np.random.RandomState((seed + len(found)) % 2**32)
-            # Over 60 trials of the default space on a table of 1,500 rows, score against CPU
-            # seconds, the volume under the front was 1.88 with this sampler, 1.85 with independent
-            # Parzen estimators, 1.83 with NSGA-II and 1.83 at random (means of three seeds). Over
-            # 200 on credit_g, the best score was 0.7545 with it, 0.7557 with 100 candidates for the
-            # expected improvement, 0.7562 with 25 random trials first (five seeds with deviations
-            # of 0.004 to 0.006).
+            # The best of four samplers tried on two tables, within the spread of their seeds.
             self.study.sampler = optuna.samplers.TPESampler(
                 seed=self.rng.randint(2**31), multivariate=True, group=True, constant_liar=True
             )
         if others and not found:
             warnings.warn(
-                f"The storage holds {others} other search{'es' * (others > 1)}, of other data, another estimator or another"
-                " space; a new one begins beside it.",
-                stacklevel=4,
+                f"The storage holds {others} other search{'es' * (others > 1)}, of other data,"
+                " another estimator or another space; it keeps the new one as well.",
+                stacklevel=5,
             )
         self.candidates: dict[int, Candidate] = {}
-        self.factors: dict[str, float] = {}
-        self.open: dict[int, Any] = {}
-        self.unfinished: list[int] = []
+        self.ratios: dict[str, float] = {}
+        self.pending: dict[int, Any] = {}
+        self.postponed: list[int] = []
         self.seen: set[str] = set()
         for trial in found:
             self._restore(trial)
-        self._compare()
+        self._update_ratios()
 
     def _restore(self, trial: Any) -> None:
         record = trial.user_attrs.get("record")
         if record is not None:
             params = self.space.read(trial.params)
             folds = [Fold(**one) for one in record["folds"]]
-            alone = self.study.user_attrs.get(f"alone {trial.number}")
+            isolated = self.study.user_attrs.get(f"isolated {trial.number}")
             self.candidates[trial.number] = Candidate(
-                params, folds, record["failure"], alone and Alone(**alone)
+                params, folds, record["failure"], isolated and Isolated(**isolated)
             )
             self.seen.add(self.space.key(trial.params))
         elif not trial.state.is_finished() and trial.params:  # the search was killed while it ran
@@ -154,20 +153,18 @@ class Trials:
             self.study.enqueue_trial(trial.params)
 
     def propose(self) -> tuple[int, dict[str, Any]] | None:
-        """The next candidate and its number; None if there is none left that has not been proposed."""
-        if self.unfinished:
-            number = self.unfinished.pop()
-            return number, self.space.read(self.open[number].params)
+        """The number and the parameters of the next candidate; None if there is no new one."""
+        if self.postponed:
+            number = self.postponed.pop()
+            return number, self.space.read(self.pending[number].params)
         while len(self.seen) < self.space.size:
             trial = self.study.ask()
             params = self.space.suggest(trial)
             if self._is_new(trial.params):
-                self.open[trial.number] = trial
+                self.pending[trial.number] = trial
                 return trial.number, params
-            self.study.tell(
-                trial, state=self.fail
-            )  # the sampler came back to a candidate that is known: draw another
-            draws = (self.space.draw(self.rng) for _ in range(MOST_DRAWS))
+            self.study.tell(trial, state=self.fail)  # a candidate that is known: draw another
+            draws = (self.space.draw(self.rng) for _ in range(MAX_DRAWS))
             fresh = next((draw for draw in draws if self.space.key(draw) not in self.seen), None)
             if fresh is None:
                 return None
@@ -175,14 +172,14 @@ class Trials:
         return None
 
     def _is_new(self, draws: Mapping[str, Any]) -> bool:
-        """Whether this is the first candidate with these draws; from now on it is not."""
+        """Whether no candidate had these draws before; the next one with them is not new."""
         n_seen = len(self.seen)
         self.seen.add(self.space.key(draws))
         return len(self.seen) > n_seen
 
     def record(self, number: int, candidate: Candidate) -> None:
-        """Keep what was found out about the candidate proposed as ``number``."""
-        self.candidates[number] = candidate = replace(candidate, factors=self.factors)
+        """Keep the result of the candidate proposed as ``number``."""
+        self.candidates[number] = candidate = replace(candidate, ratios=self.ratios)
         unknown = (
             []
             if candidate.failure
@@ -190,9 +187,9 @@ class Trials:
         )
         if unknown:
             candidate.failure = (
-                f"{unknown[0]} is an objective, but cannot be told: {WHY_UNKNOWN[unknown[0]]}"
+                f"{unknown[0]} is an objective, but it is unknown: {QUANTITIES[unknown[0]].unknown}"
             )
-        trial = self.open.pop(number)
+        trial = self.pending.pop(number)
         trial.set_user_attr(
             "record",
             {"folds": [asdict(one) for one in candidate.folds], "failure": candidate.failure},
@@ -202,46 +199,48 @@ class Trials:
         else:
             self.study.tell(trial, [_steering_value(candidate, q) for q in self.objectives])
 
-    def record_alone(self, number: int, alone: Alone) -> None:
-        """Keep what a candidate showed in a process of its own."""
-        self.candidates[number] = replace(self.candidates[number], alone=alone, known={})
-        self._compare()
-        self.study.set_user_attr(f"alone {number}", asdict(alone))
+    def record_isolated(self, number: int, isolated: Isolated) -> None:
+        """Keep what a candidate shows in isolation."""
+        self.candidates[number] = replace(self.candidates[number], isolated=isolated, values={})
+        self._update_ratios()
+        self.study.set_user_attr(f"isolated {number}", asdict(isolated))
 
-    def _compare(self) -> None:
-        """Bring ``factors`` up to date, and with them the values of the candidates not measured alone."""
-        twice = [one for one in self.candidates.values() if one.alone is not None]
-        for quantity in ("fit_time", "cpu_time", "latency_us", "row_us"):
-            pairs = [(one.value(quantity), one.value(quantity, beside=True)) for one in twice]
-            ratios = [alone / beside for alone, beside in pairs if beside > 0]
-            if len(ratios) >= ENOUGH_TO_COMPARE:
-                self.factors[quantity] = float(np.median(ratios))
+    def _update_ratios(self) -> None:
+        """Bring ``ratios`` up to date, and with them the values of candidates not isolated."""
+        both = [one for one in self.candidates.values() if one.isolated is not None]
+        for quantity in (name for name, row in QUANTITIES.items() if row.timed):
+            pairs = [(one.value(quantity), one.value(quantity, in_search=True)) for one in both]
+            ratios = [isolated / in_search for isolated, in_search in pairs if in_search > 0]
+            if len(ratios) >= MIN_PAIRS:
+                self.ratios[quantity] = float(np.median(ratios))
         for number, one in self.candidates.items():
-            if one.alone is None:
-                self.candidates[number] = replace(one, factors=self.factors, known={})
+            if one.isolated is None:
+                self.candidates[number] = replace(one, ratios=self.ratios, values={})
 
-    def leave(self, number: int, candidate: Candidate) -> None:
-        """Leave a candidate for the next run of the search; in this one it counts as failed.
+    def give_up(self, number: int, candidate: Candidate) -> None:
+        """Count a candidate as failed in this run; the next run of the search tries it again.
 
-        To Optuna it goes on running: with ``constant_liar`` the sampler keeps away from what has no
-        result yet.
+        To Optuna it is still running: with ``constant_liar`` the sampler avoids what has no result.
         """
         self.candidates[number] = candidate
-        self.open.pop(number)
+        self.pending.pop(number)
 
-    def put_off(self, number: int) -> None:
-        """Leave a candidate that there was no time to finish for later, or for the next run of the search."""
-        self.unfinished.append(number)
+    def postpone(self, number: int) -> None:
+        """Propose a candidate again that there was no time to finish, in this run or the next."""
+        self.postponed.append(number)
 
 
 def _steering_value(candidate: Candidate, quantity: str) -> float:
-    """What the sampler sees: the score, and costs by their logarithm, so that a tenfold saving weighs the same anywhere."""
+    """What the sampler sees: the score, and the logarithm of a cost.
+
+    So a tenfold saving has the same weight anywhere.
+    """
     value = candidate.value(quantity)
     return value if quantity == "score" else math.log(max(value, 1e-12))
 
 
 def _open_storage(optuna: Any, storage: Any) -> Any:
-    """A path becomes a journal file; a database URL, an Optuna storage or None go to Optuna as they are."""
+    """A journal file for a path; a database URL, an Optuna storage and None stay as they are."""
     if not isinstance(storage, str | os.PathLike) or "://" in str(storage):
         return storage
     journal, path = optuna.storages.journal, os.fspath(storage)
@@ -256,7 +255,10 @@ def _open_storage(optuna: Any, storage: Any) -> Any:
 
 
 def _mend_journal(path: str) -> None:
-    """Take a line that was written in part, as when a disk is full, off the end; ValueError if the file is no journal."""
+    """Remove a last line that was written in part, as when a disk is full.
+
+    ValueError if the file is no journal.
+    """
     with open(path, "rb+") as file:
         try:
             known = "op_code" in json.loads(file.readline())
@@ -266,7 +268,7 @@ def _mend_journal(path: str) -> None:
             raise ValueError(
                 f"storage={path!r} holds something else than searches. Name another file."
             )
-        file.seek(max(0, os.path.getsize(path) - LONGEST_LINE))
+        file.seek(max(0, os.path.getsize(path) - MAX_LINE))
         end = file.read()
         if not end.endswith(b"\n"):
             file.truncate(file.seek(end.rfind(b"\n") + 1 - len(end), os.SEEK_END))

@@ -5,7 +5,6 @@ Fit, partial_fit and L-BFGS are built on them.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -23,8 +22,7 @@ from support.problems import (
 
 from fastnn.backends import load, threads
 from fastnn.backends.base import Data, Passes, Plan
-from fastnn.backends.checks import NotFinite
-from fastnn.core.losses import INVERSE_LINKS, LOSSES
+from fastnn.core.losses import LOSSES
 from fastnn.core.network import NetworkSpec
 from fastnn.core.optimizers import SGD, Adam, step
 
@@ -514,90 +512,3 @@ def test_what_is_not_finite_stays_so(backend, loss, sparse):
     )
     assert np.isnan(losses[0, 0])
     assert np.isnan(state.params).any()
-
-
-@each_input
-@each_dtype
-@each_network
-def test_threads_may_share_an_engine_to_predict(backend, units, loss, dtype, sparse):
-    spec = network(units, loss)
-    data = problem(spec, 200, dtype)
-    if sparse:
-        data = as_csr(data)
-    engine = load(backend).engine(spec, np.dtype(dtype))
-    params = fresh_state(spec, SGD(), dtype).params[0]
-    expected = np.empty((200, spec.n_out), dtype)
-    engine.forward(params, data.X, expected)
-    outs = [np.empty_like(expected) for _ in range(4)]
-    start = threading.Barrier(4)
-
-    def predict(out):
-        start.wait()
-        for _ in range(5):
-            engine.forward(params, data.X, out)
-
-    predicting = [threading.Thread(target=predict, args=(out,)) for out in outs]
-    for thread in predicting:
-        thread.start()
-    for thread in predicting:
-        thread.join()
-    for out in outs:
-        np.testing.assert_array_equal(out, expected)
-
-
-@each_dtype
-@each_network
-@pytest.mark.parametrize("n_rows", [1, 5, 100])
-@pytest.mark.parametrize("scale", [1.0, 200.0])
-def test_predictions_are_the_inverse_link_of_the_raw_outputs(
-    backend, units, loss, dtype, n_rows, scale
-):
-    spec = network(units, loss, "relu")
-    X = problem(spec, n_rows, dtype).X * dtype(scale)
-    engine = load(backend).engine(spec, np.dtype(dtype))
-    params = fresh_state(spec, SGD(), dtype).params[0]
-    raw, predictions = np.empty((n_rows, spec.n_out), dtype), np.empty((n_rows, spec.n_out), dtype)
-    engine.forward(params, X, raw)
-    engine.predict(params, X, predictions)
-    expected = INVERSE_LINKS[LOSSES[loss].inverse_link](raw)
-    np.testing.assert_allclose(
-        predictions, expected, rtol=20 * np.finfo(dtype).eps, atol=np.finfo(dtype).tiny
-    )
-
-
-@each_dtype
-@pytest.mark.parametrize("n_rows", [1, 3, 50])
-@pytest.mark.parametrize("n_in", [1, 7, 16, 33, 70])
-def test_a_prediction_finds_what_is_not_finite_wherever_it_stands(backend, dtype, n_rows, n_in):
-    spec = NetworkSpec.dense([n_in, 5, 2], "relu", "squared_error")
-    engine = load(backend).engine(spec, np.dtype(dtype))
-    params, out = fresh_state(spec, SGD(), dtype).params[0], np.empty((n_rows, 2), dtype)
-    X = problem(spec, n_rows, dtype).X
-    engine.predict(params, X, out)
-    X[0, 0] = np.finfo(dtype).max / 8  # huge, but a number
-    engine.predict(params, X, out)
-    for place in range(0, X.size, 1 + X.size // 100):
-        for value in (np.nan, np.inf, -np.inf):
-            bad = X.copy()
-            bad.flat[place] = value
-            with pytest.raises(NotFinite):
-                engine.predict(params, bad, out)
-
-
-@each_dtype
-@pytest.mark.parametrize("n_threads", [2, 3, 7])
-def test_a_prediction_on_several_threads_is_the_same_to_the_bit(dtype, n_threads, monkeypatch):
-    cython_backend = pytest.importorskip("fastnn.backends.cython_backend")
-    monkeypatch.setattr(cython_backend, "THREAD_WORK", 1000)
-    monkeypatch.setattr("fastnn.backends.threads.available_cpus", lambda: n_threads)
-    spec = NetworkSpec.dense([9, 20, 3], "tanh", "log_loss")
-    params, X = fresh_state(spec, SGD(), dtype).params[0], problem(spec, 1001, dtype).X
-    outs = []
-    for most in (1, n_threads):
-        engine = cython_backend.BACKEND.engine(spec, np.dtype(dtype), most)
-        outs.append(np.empty((len(X), 3), dtype))
-        engine.predict(params, X, outs[-1])
-    np.testing.assert_array_equal(*outs)
-    X[-1, -1] = np.nan
-    with pytest.raises(NotFinite):
-        engine.predict(params, X, outs[-1])

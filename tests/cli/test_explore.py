@@ -59,9 +59,9 @@ def test_a_limit_decides(run):
     status, out, _ = explored(run, "--limit", "model_bytes=1e9")
     assert status == 0 and "* chosen" in out
     status, out, err = explored(run, "--limit", "model_bytes=1")
-    assert status == 1 and "no candidate keeps within it. The nearest, candidate" in err
+    assert status == 1 and "no candidate is within it. The nearest, candidate" in err
     assert re.search(r"on the front$", out, re.M) and not re.search(r"^\*", out, re.M)
-    assert re.search(r"  measured  parameters$", out, re.M) and "beside others" in out
+    assert re.search(r"  measured  parameters$", out, re.M) and "in search" in out
     assert "with --storage FILE these candidates would be there for another --limit" in err
     assert (
         "--storage FILE" not in explored(run, "--limit", "model_bytes=1", "--storage", "s.log")[2]

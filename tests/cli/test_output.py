@@ -15,6 +15,7 @@ from support.homes import homes
 import fastnn
 from fastnn.cli import commands, main, output, terminal
 from fastnn.cli.settings import Goal, Search, TableFile
+from fastnn.persistence import load_model
 
 FIT = ["fit", "homes.csv", "--target", "kind", "-o", "m.skops", "--epochs", 5]
 EXPLORE = ["explore", "homes.csv", "--target", "kind", "--objectives", "score,flops"]
@@ -62,6 +63,14 @@ def test_info_about_a_model_is_text(run):
 def test_quiet_leaves_the_results(run):
     status, out, err = run(*FIT, "--quiet")
     assert status == 0 and "saved" in out and err == ""
+
+
+def test_verbose_says_every_epoch(run):
+    err = run(*FIT, "--verbose")[2]
+    losses = load_model("m.skops").model[-1].loss_curve_
+    expected = [f"fastnn: epoch {i}, loss {loss:.8f}" for i, loss in enumerate(losses, 1)]
+    assert err.splitlines()[:5] == expected and len(losses) == 5
+    assert "epoch 1," not in run(*FIT)[2]
 
 
 def test_verbose_says_which_candidates_failed(run, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import signal
@@ -13,11 +14,9 @@ import pytest
 from support.homes import homes, pd
 
 import fastnn
-from fastnn.cli import training_table
+from fastnn.cli import terminal, training_table
 from fastnn.cli.terminal import Candidates, Epochs, Status, Terminal, write
 from fastnn.training.callbacks import watched_by
-
-not_yet = pytest.mark.xfail(reason="no fit tells its callbacks yet")
 
 
 class InterruptingAt:
@@ -34,7 +33,6 @@ class InterruptingAt:
 # ---- Ctrl-C
 
 
-@not_yet
 def test_ctrl_c_in_fit_saves_what_was_trained(run):
     before = signal.getsignal(signal.SIGINT)
     with watched_by(InterruptingAt(3)):
@@ -93,6 +91,27 @@ def test_without_a_terminal_nothing_is_drawn(capsys):
     assert capsys.readouterr() == ("", "fastnn: note: a column is left out\n")
 
 
+def test_a_note_takes_the_place_of_the_line(monkeypatch):
+    class Screen(io.StringIO):
+        def isatty(self):
+            return True
+
+        def fileno(self):
+            return 2
+
+    screen = Screen()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setattr(os, "get_terminal_size", lambda _: os.terminal_size((12, 20)))
+    monkeypatch.setattr(terminal, "SECONDS_BETWEEN_DRAWINGS", 60)
+    reporter = Terminal()
+    with reporter.busy("reading homes.csv"):
+        reporter.note("a column is left out")
+    line, blank = "\rreading hom", "\r" + " " * 11 + "\r"  # 12 would start a new line
+    assert screen.getvalue() == (
+        line + blank + "fastnn: note: a column is left out\n" + line + blank
+    )
+
+
 @pytest.fixture
 def in_a_terminal():
     """Run ``python -m fastnn`` with standard error in a pseudo-terminal.
@@ -124,11 +143,11 @@ def test_progress_is_shown_in_a_terminal_and_leaves_its_line_free(folder, in_a_t
     status, out, shown = in_a_terminal(*argv)
     assert status == 0 and "saved" in out and "reading" not in out
     assert "\rreading homes.csv  0:00" in shown and "\rtraining" in shown
+    assert re.search(r"\r +\r\rtraining", shown)
     drawn, _, note = shown.partition("fastnn: note: ")
     assert re.search(r"\r +\r$", drawn) and note.startswith("Maximum iterations (20)")
 
 
-@not_yet
 def test_progress_shows_the_loss(folder, in_a_terminal):
     argv = ["fit", "homes.csv", "--target", "kind", "-o", "m.skops", "--epochs", "20"]
     assert re.search(r"training, loss \d\.\d{4}  \[#{24}\]", in_a_terminal(*argv)[2])
@@ -146,8 +165,6 @@ def test_progress_shows_the_loss(folder, in_a_terminal):
     ],
 )
 def test_no_encoding_fails(encoding, expected, monkeypatch):
-    import io
-
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     monkeypatch.setattr(sys, "stdout", stream)
     write("8 \N{MULTIPLICATION SIGN} 4 ± µ R² Омск")

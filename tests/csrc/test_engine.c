@@ -1,6 +1,10 @@
-/* Does every instruction set compute what twenty plain lines do? Exits with 1 and names the first difference.
+/* Does every instruction set compute what twenty plain lines do? Exits with 1 and names the first
+ * difference.
  *
- * usage: test_engine [instruction set]; arrays are allocated to the byte, so that a sanitizer sees any step beyond them.
+ * usage: test_engine [instruction set]; arrays are allocated to the byte, so that a sanitizer sees
+ * any step beyond them. The linker sends the core's calls of malloc and its kin through this file
+ * (--wrap), which counts them and can refuse them. FASTNN_TESTING adds silu, an activation whose
+ * slope does not follow from its value.
  */
 #include <math.h>
 #include <pthread.h>
@@ -10,8 +14,31 @@
 
 #include "fastnn.h"
 
-/* Three threads, so that the sanitizers see what is done for those that share memory. */
-enum { N_THREADS = 3 };
+/* Three threads on two members share each; on four, each takes its own. */
+enum { N_THREADS = 3, MAX_MEMBERS = 4, MAX_LAYERS = 3 };
+
+static _Thread_local int at_work;
+static int refuse; /* memory */
+
+static void watch(const char *what)
+{
+    if (at_work) {
+        printf("%s was called during a call\n", what);
+        exit(1);
+    }
+}
+
+#define WRAP(name, parameters, arguments)           \
+    void *__real_##name parameters;                 \
+    void *__wrap_##name parameters;                 \
+    void *__wrap_##name parameters                  \
+    {                                               \
+        watch(#name);                               \
+        return refuse ? NULL : __real_##name arguments; \
+    }
+WRAP(malloc, (size_t size), (size))
+WRAP(calloc, (size_t n, size_t size), (n, size))
+WRAP(realloc, (void *p, size_t size), (p, size))
 
 typedef struct {
     fnn_engine *engine;
@@ -22,7 +49,9 @@ typedef struct {
 static void *enter(void *p)
 {
     const worker *w = p;
+    at_work = 1;
     fnn_work(w->engine, w->task, w->me);
+    at_work = 0;
     return NULL;
 }
 
@@ -33,18 +62,16 @@ static void work(fnn_engine *e, const fnn_task *task)
     size_t bytes = 0;
     if (fnn_prepare(e, task, N_THREADS, &bytes))
         exit(2);
-    for (int i = 1; i < N_THREADS; i++) {
+    for (int i = 0; i < N_THREADS; i++) {
         workers[i] = (worker){e, task, i};
-        if (pthread_create(&threads[i], NULL, enter, &workers[i]))
+        if (i && pthread_create(&threads[i], NULL, enter, &workers[i]))
             exit(2);
     }
     fnn_start(e, N_THREADS);
-    fnn_work(e, task, 0);
+    enter(&workers[0]);
     for (int i = 1; i < N_THREADS; i++)
         pthread_join(threads[i], NULL);
 }
-
-enum { MAX_LAYERS = 3 };
 
 static unsigned long long seed = 1;
 static double uniform(void)
@@ -61,13 +88,13 @@ static void *exactly(size_t n)
     return p;
 }
 
-static double get(const void *p, ptrdiff_t i, int is_double)
+static double get(const void *p, ptrdiff_t i, int f64)
 {
-    return is_double ? ((const double *)p)[i] : (double)((const float *)p)[i];
+    return f64 ? ((const double *)p)[i] : (double)((const float *)p)[i];
 }
-static void put(void *p, ptrdiff_t i, int is_double, double x)
+static void put(void *p, ptrdiff_t i, int f64, double x)
 {
-    if (is_double)
+    if (f64)
         ((double *)p)[i] = x;
     else
         ((float *)p)[i] = (float)x;
@@ -75,37 +102,54 @@ static void put(void *p, ptrdiff_t i, int is_double, double x)
 
 typedef struct {
     fnn_layer layers[MAX_LAYERS];
-    ptrdiff_t n_layers, n_rows, w[MAX_LAYERS], b[MAX_LAYERS], n_params;
+    ptrdiff_t n_layers, n_rows, n_params;
     int loss;
 } problem;
 
 static double value_of(int activation, double z)
 {
-    return activation == FNN_RELU ? fmax(z, 0) : activation == FNN_TANH ? tanh(z) : activation == FNN_LOGISTIC ? 1 / (1 + exp(-z)) : z;
-}
-static double slope_of(int activation, double a)
-{
-    return activation == FNN_RELU ? a > 0 : activation == FNN_TANH ? 1 - a * a : activation == FNN_LOGISTIC ? a * (1 - a) : 1;
+    switch (activation) {
+    case FNN_ACTIVATION_relu: return fmax(z, 0);
+    case FNN_ACTIVATION_tanh: return tanh(z);
+    case FNN_ACTIVATION_logistic: return 1 / (1 + exp(-z));
+    case FNN_ACTIVATION_silu: return z / (1 + exp(-z));
+    default: return z;
+    }
 }
 
-/* The plain computation in double, row by row: raw outputs, mean loss and gradient without penalty. */
-static double plainly(const problem *p, const double *params, const double *X, const double *y, double *raw, double *grad)
+static double slope_of(int activation, double z)
+{
+    const double p = 1 / (1 + exp(-z));
+    switch (activation) {
+    case FNN_ACTIVATION_relu: return z > 0;
+    case FNN_ACTIVATION_tanh: return 1 - tanh(z) * tanh(z);
+    case FNN_ACTIVATION_logistic: return p * (1 - p);
+    case FNN_ACTIVATION_silu: return p + z * p * (1 - p);
+    default: return 1;
+    }
+}
+
+/* The plain computation in double, row by row: raw outputs, sums of loss and gradient. */
+static double plainly(const problem *p, const double *params, const double *X, const double *y,
+                      double *raw, double *grad)
 {
     double loss = 0;
     memset(grad, 0, p->n_params * sizeof *grad);
     for (ptrdiff_t row = 0; row < p->n_rows; row++) {
-        double *a[MAX_LAYERS + 1], *delta = NULL;
+        double *a[MAX_LAYERS + 1], *weighted[MAX_LAYERS + 1], *delta = NULL;
         for (ptrdiff_t i = 0; i <= p->n_layers; i++) {
             const ptrdiff_t n = i ? p->layers[i - 1].n_out : p->layers[0].n_in;
             a[i] = exactly(n * sizeof(double));
+            weighted[i] = exactly(n * sizeof(double));
             for (ptrdiff_t j = 0; j < n; j++) {
                 if (!i) {
                     a[0][j] = X[row * n + j];
                     continue;
                 }
-                double z = params[p->b[i - 1] + j];
+                double z = params[p->layers[i - 1].biases + j];
                 for (ptrdiff_t k = 0; k < p->layers[i - 1].n_in; k++)
-                    z += a[i - 1][k] * params[p->w[i - 1] + k * n + j];
+                    z += a[i - 1][k] * params[p->layers[i - 1].weights + k * n + j];
+                weighted[i][j] = z;
                 a[i][j] = value_of(p->layers[i - 1].activation, z);
             }
         }
@@ -116,7 +160,7 @@ static double plainly(const problem *p, const double *params, const double *X, c
             total += exp(a[p->n_layers][j]);
         for (ptrdiff_t j = 0; j < n_out; j++) {
             const double z = raw[row * n_out + j] = a[p->n_layers][j];
-            if (p->loss == FNN_LOG_LOSS) {
+            if (p->loss == FNN_LOSS_log_loss) {
                 delta[j] = exp(z) / total - (y[row] == j);
                 loss -= y[row] == j ? log(exp(z) / total) : 0;
             } else {
@@ -130,55 +174,88 @@ static double plainly(const problem *p, const double *params, const double *X, c
             for (ptrdiff_t k = 0; k < n_in; k++) {
                 below[k] = 0;
                 for (ptrdiff_t j = 0; j < n; j++) {
-                    below[k] += delta[j] * params[p->w[i] + k * n + j];
-                    grad[p->w[i] + k * n + j] += a[i][k] * delta[j] / p->n_rows;
+                    const ptrdiff_t at = p->layers[i].weights + k * n + j;
+                    below[k] += delta[j] * params[at];
+                    grad[at] += a[i][k] * delta[j];
                 }
                 if (i)
-                    below[k] *= slope_of(p->layers[i - 1].activation, a[i][k]);
+                    below[k] *= slope_of(p->layers[i - 1].activation, weighted[i][k]);
             }
             for (ptrdiff_t j = 0; j < n; j++)
-                grad[p->b[i] + j] += delta[j] / p->n_rows;
+                grad[p->layers[i].biases + j] += delta[j];
             free(delta);
             delta = below;
         }
         free(delta);
-        for (ptrdiff_t i = 0; i <= p->n_layers; i++)
+        for (ptrdiff_t i = 0; i <= p->n_layers; i++) {
             free(a[i]);
+            free(weighted[i]);
+        }
     }
-    return loss / p->n_rows;
+    return loss;
 }
 
-static void check(const char *isa, int is_double, const char *what, const void *value, const double *expected, ptrdiff_t n)
+static void check(const char *isa, int f64, const char *what, const void *value,
+                  const double *expected, ptrdiff_t n)
 {
     double largest = 1e-3, worst = 0;
     for (ptrdiff_t i = 0; i < n; i++) {
         largest = fmax(largest, fabs(expected[i]));
-        worst = fmax(worst, fabs(get(value, i, is_double) - expected[i]));
-        if (isnan(get(value, i, is_double)))
+        worst = fmax(worst, fabs(get(value, i, f64) - expected[i]));
+        if (isnan(get(value, i, f64)))
             worst = INFINITY;
     }
-    if (!(worst <= largest * (is_double ? 1e-12 : 2e-4))) {
-        printf("%s, %d bits: %s differs by %g of %g\n", isa, is_double ? 64 : 32, what, worst, largest);
+    if (!(worst <= largest * (f64 ? 1e-12 : 2e-4))) {
+        printf("%s, %d bits: %s differs by %g of %g\n", isa, f64 ? 64 : 32, what, worst, largest);
         exit(1);
     }
 }
 
-static void run(const fnn_isa *isa, int is_double, const problem *p, int sparse)
+/* Each part by factors of its own; every third does not train. */
+static fnn_segment segment_of(ptrdiff_t i)
 {
-    const size_t size = is_double ? 8 : 4;
-    const ptrdiff_t n_in = p->layers[0].n_in, n_out = p->layers[p->n_layers - 1].n_out, n = p->n_rows;
-    const ptrdiff_t n_y = p->loss == FNN_LOG_LOSS ? n : n * n_out;
-    double *params = exactly(p->n_params * 8), *X = exactly(n * n_in * 8), *y = exactly(n_y * 8);
-    double *raw = exactly(n * n_out * 8), *grad = exactly(p->n_params * 8), *stepped = exactly(p->n_params * 8);
-    void *c_params = exactly(p->n_params * size), *c_X = exactly(n * n_in * size), *c_y = exactly(n_y * size);
-    void *c_raw = exactly(n * n_out * size), *c_grad = exactly(p->n_params * size), *slots = calloc(2 * p->n_params + 1, size);
+    return (fnn_segment){0.5 + 0.25 * i, 0.3 * i, i % 2 ? 0.1 : 0, 1, i % 3 != 2};
+}
+
+/* One SGD step of a part of n parameters without momentum. */
+static void step(double *p, const double *grad, ptrdiff_t n, const fnn_segment *s, double rate,
+                 double alpha, ptrdiff_t n_rows)
+{
+    for (ptrdiff_t i = 0; s->trainable && i < n; i++) {
+        const double g = (grad[i] + alpha * s->l2 * p[i]) / n_rows;
+        p[i] = p[i] * (1 - rate * s->rate * s->decay) - rate * s->rate * g;
+    }
+}
+
+static double squares(const double *p, ptrdiff_t n)
+{
+    double sum = 0;
+    for (ptrdiff_t i = 0; i < n; i++)
+        sum += p[i] * p[i];
+    return sum;
+}
+
+static void run(const fnn_isa *isa, int precision, const problem *p, int sparse, int n_members)
+{
+    const int f64 = precision == FNN_F64;
+    const size_t size = f64 ? 8 : 4;
+    const char *name = fnn_isa_name(isa);
+    const ptrdiff_t n_in = p->layers[0].n_in, n_out = p->layers[p->n_layers - 1].n_out;
+    const ptrdiff_t n = p->n_rows, m = p->n_params, n_y = n * n_out;
+    const int codes = fnn_loss_at(p->loss)->y_is_codes;
+    double *params = exactly(n_members * m * 8), *grad = exactly(n_members * m * 8);
+    double *X = exactly(n * n_in * 8), *y = exactly(n_y * 8), *raw = exactly(n_y * 8);
+    void *c_params = exactly(n_members * m * size), *c_grad = exactly(n_members * m * size);
+    void *c_X = exactly(n * n_in * size), *c_y = exactly(codes ? n * sizeof(int32_t) : n_y * size);
+    void *c_raw = exactly(n_y * size), *slots = calloc(n_members * m, size);
     int32_t *indptr = exactly((n + 1) * 4), *indices = exactly(n * n_in * 4);
     int64_t *rows = exactly(n * 8);
+    double loss[MAX_MEMBERS], expected_loss[MAX_MEMBERS], weights[MAX_MEMBERS];
     ptrdiff_t entries = 0;
     indptr[0] = 0;
-    for (ptrdiff_t i = 0; i < p->n_params; i++) {
-        put(c_params, i, is_double, uniform() * 0.5);
-        params[i] = get(c_params, i, is_double);
+    for (ptrdiff_t i = 0; i < n_members * m; i++) {
+        put(c_params, i, f64, uniform() * 0.5);
+        params[i] = get(c_params, i, f64);
     }
     for (ptrdiff_t i = 0; i < n; i++) {
         for (ptrdiff_t k = 0; k < n_in; k++) {
@@ -187,49 +264,99 @@ static void run(const fnn_isa *isa, int is_double, const problem *p, int sparse)
             X[i * n_in + k] = 0;
             if (sparse && x == 0)
                 continue;
-            put(c_X, at, is_double, x);
-            X[i * n_in + k] = get(c_X, at, is_double);
+            put(c_X, at, f64, x);
+            X[i * n_in + k] = get(c_X, at, f64);
             if (sparse)
                 indices[entries++] = (int32_t)k;
         }
         indptr[i + 1] = (int32_t)entries;
         rows[i] = i;
     }
-    for (ptrdiff_t i = 0; i < n_y; i++) {
-        if (p->loss == FNN_LOG_LOSS) {
+    for (ptrdiff_t i = 0; i < (codes ? n : n_y); i++) {
+        if (codes) {
             y[i] = floor((uniform() + 1) / 2 * n_out);
             ((int32_t *)c_y)[i] = (int32_t)y[i];
         } else {
-            put(c_y, i, is_double, uniform());
-            y[i] = get(c_y, i, is_double);
+            put(c_y, i, f64, uniform());
+            y[i] = get(c_y, i, f64);
         }
     }
-    double loss = 0, expected_loss = plainly(p, params, X, y, raw, grad);
-    const double rate = 0.01;
-    const fnn_plan plan = {p->layers, p->n_layers, p->loss, FNN_SGD, 0, 0, 0, 0, 0, n};
-    const fnn_data data = {c_X, sparse ? indptr : NULL, sparse ? indices : NULL, 0, n_in, c_y, NULL};
-    fnn_engine *e = fnn_engine_new(isa, is_double, &plan);
+    for (int i = n_members - 1; i >= 0; i--) /* raw outputs of the first remain */
+        expected_loss[i] = plainly(p, params + i * m, X, y, raw, grad + i * m);
+
+    const fnn_network network = {p->layers, p->n_layers, m, p->loss};
+    const fnn_data data = {.input = sparse ? FNN_CSR : FNN_DENSE,
+                           .values = c_X,
+                           .indptr = sparse ? indptr : NULL,
+                           .indices = sparse ? indices : NULL,
+                           .max_in_row = n_in,
+                           .y = c_y};
+    fnn_engine *e = fnn_engine_new(isa, precision, &network);
     size_t bytes = 0;
-    if (fnn_forward(e, c_params, &data, n, 0, !sparse, c_raw, &bytes))
+    if (fnn_forward(e, c_params, &data, n, c_raw, &bytes))
         exit(2);
-    check(fnn_isa_name(isa), is_double, "forward", c_raw, raw, n * n_out);
-    if (!sparse && fnn_forward(e, c_params, &data, 1, 0, 1, c_raw, &bytes))
+    check(name, f64, "forward", c_raw, raw, n * n_out);
+    if (!sparse && fnn_forward(e, c_params, &data, 1, c_raw, &bytes))
         exit(2);
-    check(fnn_isa_name(isa), is_double, "forward of one row", c_raw, raw, n_out);
+    check(name, f64, "forward of one row", c_raw, raw, n_out);
 
-    fnn_task task = {data, c_params, NULL, c_grad, 0, rows, NULL, 1, n, n, FNN_GRADIENT_ONLY, &loss};
+    fnn_task task = {.data = data,
+                     .n_members = n_members,
+                     .n_passes = 1,
+                     .n_visits = n,
+                     .params = c_params,
+                     .grad = c_grad,
+                     .rows = rows,
+                     .losses = loss,
+                     .weight_sums = weights};
     work(e, &task);
-    check(fnn_isa_name(isa), is_double, "gradient", c_grad, grad, p->n_params);
-    check(fnn_isa_name(isa), 1, "loss", &loss, &expected_loss, 1 - !is_double);
+    check(name, f64, "gradient", c_grad, grad, n_members * m);
+    for (int i = 0; i < n_members; i++) {
+        const double mean = loss[i] / weights[i], expected_mean = expected_loss[i] / n;
+        check(name, 1, "loss", &mean, &expected_mean, f64);
+    }
 
-    task = (fnn_task){data, c_params, slots, NULL, 1, rows, &rate, 1, n, n, FNN_SGD, &loss};
+    fnn_segment weight_segments[MAX_LAYERS], bias_segments[MAX_LAYERS];
+    fnn_plan plan = {.optimizer = FNN_OPTIMIZER_sgd,
+                     .alpha = 0.1,
+                     .batch_size = n,
+                     .weights = weight_segments,
+                     .biases = bias_segments};
+    const double rate = 0.01;
+    for (int i = 0; i < n_members; i++) {
+        double penalty = 0, *q = params + i * m, *g = grad + i * m;
+        for (ptrdiff_t l = 0; l < p->n_layers; l++) {
+            const fnn_layer *layer = &p->layers[l];
+            const fnn_segment w = weight_segments[l] = segment_of(l);
+            const fnn_segment b = bias_segments[l] = segment_of(l + 1);
+            const ptrdiff_t n_w = layer->n_in * layer->n_out, n_b = layer->n_out;
+            penalty += w.l2 * squares(q + layer->weights, n_w);
+            penalty += b.l2 * squares(q + layer->biases, n_b);
+            step(q + layer->weights, g + layer->weights, n_w, &w, rate, plan.alpha, n);
+            step(q + layer->biases, g + layer->biases, n_b, &b, rate, plan.alpha, n);
+        }
+        expected_loss[i] = (expected_loss[i] + 0.5 * plan.alpha * penalty) / n;
+    }
+    task.plan = &plan;
+    task.grad = NULL;
+    task.slots = slots;
+    task.rates = task.effective_rates = &rate;
     work(e, &task);
-    for (ptrdiff_t i = 0; i < p->n_params; i++)
-        stepped[i] = params[i] - rate * grad[i];
-    check(fnn_isa_name(isa), is_double, "step", c_params, stepped, p->n_params);
+    check(name, f64, "step", c_params, params, n_members * m);
+    check(name, 1, "mean loss", loss, expected_loss, f64 ? n_members : 0);
 
+    fnn_engine *without_scratch = fnn_engine_new(isa, precision, &network);
+    bytes = 0;
+    refuse = 1;
+    if (fnn_prepare(without_scratch, &task, N_THREADS, &bytes) != FNN_NO_MEMORY || bytes < 64)
+        exit(4);
+    refuse = 0;
+    if (fnn_prepare(without_scratch, &task, N_THREADS, &bytes) != FNN_OK)
+        exit(4);
+    fnn_engine_free(without_scratch);
     fnn_engine_free(e);
-    void *all[] = {params, X, y, raw, grad, stepped, c_params, c_X, c_y, c_raw, c_grad, slots, indptr, indices, rows};
+    void *all[] = {params, grad, X, y, raw, c_params, c_grad, c_X, c_y, c_raw, slots, indptr,
+                   indices, rows};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         free(all[i]);
 }
@@ -244,23 +371,23 @@ int main(int argc, char **argv)
             continue;
         int n_runs = 0;
         for (int j = 0; j < 4 * n_sizes; j++) {
-            problem p = {.n_layers = 1 + j % MAX_LAYERS, .n_rows = j == 7 ? 1100 : sizes[(j * 3 + 1) % n_sizes],
-                         .loss = j % 2 ? FNN_LOG_LOSS : FNN_SQUARED_ERROR};
-            ptrdiff_t at = 0;
+            problem p = {.n_layers = 1 + j % MAX_LAYERS,
+                         .n_rows = j == 7 ? 1100 : sizes[(j * 3 + 1) % n_sizes],
+                         .loss = j % 2 ? FNN_LOSS_log_loss : FNN_LOSS_squared_error};
+            ptrdiff_t at = 0; /* biases before weights: their order is the caller's */
             for (ptrdiff_t l = 0; l < p.n_layers; l++) {
                 p.layers[l].n_in = l ? p.layers[l - 1].n_out : sizes[j % n_sizes];
                 p.layers[l].n_out = sizes[(j * 7 + (int)l * 3 + 2) % n_sizes];
-                p.layers[l].activation = l + 1 < p.n_layers ? j / 2 % 4 : FNN_IDENTITY;
-                p.w[l] = at;
-                at += p.layers[l].n_in * p.layers[l].n_out;
-            }
-            for (ptrdiff_t l = 0; l < p.n_layers; l++) {
-                p.b[l] = at;
+                p.layers[l].activation =
+                    l + 1 < p.n_layers ? (j + (int)l) % FNN_N_ACTIVATIONS : FNN_ACTIVATION_identity;
+                p.layers[l].biases = at;
                 at += p.layers[l].n_out;
+                p.layers[l].weights = at;
+                at += p.layers[l].n_in * p.layers[l].n_out;
             }
             p.n_params = at;
             for (int k = 0; k < 4; k++, n_runs++)
-                run(isa, k % 2, &p, k / 2);
+                run(isa, k % 2 ? FNN_F64 : FNN_F32, &p, k / 2, j % 2 ? 2 : 4);
         }
         printf("%s: %d networks agree\n", fnn_isa_name(isa), n_runs);
     }

@@ -1,35 +1,38 @@
-"""Is what a candidate costs measured as it says: by the clock, in which process, and under which label?"""
+"""Is what a candidate costs measured as it says: by the clock, on which rows, how often?"""
 
 from __future__ import annotations
 
-import os
 import pickle
-import signal
-import sys
 import threading
+from dataclasses import asdict
 
 import numpy as np
 import pytest
+import scipy.sparse
+from sklearn.base import BaseEstimator
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import check_scoring
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from support.timed import CLOCK, Hungry, Timed, advance, now
+from support.timed import CLOCK, Timed, advance, now
 
-from fastnn import MLPRegressor
+from fastnn import MLPClassifier, MLPRegressor
 from fastnn.search import measure
-from fastnn.search.measure import QUANTITIES, Alone, Clock, Effort, Fold, FreshProcesses, Table
+from fastnn.search.measure import Clock, Dataset, Effort, Fold, measure_fold, measure_isolated
+from fastnn.search.quantities import QUANTITIES
+from fastnn.search.trials import Candidate
 
 X, y = load_iris(return_X_y=True)
 TRAIN, TEST = np.arange(0, 150, 2), np.arange(1, 150, 2)
 
 
-def measured(estimator, clock=CLOCK, **table):
-    return measure.fold(
-        estimator, Table(X, y, **table), (TRAIN, TEST), check_scoring(estimator), clock
-    )
+def measured(estimator, clock=CLOCK, **params):
+    data = Dataset(X, y, **params)
+    train, test = data.rows(TRAIN), data.rows(TEST)
+    return measure_fold(estimator, train, test, check_scoring(estimator), clock)
 
 
 def test_a_fold_is_timed_by_the_clock():
@@ -38,19 +41,27 @@ def test_a_fold_is_timed_by_the_clock():
 
 
 def test_predictions_are_timed_by_the_clock():
-    latency_us, row_us = measure.prediction_times(
-        Timed(latency=2**-10).fit(X, y), X, measure.GLANCE, now
-    )
-    assert set(latency_us) == {1e6 * 2**-10}
-    assert set(row_us) == {1e6 * 2**-10 / len(X)}
-    assert len(latency_us) >= measure.GLANCE.least
+    effort = Effort(min_repeats=3, max_repeats=30, seconds=0.02)
+    latency_us, row_us = measure.prediction_times(Timed(latency=2**-10).fit(X, y), X, effort, now)
+    assert latency_us == [1e6 * 2**-10] * 21  # the call that passes 0.02 seconds is the last
+    assert row_us == [1e6 * 2**-10 / len(X)] * 21
 
 
-def test_a_fold_learns_from_its_own_rows_and_weights():
+@pytest.mark.parametrize("kind", [np.asarray, list])
+def test_a_fold_learns_from_its_own_rows_and_weights(kind):
     weight = np.arange(150.0)
     estimator = Timed()
-    measured(estimator, fit_params={"sample_weight": weight})
+    measured(estimator, fit_params={"sample_weight": kind(weight)})
     assert estimator.weight_ == weight[TRAIN].sum()
+
+
+def test_of_parameters_only_what_has_an_element_for_each_row_is_cut():
+    whole = {"name": "x" * 150, "rate": 3.0, "few": [1, 2], "nothing": None}
+    cut = {"sparse": scipy.sparse.dia_array(np.eye(150)), "list": list(range(150))}
+    params = Dataset(X, y, fit_params=whole | cut).rows(TRAIN).fit_params
+    assert {name: params[name] for name in whole} == whole
+    np.testing.assert_array_equal(params["sparse"].toarray(), np.eye(150)[TRAIN])
+    assert params["list"] == TRAIN.tolist()
 
 
 def test_cpu_seconds_are_those_of_the_calling_thread():
@@ -61,13 +72,14 @@ def test_cpu_seconds_are_those_of_the_calling_thread():
 
 @pytest.mark.parametrize("score", [np.nan, np.inf, None, "good", np.array([1.0, 2.0])], ids=str)
 def test_a_score_that_is_no_number_is_an_error(score):
+    data = Dataset(X, y)
     with pytest.raises(ValueError, match="the score must be a finite number"):
-        measure.fold(Timed(), Table(X, y), (TRAIN, TEST), lambda *args: score, CLOCK)
+        measure_fold(Timed(), data, data, lambda *args: score, CLOCK)
 
 
 def test_repeats_end_by_count_or_by_time():
     for latency, count in ((0.0, 30), (0.25, 8), (1.0, 5)):
-        calls = Effort(least=5, most=30, seconds=2.0).repeat(
+        calls = Effort(min_repeats=5, max_repeats=30, seconds=2.0).repeat(
             lambda latency=latency: advance(latency), now
         )
         assert calls == [latency] * count
@@ -75,8 +87,8 @@ def test_repeats_end_by_count_or_by_time():
 
 def test_folds_go_through_json():
     fold = measured(LogisticRegression(), clock=Clock())
-    assert Fold(**vars(fold)) == fold
-    assert all(isinstance(value, float | int | list) for value in vars(fold).values())
+    assert Fold(**asdict(fold)) == fold
+    assert all(isinstance(value, float | int | list) for value in asdict(fold).values())
 
 
 @pytest.mark.filterwarnings("ignore:.*Maximum iterations")
@@ -86,16 +98,13 @@ def test_folds_go_through_json():
         lambda network: network,
         lambda network: make_pipeline(StandardScaler(), network),
         lambda network: TransformedTargetRegressor(make_pipeline(StandardScaler(), network)),
+        lambda network: GridSearchCV(network, {"alpha": [0.1]}, cv=2),
     ],
-    ids=["bare", "pipeline", "target"],
+    ids=["bare", "pipeline", "target", "search"],
 )
 def test_flops_are_those_of_the_network_inside(wrap):
     estimator = wrap(MLPRegressor(hidden_layer_sizes=(7, 5), max_iter=1)).fit(X, y)
     assert measure.flops(estimator) == 2 * (4 * 7 + 7 * 5 + 5 * 1)
-
-
-def test_flops_are_unknown_without_a_network():
-    assert np.isnan(measured(LogisticRegression(), clock=Clock()).flops)
 
 
 def test_model_bytes_are_those_of_the_pickle():
@@ -103,169 +112,56 @@ def test_model_bytes_are_those_of_the_pickle():
     assert measured(estimator).model_bytes == pytest.approx(len(pickle.dumps(estimator)), rel=0.01)
 
 
-def test_a_model_that_cannot_be_pickled_has_no_bytes():
-    estimator = Timed()
-    estimator.lock = threading.Lock()
-    assert np.isnan(measured(estimator).model_bytes)
-    with (
-        FreshProcesses(Table(X, y), CLOCK) as processes,
-        pytest.raises(pickle.PicklingError, match="cannot pickle"),
-    ):
-        processes.measure(estimator)
-
-
-# ---- alone
-
-
-def test_alone_discards_the_first_fit_and_repeats_quick_ones(monkeypatch):
+def test_isolated_discards_the_first_fit_and_repeats_quick_ones(monkeypatch):
     seconds = iter([8.0, 0.25, 0.25, 0.5, 1.0, 1.0])
     monkeypatch.setattr(
         Timed,
         "fit",
         lambda self, X, y: (advance(next(seconds)), setattr(self, "classes_", y[:1]))[0] or self,
     )
-    alone = measure.alone(Timed(latency=2**-8), Table(X, y), CLOCK)
-    assert alone.fit_time == alone.cpu_time == [0.25, 0.25, 0.5]
-    assert set(alone.latency_us) == {1e6 * 2**-8}
+    isolated = measure_isolated(Timed(latency=2**-8), Dataset(X, y), CLOCK)
+    assert isolated.fit_time == isolated.cpu_time == [0.25, 0.25, 0.5]
+    assert set(isolated.latency_us) == {1e6 * 2**-8}
 
 
-def test_alone_takes_the_first_fit_if_it_is_long():
-    assert measure.alone(Timed(seconds=64.0), Table(X, y), CLOCK).fit_time == [64.0]
+def test_isolated_takes_the_first_fit_if_it_is_long():
+    assert measure_isolated(Timed(seconds=64.0), Dataset(X, y), CLOCK).fit_time == [64.0]
 
 
-@pytest.fixture(
-    params=[True, False] if measure.FORKS else [False],
-    ids=lambda forks: "forked" if forks else "started",
-)
-def forks(request, monkeypatch):
-    monkeypatch.setattr(measure, "FORKS", request.param)
+# ---- every quantity
 
 
-def test_a_fresh_process_measures_with_the_clock_it_is_given(forks):
-    with FreshProcesses(Table(X, y), CLOCK) as processes:
-        alone = processes.measure(Timed(seconds=0.5, latency=2**-9))
-    assert isinstance(alone, Alone)
-    assert set(alone.fit_time) == {0.5}
-    assert set(alone.latency_us) == {1e6 * 2**-9}
-
-
-class Numbered(Timed):
-    """Its fit takes as many seconds as its process has the number; it prints."""
+class Bare(BaseEstimator):
+    """It cannot predict, cannot be pickled once it is fitted, and holds no network."""
 
     def fit(self, X, y):
-        print("fitted")
-        self.seconds = float(os.getpid())
-        return super().fit(X, y)
+        self.lock_ = threading.Lock()
+        return self
 
 
-def test_each_candidate_has_a_process_of_its_own(forks):
-    with FreshProcesses(Table(X, y), CLOCK) as processes:
-        numbers = {processes.measure(Numbered()).fit_time[0] for _ in range(3)}
-    assert len(numbers - {float(os.getpid())}) == 3
+@pytest.fixture(scope="module")
+def candidates():
+    """A network, and a model that lacks what a model can lack: measured both ways, once each."""
+    network = MLPClassifier((4,), solver="lbfgs", max_iter=500, random_state=0)
+    train, test = Dataset(X, y).rows(TRAIN), Dataset(X, y).rows(TEST)
+    found = []
+    for estimator in (network, Bare()):
+        fold = measure_fold(estimator, train, test, lambda *args: 0.5, Clock())
+        times = measure.prediction_times(estimator, X, Effort(1, 1, 0.0), Clock().wall)
+        fold = Fold(**{**asdict(fold), "latency_us": times[0], "row_us": times[1]})
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(measure, "FITS_ISOLATED", Effort(1, 1, 0.0))
+            patch.setattr(measure, "PREDICTIONS_ISOLATED", Effort(1, 1, 0.0))
+            isolated = measure_isolated(estimator, Dataset(X, y), Clock())
+        found.append(Candidate({}, [fold], isolated=isolated))
+    return found
 
 
-def test_a_candidate_is_fitted_on_the_rows_named():
-    with FreshProcesses(Table(X, y), CLOCK, TRAIN[:8]) as processes:
-        row_us = processes.measure(Timed(latency=2**-10)).row_us
-    assert set(row_us) == {1e6 * 2**-13}
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="the peak is told exactly on Linux alone")
-def test_the_peak_of_memory_is_that_of_the_fit(forks):
-    with FreshProcesses(Table(X, y), Clock()) as processes:
-        little, much = (processes.measure(Hungry(n_bytes=n)).peak_bytes for n in (0, 200_000_000))
-    assert 190e6 < much - little < 220e6
-
-
-def test_a_failure_in_a_fresh_process_says_what_failed_and_the_next_is_measured(forks):
-    with FreshProcesses(Table(X, y), CLOCK) as processes:
-        for _ in range(2):
-            with pytest.raises(
-                RuntimeError, match=r"it failed in a process of its own: RuntimeError: out of luck$"
-            ):
-                processes.measure(Timed(fails="out of luck"))
-            assert set(processes.measure(Timed(seconds=2.0)).fit_time) == {2.0}
-
-
-def test_a_process_ended_from_outside_is_a_failure(forks):
-    with FreshProcesses(Table(X, y), CLOCK) as processes:
-        with pytest.raises(
-            RuntimeError, match="it failed in a process of its own: it was ended from outside"
-        ):
-            processes.measure(Killed())
-        assert set(processes.measure(Timed(seconds=2.0)).fit_time) == {2.0}
-
-
-class Killed(Timed):
-    """As a process is that takes too much memory."""
-
-    def fit(self, X, y):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
-def test_a_fresh_process_ends_in_time(forks):
-    with FreshProcesses(Table(X, y), CLOCK) as processes:
-        with pytest.raises(TimeoutError, match=r"not done after 0\.1 s"):
-            processes.measure(Timed(), timeout=0.1)
-        assert set(processes.measure(Timed(seconds=2.0)).fit_time) == {2.0}
-
-
-def test_what_a_script_defines_reaches_the_fresh_process():
-    pytest.importorskip("cloudpickle")
-
-    class Local(Timed):
-        pass
-
-    with FreshProcesses(Table(X, y), CLOCK) as processes:
-        assert set(processes.measure(Local(seconds=2.0)).fit_time) == {2.0}
-
-
-# ---- energy
-
-
-def test_energy_is_estimated_with_the_stated_wattage(monkeypatch, tmp_path):
-    monkeypatch.setattr(measure, "rapl_joules", lambda: None)
-    monkeypatch.setenv("FASTNN_WATTS", "4")
-    alone = measure.alone(Timed(seconds=0.5), Table(X, y), CLOCK)
-    assert alone.energy_source == "estimated: CPU seconds x 4 W"
-    assert set(alone.energy_j) == {2.0}
-
-
-def test_energy_is_counted_where_the_system_tells(monkeypatch):
-    monkeypatch.setattr(measure, "rapl_joules", lambda: 3.0 * now())
-    alone = measure.alone(Timed(seconds=0.5), Table(X, y), CLOCK)
-    assert alone.energy_source == "counted by the processor (RAPL, whole package)"
-    np.testing.assert_allclose(alone.energy_j, 1.5)
-
-
-def test_a_counter_that_wrapped_around_is_not_believed(monkeypatch):
-    monkeypatch.setattr(measure, "rapl_joules", lambda: -now())
-    assert measure.alone(Timed(), Table(X, y), CLOCK).energy_source.startswith("estimated")
-
-
-def test_the_packages_counters_are_added(tmp_path):
-    assert measure.rapl_joules(tmp_path) is None
-    for name, microjoules in (
-        ("intel-rapl:0", "1500000\n"),
-        ("intel-rapl:1", "250000\n"),
-        ("intel-rapl:0:0", "99\n"),
-    ):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "energy_uj").write_text(microjoules)
-    assert measure.rapl_joules(tmp_path) == pytest.approx(1.75)
-    (tmp_path / "intel-rapl:1" / "energy_uj").write_text("no number")
-    assert measure.rapl_joules(tmp_path) is None
-
-
-@pytest.mark.parametrize("text", ["0", "-3", "much", "nan", "inf"])
-def test_a_wattage_that_is_none_is_an_error(monkeypatch, text):
-    monkeypatch.setenv("FASTNN_WATTS", text)
-    with pytest.raises(ValueError, match="FASTNN_WATTS must be a positive number of watts, got "):
-        measure.watts()
-
-
-def test_every_quantity_is_measured_somewhere():
-    known = {*Fold.__annotations__, *Alone.__annotations__}
-    assert set(QUANTITIES) <= known
-    assert {q for q, about in QUANTITIES.items() if about.timed} <= set(Alone.__annotations__)
-    assert os.cpu_count() is None or "CPUs" in measure.machine()
+@pytest.mark.parametrize("quantity", QUANTITIES)
+def test_every_quantity_is_measured(candidates, quantity):
+    network, bare = candidates
+    row = QUANTITIES[quantity]
+    assert np.isfinite(network.value(quantity, in_search=True)) == row.in_search
+    assert np.isfinite(network.value(quantity))
+    known = np.isfinite(bare.value(quantity))
+    assert known == (not row.unknown)  # what may be unknown says why

@@ -1,4 +1,4 @@
-"""Does the explorer keep scikit-learn's conventions: checks, sample weights, metadata, callbacks, the default space?"""
+"""Does the explorer keep scikit-learn's conventions, and its default space what a user set?"""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_metadata_is_routed():
 
 
 class Counting:
-    """A callback of scikit-learn 1.9 that notes the tasks it is told of, and may stop the search."""
+    """A callback of scikit-learn 1.9 that notes the tasks it hears of, and may stop the search."""
 
     def __init__(self, stop_after=None):
         self.begun, self.ended, self.torn_down, self.stop_after = [], [], 0, stop_after
@@ -169,7 +169,7 @@ def test_the_default_space_leaves_what_was_set():
     assert set(default_space(network, 100)) == VARIED - {"hidden_layer_sizes", "max_iter", "dtype"}
     assert set(default_space(neural_network.MLPClassifier(), 100)) == VARIED - {"dtype"}
     network.set_params(activation="tanh", learning_rate_init=0.01, batch_size=64, alpha=1.0)
-    with pytest.raises(ValueError, match="but the MLPClassifier sets each of them. Leave one"):
+    with pytest.raises(ValueError, match="but the MLPClassifier sets each of them"):
         default_space(network, 100)
 
 

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, make_scorer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
+from support.timed import Killed, Timed
 
 from fastnn import TradeoffSearchCV
+from fastnn.search.process import FreshProcesses
 
 pytest.importorskip("optuna")
 
@@ -90,3 +98,81 @@ def test_what_cannot_be_hashed_is_said_before_the_search(tmp_path):
         ValueError, match=r"cannot be pickled for that: no pickle of this.*search without storage"
     ):
         search_of(tmp_path / "log", scoring=Opaque()).fit(X, y)
+
+
+def killed_search(storage):
+    """Twelve candidates of two folds, one fold at a time."""
+    return TradeoffSearchCV(
+        Killed(),
+        {"skill": [i / 16 for i in range(12)]},
+        objectives=("score", "model_bytes"),
+        cv=2,
+        random_state=0,
+        storage=storage,
+    )
+
+
+SCRIPT = """
+import importlib.util, sys
+specification = importlib.util.spec_from_file_location("storage_tests", sys.argv[1])
+tests = importlib.util.module_from_spec(specification)
+specification.loader.exec_module(tests)
+tests.killed_search(sys.argv[2]).fit(tests.X, tests.y)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+@pytest.mark.parametrize("name", ["search.log", "sqlite:///search.db"], ids=["file", "database"])
+def test_a_killed_search_goes_on_where_it_was(tmp_path, monkeypatch, name):
+    """The fifth candidate's first fit kills the process; this process goes on from the storage."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FASTNN_TEST_FITS", str(tmp_path / "fits"))
+    environment = {
+        **os.environ,
+        "FASTNN_TEST_KILLED_AT": "9",
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+    }
+    command = [sys.executable, "-c", SCRIPT, __file__, name]
+    killed = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    before = (tmp_path / "fits").read_text().splitlines()
+    assert len(before) == 9
+
+    search = killed_search(name).fit(X, y)
+    assert sorted(search.cv_results_["mean_test_score"]) == [i / 16 for i in range(12)]
+    assert search.cv_results_["mean_test_score"][search.pareto_front_].tolist() == [11 / 16]
+    after = (tmp_path / "fits").read_text().splitlines()[len(before) :]
+    assert not set(before[:8]) & set(after[:-1])  # the last is the chosen one's fit on all rows
+    assert after[0] == after[1] == before[8]
+    assert len(after) == 2 * 8 + 1
+
+
+def test_a_storage_keeps_searches_apart(clock, tmp_path):
+    search = TradeoffSearchCV(
+        Timed(),
+        {"skill": [0.5, 0.25]},
+        cv=2,
+        storage=tmp_path / "log",
+        objectives=("score", "model_bytes"),
+    )
+    search.fit(X, y)
+    with pytest.warns(UserWarning, match="holds 1 other search"):
+        clone(search).fit(X[:100], y[:100])
+    again = clone(search).fit(X, y)
+    assert len(again.study_.trials) == len(search.study_.trials)
+    assert again.cv_results_["params"] == search.cv_results_["params"]
+
+
+def test_isolated_candidates_are_not_measured_again(clock, no_processes, tmp_path, monkeypatch):
+    search = TradeoffSearchCV(Timed(), {"skill": [0.5]}, cv=2, storage=tmp_path / "log").fit(X, y)
+    monkeypatch.setattr(FreshProcesses, "measure", lambda *args: pytest.fail("measured again"))
+    again = clone(search).fit(X, y)
+    np.testing.assert_array_equal(
+        again.cv_results_["repeats_fit_time"][0], search.cv_results_["repeats_fit_time"][0]
+    )
+
+
+def test_a_storage_that_cannot_be_written_is_an_error_before_the_search(tmp_path, monkeypatch):
+    monkeypatch.setattr(Timed, "fit", lambda *args: pytest.fail("trained"))
+    with pytest.raises(OSError, match="nowhere"):
+        TradeoffSearchCV(Timed(), {"skill": [0.5]}, storage=tmp_path / "nowhere" / "log").fit(X, y)

@@ -1,4 +1,4 @@
-"""Does a search keep within its time and spend all of it, and do its folds train in threads of this process?"""
+"""Does a search keep within its time and use all of it, with folds in threads of this process?"""
 
 from __future__ import annotations
 
@@ -12,24 +12,19 @@ from sklearn.datasets import load_iris
 from support.timed import CLOCK, Timed, advance
 
 from fastnn import MLPClassifier, TradeoffSearchCV
-from fastnn.search import measure
-from fastnn.search import run as exploration
+from fastnn.search.measure import Isolated
+from fastnn.search.process import FreshProcesses
 
 pytest.importorskip("optuna")
 
 X, y = load_iris(return_X_y=True)
 
 
-@pytest.fixture
-def clock(monkeypatch):
-    monkeypatch.setattr(TradeoffSearchCV, "_clock", CLOCK)
-
-
 def test_max_time_holds_by_the_clock(clock, monkeypatch):
     monkeypatch.setattr(
-        exploration.FreshProcesses,
+        FreshProcesses,
         "measure",
-        lambda *args: pytest.fail("there is no time to measure alone"),
+        lambda *args: pytest.fail("there is no time to isolate"),
     )
     start = CLOCK.wall()
     search = TradeoffSearchCV(
@@ -41,25 +36,25 @@ def test_max_time_holds_by_the_clock(clock, monkeypatch):
 
 @pytest.fixture
 def events(monkeypatch):
-    """Who is trained and who is measured alone, in order; a fresh process takes half a second more than two fits."""
+    """What is trained and what is isolated, in order; isolating takes 0.5 s more than two fits."""
     events = []
 
-    def measure_alone(self, estimator, timeout=None):
+    def isolate(self, estimator, timeout=None):
         advance(0.5 + 2 * estimator.seconds)
-        events.append(("alone", estimator.skill))
-        return measure.Alone([estimator.seconds], [estimator.seconds], [1.0], [1.0], 0.0, [1.0], "")
+        events.append(("isolated", estimator.skill))
+        return Isolated([estimator.seconds], [estimator.seconds], [1.0], [1.0], 0.0, [1.0], "")
 
     def fit_and_note(self, X, y, fit=Timed.fit):
         events.append(("fold", self.skill))
         return fit(self, X, y)
 
-    monkeypatch.setattr(exploration.FreshProcesses, "measure", measure_alone)
+    monkeypatch.setattr(FreshProcesses, "measure", isolate)
     monkeypatch.setattr(Timed, "fit", fit_and_note)
     return events
 
 
-def test_exploring_and_measuring_take_turns_until_the_time_is_spent(clock, events):
-    """Two seconds are set aside for a candidate before one has been measured: most of that is left over."""
+def test_exploring_and_measuring_take_turns_until_time_is_up(clock, events):
+    """Before the first measurement two seconds are reserved for each; most are not needed."""
     space = {"skill": stats.uniform(0, 1), "seconds": [2**-4]}
     search = TradeoffSearchCV(Timed(), space, cv=2, max_time=10.0, random_state=0)
     start = CLOCK.wall()
@@ -69,17 +64,17 @@ def test_exploring_and_measuring_take_turns_until_the_time_is_spent(clock, event
         kind for kind, _ in itertools.groupby(events[:-1], key=lambda event: event[0])
     ]  # the last is the chosen one's fit
     assert len(kinds) >= 3
-    assert set(search.cv_results_["measured"][search.pareto_front_]) == {"alone"}
+    assert set(search.cv_results_["measured"][search.pareto_front_]) == {"isolated"}
 
 
 @pytest.mark.parametrize("factors", [(0.5, 0.5), (2.0, 2.0), (0.25, 1.0)])
-def test_turns_go_on_where_times_alone_are_others_than_beside_others(clock, monkeypatch, factors):
-    def measure_alone(self, estimator, timeout=None):
+def test_turns_go_on_where_isolated_times_differ_from_those_in_search(clock, monkeypatch, factors):
+    def isolate(self, estimator, timeout=None):
         seconds = estimator.seconds * factors[int(100 * estimator.skill) % 2]
         advance(0.5 + 2 * seconds)
-        return measure.Alone([seconds], [seconds], [1.0], [1.0], 0.0, [1.0], "")
+        return Isolated([seconds], [seconds], [1.0], [1.0], 0.0, [1.0], "")
 
-    monkeypatch.setattr(exploration.FreshProcesses, "measure", measure_alone)
+    monkeypatch.setattr(FreshProcesses, "measure", isolate)
     space = [
         {"skill": stats.uniform(i / 8, 1 / 8), "seconds": [(i + 1) / 16]} for i in range(8)
     ]  # skill takes its time
@@ -88,17 +83,17 @@ def test_turns_go_on_where_times_alone_are_others_than_beside_others(clock, monk
     assert 50 < CLOCK.wall() - start <= 60.0
     measured = search.cv_results_["measured"][search.pareto_front_].tolist()
     assert len(measured) >= 6
-    n_left = len(measured) - measured.count("alone")
+    n_left = len(measured) - measured.count("isolated")
     assert n_left <= (
         factors[0] != factors[1]
     )  # where each is a surprise, the last turn's may let in one more at the end
 
 
 def test_a_candidate_begun_too_late_is_finished_in_the_next_turn(clock, events):
-    """Where the reserve begins between its two folds, a candidate waits until the front has been measured."""
+    """A candidate waits for the front to be measured if exploring stops between its two folds."""
     space = {"skill": [i / 32 for i in range(1, 30)], "seconds": [0.625]}
     search = TradeoffSearchCV(Timed(), space, cv=2, max_time=24.0, random_state=0).fit(X, y)
-    turn = next(i for i, (kind, _) in enumerate(events) if kind == "alone")
+    turn = next(i for i, (kind, _) in enumerate(events) if kind == "isolated")
     assert events[turn - 2] != events[turn - 1] == events[turn + 1] == events[turn + 2]
     skills = [params["skill"] for params in search.cv_results_["params"]]
     assert events[turn - 1][1] in skills and len(set(skills)) == len(skills)

@@ -1,4 +1,4 @@
-"""Is the preprocessing that candidates share fitted once a fold, and everything else as if each had fitted its own?"""
+"""Are the steps that candidates share fitted once a fold, with results as if each fitted them?"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from support.timed import CLOCK, Timed, advance
 
 from fastnn import TradeoffSearchCV
-from fastnn.search import shared_steps as preprocessing
+from fastnn.search import shared_steps
 
 pytest.importorskip("optuna")
 
@@ -70,13 +70,13 @@ def test_where_preprocessing_is_varied_each_candidate_fits_its_own(searched, spa
 
 
 def test_of_a_large_table_nothing_is_kept(searched, monkeypatch):
-    monkeypatch.setattr(preprocessing, "MOST_BYTES", 100 * X.shape[1] * 8)
+    monkeypatch.setattr(shared_steps, "MAX_BYTES", 100 * X.shape[1] * 8)
     searched(Pipeline([("slow", Slow()), ("model", Timed())]), {"model__skill": [0.25, 0.5]})
     assert Slow.n_fits == 6
 
 
 def test_scores_and_models_are_those_of_whole_pipelines(searched):
-    """The second step works in place: what the first one returned must not change for the next candidate."""
+    """The second step works in place, and the next candidate needs the result of the first one."""
     pipeline = Pipeline(
         [
             ("double", Slow()),

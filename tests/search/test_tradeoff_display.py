@@ -1,4 +1,4 @@
-"""Does the picture of a search show its candidates where they are, its front, its choice and its errors?"""
+"""Does the picture of a search show candidates where they are, the front, choice and errors?"""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from sklearn.exceptions import NotFittedError
 from support.timed import CLOCK, Timed
 
 from fastnn import TradeoffDisplay, TradeoffSearchCV
-from fastnn.search import measure
-from fastnn.search import run as exploration
-from fastnn.search.measure import QUANTITIES
+from fastnn.search.measure import measure_isolated
+from fastnn.search.process import FreshProcesses
+from fastnn.search.quantities import QUANTITIES
 
 matplotlib = pytest.importorskip("matplotlib")
 pytest.importorskip("optuna")
@@ -23,9 +23,9 @@ def search():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TradeoffSearchCV, "_clock", CLOCK)
         patch.setattr(
-            exploration.FreshProcesses,
+            FreshProcesses,
             "measure",
-            lambda self, estimator, timeout: measure.alone(estimator, self.table, self.clock),
+            lambda self, estimator, timeout: measure_isolated(estimator, self.dataset, self.clock),
         )
         parts = [{"skill": [a], "seconds": [b], "fails": [c]} for a, b, c in SETTINGS]
         parts[1]["n_bytes"] = [1000]
@@ -62,7 +62,7 @@ def test_the_front_the_dominated_and_the_chosen_are_where_they_are(search):
 def test_axes_are_logarithmic_where_values_span_decades(search):
     display = TradeoffDisplay.from_search(search).plot("fit_time", "score")
     assert (display.ax_.get_xscale(), display.ax_.get_yscale()) == ("log", "linear")
-    assert (display.ax_.get_xlabel(), display.ax_.get_ylabel()) == ("fit_time (s)", "score")
+    assert (display.ax_.get_xlabel(), display.ax_.get_ylabel()) == ("fit time (s)", "score")
 
 
 def test_a_front_of_other_objectives_is_not_joined(search):
@@ -89,8 +89,28 @@ def test_error_bars_are_quartiles_and_the_scores_deviation():
 
 @pytest.mark.parametrize("quantity", QUANTITIES)
 def test_every_quantity_can_be_drawn(search, quantity):
+    """Known candidates lie where the results say, on an axis with the quantity's name and unit."""
     display = TradeoffDisplay.from_search(search).plot(quantity, "score")
-    display.figure_.canvas.draw()
+    results = search.cv_results_
+    xs = results["mean_test_score" if quantity == "score" else quantity]
+    expected = np.column_stack([xs, results["mean_test_score"]])
+    known = np.isfinite(expected).all(axis=1)
+    on_front = known & results["on_front"]
+    front = display.ax_.lines[0].get_xydata()
+    assert sorted(map(tuple, front)) == sorted(map(tuple, expected[on_front]))
+    dominated = display.ax_.collections[0]
+    assert points(dominated) == sorted(map(tuple, expected[known & ~on_front].tolist()))
+    label = display.ax_.get_xlabel()
+    assert label.startswith(QUANTITIES[quantity].label)
+    assert label.endswith(f"({QUANTITIES[quantity].stored_unit})") == bool(
+        QUANTITIES[quantity].unit
+    )
+    assert known.sum() >= (0 if quantity == "flops" else 3)
+
+
+def test_microseconds_are_labelled_as_such(search):
+    display = TradeoffDisplay.from_search(search).plot("latency_us", "score")
+    assert display.ax_.get_xlabel() == "latency of one row (µs)"
 
 
 def test_it_draws_on_given_axes(search):

@@ -1,4 +1,4 @@
-"""What does it mean that a model equals scikit-learn's? Which of its numbers are compared, and by what measure."""
+"""What does it mean that a model equals scikit-learn's? What is compared, and by what measure."""
 
 from __future__ import annotations
 

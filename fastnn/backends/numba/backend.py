@@ -56,10 +56,8 @@ class _Scratch:
             spec, self.segments, dtype, n_rows, sparse=isinstance(X, csr_array), slopes=n_lines > 1
         )
         n = layout.n_padded
-        padded, work = (
-            aligned(n_lines * n, dtype).reshape(n_lines, n),
-            aligned(layout.n_work, dtype),
-        )
+        padded = aligned(n_lines * n, dtype).reshape(n_lines, n)
+        work = aligned(layout.n_work, dtype)
         return kernels.Network(code(LOSSES, spec.loss), *layout[:3], padded, work)
 
 
@@ -69,23 +67,17 @@ class NumbaTrainer:
     def __init__(self, spec: NetworkSpec, dtype: np.dtype, plan: Plan) -> None:
         self.spec = spec
         self.plan = plan
-        n_lines = 2 + plan.optimizer.n_slots
-        self._scratch = _Scratch(spec, dtype, plan.segments_of(spec), n_lines)
+        optimizer = plan.optimizer
+        self._scratch = _Scratch(spec, dtype, plan.segments_of(spec), 2 + optimizer.n_slots)
+        number, settings = code(OPTIMIZERS, optimizer.name), optimizer.settings()
+        self._plan = number, settings, float(plan.alpha), int(plan.batch_size)
 
     def train(self, state: TrainState, data: Data, passes: Passes) -> NDArray[np.float64]:
-        plan = self.plan
-        check_passes(state, data, passes, plan.batch_size)
-        first_step = state.step + 1
-        effective = [plan.optimizer.effective_rates(rates, first_step) for rates in passes.rates]
-        task = kernels.Task(
-            code(OPTIMIZERS, plan.optimizer.name),
-            plan.optimizer.settings(),
-            float(plan.alpha),
-            int(plan.batch_size),
-            _plain(passes.rows),
-            _plain(passes.rates),
-            np.array(effective),
-        )
+        check_passes(state, data, passes, self.plan.batch_size)
+        effective_rates, first_step = self.plan.optimizer.effective_rates, state.step + 1
+        effective = np.array([effective_rates(rates, first_step) for rates in passes.rates])
+        rows, rates = _plain(passes.rows), _plain(passes.rates)
+        task = kernels.Task(*self._plan, rows, rates, effective)
         losses = np.empty((len(state.params), passes.rows.shape[1]))
         network, source = self._scratch.network(data.X), _source(self.spec, data.X, data)
         kernels.train(network, task, state.params, state.slots, source, losses)

@@ -1,0 +1,161 @@
+"""How does skl2onnx learn to convert fastnn's estimators, and models around them?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import is_classifier
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.impute import SimpleImputer
+from sklearn.utils.validation import check_is_fitted
+
+from fastnn._optional import require
+from fastnn.estimators.mlp import MLPClassifier, MLPRegressor
+from fastnn.export.description import Description, describe, steps_back
+from fastnn.export.onnx_graph import Graph, add_answers, add_steps, label_tensor
+
+
+def register_skl2onnx() -> None:
+    """Make skl2onnx convert fastnn's estimators, and TransformedTargetRegressor.
+
+    ``skl2onnx.to_onnx`` and ``skl2onnx.convert_sklearn`` then take models that hold them. Calling
+    it again changes nothing.
+
+    Raises
+    ------
+    ImportError
+        If skl2onnx is not installed.
+    """
+    register = require("skl2onnx").update_registered_converter
+    register(
+        MLPClassifier,
+        "FastnnMLPClassifier",
+        _network_shapes,
+        _convert_network,
+        options={
+            "zipmap": [True, False, "columns"],
+            "nocl": [False],
+            "output_class_labels": [False],
+        },
+    )
+    register(MLPRegressor, "FastnnMLPRegressor", _network_shapes, _convert_network)
+    register(
+        TransformedTargetRegressor,
+        "FastnnTransformedTargetRegressor",
+        _transformed_target_shapes,
+        _convert_transformed_target,
+    )
+
+
+def with_skl2onnx(model: Any, opset: int, dtype: str, X: Any) -> Any:
+    """Convert a model with parts of scikit-learn; see :func:`fastnn.export.to_onnx`."""
+    skl2onnx = require("skl2onnx")
+    register_skl2onnx()
+    check_is_fitted(model)
+    for part in (model, *model.get_params().values()):
+        _refuse_what_goes_wrong(part, dtype)
+    types = require("skl2onnx.common.data_types")
+    number = types.DoubleTensorType if dtype == "float64" else types.FloatTensorType
+    if hasattr(X, "columns"):
+        inputs = [
+            (name, (number if X[name].dtype.kind in "biuf" else types.StringTensorType)([None, 1]))
+            for name in X.columns
+        ]
+    else:
+        inputs = [("X", number([None, model.n_features_in_]))]
+    return skl2onnx.convert_sklearn(
+        model,
+        "fastnn",
+        inputs,
+        target_opset={"": opset, "ai.onnx.ml": 3},
+        options={"zipmap": False} if is_classifier(model) else None,
+    )
+
+
+def _refuse_what_goes_wrong(part: Any, dtype: str) -> None:
+    """Raise ValueError for a part that skl2onnx 1.20 converts wrongly, or that nothing runs."""
+    if isinstance(part, SimpleImputer) and part.add_indicator:
+        reason, way_out = "add_indicator=True", "set it to False"
+    elif isinstance(part, SimpleImputer) and dtype == "float64":
+        reason, way_out = "dtype='float64', which ONNX Runtime lacks", "choose dtype='float32'"
+    elif isinstance(part, CalibratedClassifierCV) and part.method == "isotonic":
+        reason, way_out = "method='isotonic', which skl2onnx rounds", "choose method='sigmoid'"
+    else:
+        return
+    raise ValueError(f"{type(part).__name__} cannot be exported to ONNX with {reason}; {way_out}.")
+
+
+def _describe(operator: Any) -> tuple[Description, np.dtype]:
+    """The network of an operator of skl2onnx, and the type of its arithmetic."""
+    types = require("skl2onnx.common.data_types")
+    is_double = isinstance(operator.inputs[0].type, types.DoubleTensorType)
+    dtype = np.dtype(np.float64 if is_double else np.float32)
+    return describe(operator.raw_operator, dtype), dtype
+
+
+def _network_shapes(operator: Any) -> None:
+    """Tell skl2onnx the types and shapes of what a network answers."""
+    types = require("skl2onnx.common.data_types")
+    description, dtype = _describe(operator)
+    number = types.DoubleTensorType if dtype == np.float64 else types.FloatTensorType
+    n_rows, n_out = operator.inputs[0].get_first_dimension(), description.n_out
+    if description.classes is None:
+        operator.outputs[0].type = number([n_rows, n_out])
+        return
+    operator.outputs[1].type = number([n_rows, max(n_out, 2)])
+    if description.decides == "labels":
+        operator.outputs[0].type = types.Int64TensorType([n_rows, n_out])
+    else:
+        is_text = label_tensor(description).dtype == object
+        kind = types.StringTensorType if is_text else types.Int64TensorType
+        operator.outputs[0].type = kind([n_rows])
+
+
+def _convert_network(scope: Any, operator: Any, container: Any) -> None:
+    """Write a network into the graph of skl2onnx."""
+    description, dtype = _describe(operator)
+    graph = Graph(dtype, scope.get_unique_variable_name)
+    x = graph.cast(operator.inputs[0].full_name, dtype)
+    add_answers(graph, description, x, [output.full_name for output in operator.outputs])
+    _add(graph, container)
+
+
+def _transformed_target_shapes(operator: Any) -> None:
+    """Tell skl2onnx the type and shape of a TransformedTargetRegressor's predictions."""
+    types = require("skl2onnx.common.data_types")
+    is_double = isinstance(operator.inputs[0].type, types.DoubleTensorType)
+    number = types.DoubleTensorType if is_double else types.FloatTensorType
+    operator.outputs[0].type = number([operator.inputs[0].get_first_dimension(), None])
+
+
+def _convert_transformed_target(scope: Any, operator: Any, container: Any) -> None:
+    """Write a TransformedTargetRegressor: its regressor, then the way back of its targets."""
+    algebra = require("skl2onnx.algebra.onnx_operator")
+    types = require("skl2onnx.common.data_types")
+    model = operator.raw_operator
+    regressor = algebra.OnnxSubEstimator(
+        model.regressor_, *operator.inputs, op_version=container.target_opset
+    )
+    regressor.add_to(scope, container)
+    is_double = isinstance(operator.inputs[0].type, types.DoubleTensorType)
+    graph = Graph(np.float64 if is_double else np.float32, scope.get_unique_variable_name)
+    v = add_steps(graph, steps_back(model), regressor.outputs[0].full_name)
+    graph("Identity", v, output=operator.outputs[0].full_name)
+    _add(graph, container)
+
+
+def _add(graph: Graph, container: Any) -> None:
+    """Hand nodes and constants over to skl2onnx."""
+    for tensor in graph.constants:
+        content = graph.onnx.numpy_helper.to_array(tensor).ravel()
+        container.add_initializer(tensor.name, tensor.data_type, list(tensor.dims), content)
+    for node in graph.nodes:
+        attributes = {
+            attribute.name: graph.onnx.helper.get_attribute_value(attribute)
+            for attribute in node.attribute
+        }
+        container.add_node(
+            node.op_type, list(node.input), list(node.output), name=node.name, **attributes
+        )

@@ -1,0 +1,270 @@
+"""How is a fitted network written as an ONNX graph?
+
+Networks are written with ``onnx.helper`` alone. A model with parts of scikit-learn around its
+network goes through skl2onnx, which calls the same functions for the network inside.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn._optional import require
+from fastnn._version import __version__
+from fastnn.estimators.mlp import MLPClassifier, MLPRegressor
+from fastnn.export.description import Description, Step, describe
+
+OPSET = 17  # of 2022: what most runtimes in use read
+_LOWEST_OPSET = 13  # since when Softmax works along one axis
+_PRECISIONS = ("float32", "float64")
+
+
+class Graph:
+    """Nodes and constants of a graph under construction; calling it adds a node.
+
+    ``g("Mul", z, 0.5)`` returns the name of the node's output; numbers and arrays among the inputs
+    become constants.
+
+    Parameters
+    ----------
+    dtype : dtype
+        Of the arithmetic, float32 or float64.
+    unique : callable ``name -> name``
+        Makes a name that the model does not hold yet; by default the names are numbered.
+    """
+
+    def __init__(self, dtype: Any, unique: Callable[[str], str] | None = None) -> None:
+        self.onnx = require("onnx")
+        self.dtype = np.dtype(dtype)
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+        self._unique = unique or (lambda name: f"{name}_{len(self.nodes) + len(self.constants)}")
+
+    def __call__(
+        self, op: str, *inputs: str | float | NDArray[Any], output: str = "", **attributes: Any
+    ) -> str:
+        """Add a node and return the name of its output."""
+        names = [value if isinstance(value, str) else self._constant(value) for value in inputs]
+        output = output or self._unique(op.lower())
+        node = self.onnx.helper.make_node(op, names, [output], self._unique(op), **attributes)
+        self.nodes.append(node)
+        return output
+
+    def cast(self, value: str, dtype: Any) -> str:
+        """Add a conversion to another type."""
+        return self("Cast", value, to=self.type_of(dtype))
+
+    def type_of(self, dtype: Any) -> int:
+        """ONNX's code of a NumPy type."""
+        return int(self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
+
+    def _constant(self, value: float | NDArray[Any]) -> str:
+        array = np.asarray(value)
+        if array.dtype.kind == "f":
+            array = array.astype(self.dtype)
+        name = self._unique("constant")
+        self.constants.append(self.onnx.numpy_helper.from_array(array, name))
+        return name
+
+
+Operation = Callable[[Graph, str], str]
+
+ACTIVATIONS: dict[str, Operation] = {
+    "identity": lambda g, z: z,
+    "logistic": lambda g, z: g("Sigmoid", z),
+    "tanh": lambda g, z: g("Tanh", z),
+    "relu": lambda g, z: g("Relu", z),
+    "leaky_relu": lambda g, z: g("Max", z, g("Mul", z, 0.01)),
+    "elu": lambda g, z: _elu(g, z, 1.0, 1.0),
+    "selu": lambda g, z: _elu(g, z, 1.6732632423543772, 1.0507009873554805),
+    "gelu": lambda g, z: g("Mul", g("Mul", z, 0.5), g("Add", _erf(g, g("Mul", z, 0.5**0.5)), 1.0)),
+    "silu": lambda g, z: g("Mul", z, g("Sigmoid", z)),
+    "mish": lambda g, z: g("Mul", z, g("Tanh", _softplus(g, z))),
+    "softplus": lambda g, z: _softplus(g, z),
+    "softsign": lambda g, z: g("Div", z, g("Add", g("Abs", z), 1.0)),
+}
+
+INVERSE_LINKS: dict[str, Operation] = {
+    "identity": ACTIVATIONS["identity"],
+    "logistic": ACTIVATIONS["logistic"],
+    "exp": lambda g, raw: g("Exp", raw),
+    "softmax": lambda g, raw: g("Softmax", raw, axis=1),
+}
+
+# The steps after a regressor; those before a network are scikit-learn's, and skl2onnx's to write.
+STEPS: dict[str, Callable[..., str]] = {
+    "unscale": lambda g, v, factor, shift: g("Add", g("Mul", v, factor), shift),
+    "exp": lambda g, v: g("Exp", v),
+    "expm1": lambda g, v: g("Sub", g("Exp", v), 1.0),
+}
+
+
+# Of these ONNX Runtime has the operators in float32 only.
+
+
+def _elu(g: Graph, z: str, alpha: float, gamma: float) -> str:
+    """``gamma * (z if z > 0 else alpha * (exp(z) - 1))``."""
+    negative = g("Mul", g("Sub", g("Exp", g("Min", z, 0.0)), 1.0), alpha)
+    return g("Mul", g("Add", g("Max", z, 0.0), negative), gamma)
+
+
+def _softplus(g: Graph, z: str) -> str:
+    """``log(1 + exp(z))``, where nothing overflows."""
+    rest = g("Log", g("Add", g("Exp", g("Neg", g("Abs", z))), 1.0))
+    return g("Add", g("Max", z, 0.0), rest)
+
+
+def _erf(g: Graph, z: str) -> str:
+    """``erf(z)``, to float32's rounding in float64 too."""
+    return g.cast(g("Erf", g.cast(z, np.float32)), g.dtype)
+
+
+def add_network(graph: Graph, description: Description, x: str) -> str:
+    """Add the network to the graph; the name of its predictions ``(n_rows, n_out)``."""
+    description.check("ONNX", ACTIVATIONS, INVERSE_LINKS)
+    for layer in description.layers:
+        x = ACTIVATIONS[layer.activation](graph, graph("Gemm", x, layer.weight, layer.bias))
+    return INVERSE_LINKS[description.inverse_link](graph, x)
+
+
+def add_steps(graph: Graph, steps: tuple[Step, ...], v: str) -> str:
+    """Add the steps after a regressor to the graph; the name of the outcome."""
+    for step in steps:
+        v = STEPS[step.kind](graph, v, *step.operands)
+    return v
+
+
+def add_answers(graph: Graph, description: Description, x: str, outputs: list[str]) -> None:
+    """Add the network and what it answers under the names ``outputs``.
+
+    Labels and probabilities of a classifier, predictions of a regressor.
+    """
+    p = add_network(graph, description, x)
+    if description.classes is None:
+        graph("Identity", p, output=outputs[0])
+        return
+    if description.decides == "classes":
+        code = graph("ArgMax", p, axis=1, keepdims=0)
+    else:
+        code = graph.cast(graph("Greater", p, 0.5), np.int64)
+    if description.decides == "two classes":
+        code = graph("Reshape", code, np.array([-1]))
+        p = graph("Concat", graph("Sub", 1.0, p), p, axis=1)
+    if description.decides == "labels":
+        graph("Identity", code, output=outputs[0])
+    else:
+        graph("Gather", label_tensor(description), code, output=outputs[0])
+    graph("Identity", p, output=outputs[1])
+
+
+def label_tensor(description: Description) -> NDArray[Any]:
+    """The class labels in a type that ONNX's classifiers answer in: int64, or text as objects."""
+    classes = np.asarray(description.classes)
+    if description.decides == "two classes":
+        classes = np.resize(classes, 2)  # one class in training is what both codes mean
+    if all(isinstance(label, str) for label in classes):
+        return classes.astype(object)
+    if classes.dtype.kind in "biuf":
+        with np.errstate(invalid="ignore"):
+            whole = classes.astype(np.int64)
+        if (whole == classes).all():
+            return whole
+    raise ValueError(
+        f"Class labels such as {classes[-1]!r} cannot be exported to ONNX; whole numbers, text and"
+        " booleans can. Encode the labels before fitting, as with LabelEncoder."
+    )
+
+
+def to_onnx(
+    model: Any,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    opset: int | None = None,
+    dtype: str = "float32",
+    X: Any = None,
+) -> Any:
+    """Write a fitted model as an ONNX graph.
+
+    The graph's input is ``"X" (n_rows, n_features)``. A classifier's outputs are ``"label"
+    (n_rows,)``, or ``(n_rows, n_outputs)`` of 0 and 1 for multilabel, and ``"probabilities"``,
+    columns as in ``predict_proba``. A regressor's output is ``"variable" (n_rows, n_outputs)``.
+
+    Parameters
+    ----------
+    model : estimator
+        A fitted :class:`~fastnn.MLPClassifier` or :class:`~fastnn.MLPRegressor`, or a model of
+        scikit-learn around one that skl2onnx knows: Pipeline, ColumnTransformer,
+        CalibratedClassifierCV, TransformedTargetRegressor; or a fitted search over one.
+    path : path-like, default=None
+        A file to write the graph to, by custom ``*.onnx``.
+    opset : int, default=None
+        Version of ONNX's operators, at least 13; None is 17, which runtimes read since 2022.
+    dtype : {"float32", "float64"}, default="float32"
+        Of X and of the arithmetic.
+    X : DataFrame, default=None
+        One or more rows of the training table. Needed where the model selects columns by name or
+        takes text; the graph then has one input for each column.
+
+    Returns
+    -------
+    onnx.ModelProto
+        The model, checked by ``onnx.checker``.
+
+    Raises
+    ------
+    ImportError
+        If onnx, or skl2onnx where it is needed, is not installed.
+    ValueError
+        If ``opset`` or ``dtype`` is none of those above, or the model holds an activation, a loss
+        or labels that cannot be exported.
+    """
+    onnx = require("onnx")
+    highest = onnx.defs.onnx_opset_version()
+    opset = OPSET if opset is None else opset
+    if not _LOWEST_OPSET <= opset <= highest:
+        raise ValueError(
+            f"opset must be between {_LOWEST_OPSET} and {highest}, the newest that the installed"
+            f" onnx knows, got {opset}."
+        )
+    if dtype not in _PRECISIONS:
+        raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}.")
+    model = getattr(model, "best_estimator_", model)
+    if X is None and isinstance(model, MLPClassifier | MLPRegressor):
+        proto = _network_model(describe(model, dtype), opset, dtype)
+    else:
+        from fastnn.export.converters import with_skl2onnx
+
+        proto = with_skl2onnx(model, opset, dtype, X)
+    proto.producer_name, proto.producer_version = "fastnn", __version__
+    onnx.checker.check_model(proto, full_check=True)
+    if path is not None:
+        onnx.save(proto, path)
+    return proto
+
+
+def _network_model(description: Description, opset: int, dtype: str) -> Any:
+    """A network alone as a model."""
+    graph = Graph(dtype)
+    helper = graph.onnx.helper
+
+    def tensor(name: str, dtype: Any, *shape: int) -> Any:
+        return helper.make_tensor_value_info(name, graph.type_of(dtype), ["n_rows", *shape])
+
+    n_out = description.n_out
+    if description.classes is None:
+        outputs = [tensor("variable", dtype, n_out)]
+    elif description.decides == "labels":
+        outputs = [tensor("label", np.int64, n_out), tensor("probabilities", dtype, n_out)]
+    else:
+        labels = tensor("label", label_tensor(description).dtype)
+        outputs = [labels, tensor("probabilities", dtype, max(n_out, 2))]
+    add_answers(graph, description, "X", [output.name for output in outputs])
+    X = tensor("X", dtype, description.n_in)
+    body = helper.make_graph(graph.nodes, "fastnn", [X], outputs, graph.constants)
+    opsets = [helper.make_opsetid("", opset)]
+    ir_version = helper.find_min_ir_version_for(opsets)
+    return helper.make_model(body, opset_imports=opsets, ir_version=ir_version)
