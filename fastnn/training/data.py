@@ -13,15 +13,26 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_non_negative
 
 from fastnn.backends.base import Data
-from fastnn.backends.checks import check_csr
+from fastnn.backends.checks import NotFinite, check_csr
 from fastnn.core.activations import Array
 
 
 def design_matrix(X: Any, dtype: np.dtype) -> Array | scipy.sparse.csr_array:
     """``X (n_rows, n_in)``, validated by scikit-learn, in C order or as CSR.
 
-    The same memory where it fits already.
+    The same memory where it fits already. NotFinite if a number is too large for ``dtype``.
     """
+    if X.dtype == dtype:
+        return _contiguous(X, dtype)
+    with np.errstate(over="ignore"):
+        matrix = _contiguous(X, dtype)
+    values = matrix if isinstance(matrix, np.ndarray) else matrix.data
+    if values.size and not np.isfinite([values.min(), values.max()]).all():
+        raise NotFinite(f"Input X contains infinity or a value too large for {dtype!r}.")
+    return matrix
+
+
+def _contiguous(X: Any, dtype: np.dtype) -> Array | scipy.sparse.csr_array:
     if scipy.sparse.issparse(X):
         matrix = scipy.sparse.csr_array(X, dtype=dtype)
         check_csr(matrix)

@@ -88,3 +88,30 @@ def test_a_type_set_after_the_fit_is_checked_too():
     message = "dtype must be 'auto', 'float32' or 'float64', got 'int8'"
     with pytest.raises(ValueError, match=message):
         model.predict(X)
+
+
+def as_csr(X):
+    return scipy.sparse.csr_array(X)
+
+
+@pytest.mark.parametrize("make", [np.asarray, as_csr], ids=["array", "csr"])
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_a_float32_network_goes_on_with_float64_rows_that_fit(make, early_stopping):
+    message = r"^Input X contains infinity or a value too large for dtype\('float32'\)\.$"
+    model = fitted(MLPRegressor, X.astype("float32"), warm_start=True)
+    model.set_params(early_stopping=early_stopping)
+    model.fit(make(X), Y[MLPRegressor])
+    huge = X.copy()
+    huge[3, 1] = 1e200
+    with pytest.raises(ValueError, match=message):
+        model.fit(make(huge), Y[MLPRegressor])
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).max == np.finfo(float).max, reason="no longer type")
+def test_a_prediction_of_longer_numbers_says_what_is_too_large():
+    model = fitted(MLPRegressor, X)
+    rows = X.astype(np.longdouble)
+    assert model.predict(rows).dtype == np.float64
+    rows[0, 0] = np.longdouble("1e4000")
+    with pytest.raises(ValueError, match=r"value too large for dtype\('float64'\)\.$"):
+        model.predict(rows)
