@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 import zipfile
-from dataclasses import dataclass
-from typing import Any
 
 from fastnn._optional import require
 from fastnn._version import __version__
 from fastnn.core.optimizers import OPTIMIZERS
 from fastnn.core.schedules import SCHEDULES
 from fastnn.estimators.mlp import MLPClassifier, MLPRegressor
+from fastnn.tabular.encode import TableEncoder
+from fastnn.tabular.model import TableModel
 from fastnn.tabular.schema import Schema
 from fastnn.training.loop import Memory
 
@@ -30,6 +30,7 @@ TRUSTED = frozenset(
                 MLPClassifier,
                 MLPRegressor,
                 Memory,
+                TableEncoder,
                 *OPTIMIZERS.values(),
                 *SCHEDULES.values(),
             )
@@ -40,15 +41,6 @@ TRUSTED = frozenset(
 
 class ModelFileError(ValueError):
     """A file that is no model of ours, or brings what it must not."""
-
-
-@dataclass
-class TableModel:
-    """A fitted pipeline, the schema of its columns, and free-form notes on how it came about (JSON types only)."""
-
-    model: Any
-    schema: Schema
-    about: dict[str, Any]
 
 
 def save_model(path: str | os.PathLike[str], table_model: TableModel) -> None:
@@ -112,5 +104,5 @@ def load_model(path: str | os.PathLike[str]) -> TableModel:
             f"{path} is a skops file, but not a model saved by `fastnn fit` or `fastnn explore`."
         )
     return TableModel(
-        content["model"], Schema(**json.loads(content["schema"])), json.loads(content["about"])
+        content["model"], Schema.from_dict(json.loads(content["schema"])), json.loads(content["about"])
     )

@@ -185,14 +185,13 @@ def _add_table(parser: argparse.ArgumentParser) -> None:
         "--sep", help="what separates the cells of a CSV file (found out by itself)"
     )
     parser.add_argument(
-        "--encoding", default="utf-8", help="the encoding of a CSV file (%(default)s)"
+        "--encoding", help="the encoding of a text file (by its byte order mark, else utf-8)"
     )
     parser.add_argument(
         "--decimal",
         choices=(".", ","),
-        default=".",
         metavar="MARK",
-        help="what stands before a fraction: . or , (.)",
+        help="what stands before a fraction: . or , (found out by itself)",
     )
 
 
@@ -288,7 +287,7 @@ def _show(rows: Sequence[tuple[str, str]]) -> None:
         print(f"{term:{width}}  {value}")
 
 
-def _read(arguments: argparse.Namespace) -> pd.DataFrame:
+def _read(arguments: argparse.Namespace, remembered: Any = None) -> pd.DataFrame:
     from fastnn.tabular.read import read_table
 
     with busy(f"reading {arguments.data}"):
@@ -296,30 +295,32 @@ def _read(arguments: argparse.Namespace) -> pd.DataFrame:
             arguments.data,
             sep=arguments.sep,
             encoding=arguments.encoding,
-            decimal=arguments.decimal,
+            remembered=remembered,
+            note=_note,
         )
 
 
 def _training_table(arguments: argparse.Namespace) -> tuple[Schema, pd.DataFrame, Any]:
     """Read and recognise the table of ``fit`` and ``explore``; print what it is; return schema, X and y."""
     from fastnn.tabular.encode import features, targets, with_known_target
-    from fastnn.tabular.schema import recognise
+    from fastnn.tabular.options import TypeOptions
+    from fastnn.tabular.recognise import recognise
 
-    frame = with_known_target(_read(arguments), arguments.target, _note)
-    schema = recognise(
-        frame,
-        arguments.target,
+    frame = _read(arguments)
+    options = TypeOptions(
         task=arguments.task,
         categorical=arguments.categorical,
         drop=arguments.drop,
+        decimal=arguments.decimal,
     )
-    reasons: dict[str, list[str]] = {}
-    for name, why in schema.left_out.items():
-        reasons.setdefault(why, []).append(repr(name))
-    for why, names in reasons.items():
-        shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-        _note(f"column{'s' if len(names) > 1 else ''} {shown} left out: {why}")
-    missing = int(frame[schema.columns].isna().to_numpy().sum())
+    said = {name: vars(arguments)[name] for name in ("sep", "encoding")}
+    reading = {name: value for name, value in said.items() if value}
+    schema = recognise(frame, arguments.target, options, reading=reading)
+    for line in schema.notes:
+        _note(line)
+    frame = with_known_target(schema, frame, _note)
+    X = features(schema, frame)
+    missing = int(X.isna().to_numpy().sum())
     _show(
         [
             ("task", f"{schema.task} ({schema.reason})"),
@@ -330,7 +331,7 @@ def _training_table(arguments: argparse.Namespace) -> tuple[Schema, pd.DataFrame
             ("missing", f"{missing} cells" if missing else "none"),
         ]
     )
-    return schema, features(schema, frame, _note), targets(schema, frame)
+    return schema, X, targets(schema, frame)
 
 
 def _split(
@@ -447,7 +448,8 @@ def _predict(arguments: argparse.Namespace) -> None:
     loaded = load_model(arguments.model)
     if arguments.proba and loaded.schema.task == "regression":
         raise TableError("--proba is for classes, but this model predicts numbers.")
-    X = features(loaded.schema, _read(arguments), _note)
+    schema = loaded.schema.written_with(arguments.decimal)
+    X = features(schema, _read(arguments, schema.reading), _note)
     with busy("predicting"):
         out = require("pandas").DataFrame({loaded.schema.target: loaded.model.predict(X)})
         if arguments.proba:
@@ -470,9 +472,10 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     from fastnn.tabular.schema import TableError
 
     loaded = load_model(arguments.model)
-    frame = with_known_target(_read(arguments), loaded.schema.target, _note)
-    y = targets(loaded.schema, frame)
-    X = features(loaded.schema, frame, _note)
+    schema = loaded.schema.written_with(arguments.decimal)
+    frame = with_known_target(schema, _read(arguments, schema.reading), _note)
+    y = targets(schema, frame)
+    X = features(schema, frame, _note)
     classes = getattr(loaded.model, "classes_", y).tolist()
     if len(y) and not set(classes) & set(y.tolist()):
         raise TableError(
@@ -603,26 +606,27 @@ def _front_table(search: Any) -> str:
 
 def _data_code(arguments: argparse.Namespace, schema: Schema, holds_out: bool, y: Any) -> str:
     """Return the Python code that makes the X and y (and the held-out part) that ``explore`` has used."""
-    usual = {"sep": None, "encoding": "utf-8", "decimal": "."}
-    reading = {
-        name: vars(arguments)[name] for name in usual if vars(arguments)[name] != usual[name]
-    }
+    reading = {"sep": arguments.sep, "encoding": arguments.encoding}
     knowing = {
         "task": arguments.task,
         "categorical": list(arguments.categorical),
         "drop": list(arguments.drop),
+        "decimal": arguments.decimal,
     }
 
     def call(name: str, first: str, settings: dict[str, Any]) -> str:
-        return f"{name}({', '.join([first, *(f'{key}={value!r}' for key, value in settings.items() if value)])})"
+        said = [f"{key}={value!r}" for key, value in settings.items() if value]
+        return f"{name}({', '.join([first, *said] if first else said)})"
 
     lines = [
         "from fastnn.tabular.encode import features, targets, with_known_target",
         "from fastnn.tabular.read import read_table",
-        "from fastnn.tabular.schema import recognise",
+        "from fastnn.tabular.options import TypeOptions",
+        "from fastnn.tabular.recognise import recognise",
         f"frame = {call('read_table', repr(arguments.data), reading)}",
-        f"frame = with_known_target(frame, {schema.target!r}, print)",
-        f"schema = {call('recognise', f'frame, {schema.target!r}', knowing)}",
+        f"options = {call('TypeOptions', '', knowing)}",
+        f"schema = recognise(frame, {schema.target!r}, options)",
+        "frame = with_known_target(schema, frame, print)",
         "X, y = features(schema, frame), targets(schema, frame)",
     ]
     if holds_out:

@@ -29,7 +29,8 @@ from fastnn.cli import terminal  # noqa: E402
 from fastnn.persistence import TRUSTED, ModelFileError, TableModel, load_model, save_model  # noqa: E402
 from fastnn.search.estimator import TradeoffSearchCV  # noqa: E402
 from fastnn.search.run import Run  # noqa: E402
-from fastnn.tabular.schema import recognise  # noqa: E402
+from fastnn.tabular.options import TypeOptions  # noqa: E402
+from fastnn.tabular.recognise import recognise  # noqa: E402
 
 
 def table(n=80, seed=0):
@@ -237,7 +238,7 @@ def test_seeds_decide(run):
         ),
         (
             "fit dates.csv --target b -o m",
-            r"Nothing is left to predict 'b' from: 'a': it holds dates \(2024-01-01\)",
+            r"Nothing is left to predict 'b' from: 'a': it is constant \(2024-01-01 in every row\)",
         ),
         ("fit noise.csv --target b -o m", r"noise\.csv is not utf-8 text: byte 0xff at position 4"),
         (
@@ -280,7 +281,7 @@ def test_failures_are_one_line_and_status_1(run, tmp_path, argv, message):
         "header.csv": b"a,b\n",
         "one.csv": b"a,b\n1,x\n2,x\n3,x\n",
         "same.csv": b"a,b\n1,x\n1,y\n",
-        "dates.csv": b"a,b\n2024-01-01,x\n2024-01-02,y\n",
+        "dates.csv": b"a,b\n2024-01-01,x\n2024-01-01,y\n",
         "noise.csv": b"a,b\n\xff\xfe,2\n",
         "few.csv": b"a,b\n1,x\n2,y\n3,x\n4,y\n",
     }
@@ -496,7 +497,7 @@ def test_unknown_types_are_refused_by_name(run, tmp_path):
 
     Stranger.__module__, Stranger.__qualname__ = "evil.things", "Stranger"
     frame = table()
-    schema = recognise(frame, "kind", drop=["price", "town"])
+    schema = recognise(frame, "kind", TypeOptions(drop=["price", "town"]))
     save_model("m.skops", TableModel(Stranger(), schema, {}))
     status, _, err = run("predict", "m.skops", "homes.csv")
     assert (
@@ -529,7 +530,7 @@ def test_every_trusted_type_exists():
 @pytest.mark.filterwarnings("ignore:.*(Maximum iterations|failed to converge)")
 def test_every_kind_of_network_can_be_saved(tmp_path, solver, learning_rate):
     frame = table()
-    schema = recognise(frame, "kind", drop=["town", "size", "price"])
+    schema = recognise(frame, "kind", TypeOptions(drop=["town", "size", "price"]))
     network = fastnn.MLPClassifier(
         solver=solver,
         learning_rate=learning_rate,
