@@ -88,11 +88,19 @@ def features(
     categories = {}
     for name, seen in schema.categorical.items():
         codes = _codes(schema, name, arrays[name], missing, note)
-        values = pd.Categorical.from_codes(codes, categories=[*seen, UNSEEN])
+        values = pd.Categorical.from_codes(codes, categories=[*seen, _unseen(seen)])
         categories[name] = pd.Series(values, index=index)
     if categories:
         parts.append(pd.DataFrame(categories, index=index))
     return pd.concat(parts, axis=1) if len(parts) > 1 else parts[0]
+
+
+def _unseen(seen: Sequence[str]) -> str:
+    """Return a name for all values that the training table does not have, which is none of them."""
+    name = UNSEEN
+    while name in seen:
+        name = f"({name})"
+    return name
 
 
 def _refuse_absent(schema: Schema, frame: pd.DataFrame) -> None:

@@ -19,7 +19,8 @@ class TypeOptions:
     task : str or None
         "binary", "multiclass" or "regression".
     categorical : sequence of str
-        Columns that are categories although they hold numbers.
+        Columns that are categories although they hold numbers. Here and in ``drop`` and ``keep``, a
+        text that names no column is a list of columns with commas between.
     drop : sequence of str
         Columns to leave out.
     keep : sequence of str

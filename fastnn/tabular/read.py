@@ -73,7 +73,7 @@ def read_table(
         frame = _read_excel(name, raw, note)
     else:
         text = decode(name, raw, encoding, remembered.get("encoding"))
-        if text.lstrip()[:1] in ("{", "[") and (rows := _json_rows(name, text)) is not None:
+        if text[:1000].lstrip()[:1] in ("{", "[") and (rows := _json_rows(name, text)) is not None:
             frame = pd.DataFrame(rows, dtype=object)
         else:
             table = _read_text(name, text, sep, remembered.get("sep"), note)
@@ -196,13 +196,14 @@ def _read_text(
             "A table has a first line with the names of its columns, and rows below."
         )
     sep = _separator(name, text, sep, remembered)
-    header = next(_rows(text, sep))
-    rest = text[_length_of_record(text) :].lstrip("\r\n")
+    length = _length_of_record(text)
+    header = next(_rows(text[:length], sep))
+    rest = text[length:].lstrip("\r\n")
     if not rest:
         raise TableError(
             f"{name} has no rows: a header of {len(header)} columns and nothing below it."
         )
-    width = len(next(row for row in _rows(rest, sep) if row))
+    width = len(next(_rows(rest[: _length_of_record(rest)], sep)))
     columns = _parse(rest, sep, width)
     if columns is None:
         columns = _parse_slowly(name, text, sep, width)
@@ -303,6 +304,8 @@ def _parse_slowly(name: str, text: str, sep: str, width: int) -> list[pa.Array]:
     rows, line = [], reader.line_num + 1
     try:
         for row in reader:
+            if width > 1 and len(row) == 1 and not row[0].strip():
+                row = []  # a line of blanks
             if len(row) != width and row:
                 quote = " A quote may not be closed." if any("\n" in cell for cell in row) else ""
                 raise TableError(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +27,7 @@ from fastnn.tabular.schema import (
     find,
     is_plain_integer,
     plain_columns,
+    refuse_repeated,
 )
 
 if TYPE_CHECKING:
@@ -73,8 +74,13 @@ def recognise(
     options = options or TypeOptions()
     notes: list[str] = []
     frame = plain_columns(frame, notes.append)
-    for name in (target, *options.categorical, *options.drop, *options.keep):
-        find(frame, name)
+    find(frame, target)
+    options = replace(
+        options,
+        categorical=_named(frame, options.categorical),
+        drop=_named(frame, options.drop),
+        keep=_named(frame, options.keep),
+    )
     said = Notes()
     goal = _recognise_target(target, cells(frame[target]), options, said)
     finder = Columns(options, said, goal.known)
@@ -89,7 +95,7 @@ def recognise(
         )
         raise TableError(f"Nothing is left to predict {target!r} from: {reasons}.")
     finder.say()
-    return Schema(
+    schema = Schema(
         target,
         goal.task,
         goal.reason,
@@ -105,6 +111,19 @@ def recognise(
         notes + said.lines(),
         dict(reading or {}),
     )
+    refuse_repeated("With dates taken apart, the table", [*schema.numeric, *schema.categorical])
+    return schema
+
+
+def _named(frame: pd.DataFrame, texts: Sequence[str]) -> tuple[str, ...]:
+    """Return column names: a text that is none of them is several, with commas between."""
+    names: list[str] = []
+    for text in texts:
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+        names += [text] if text in frame.columns or not parts else parts
+    for name in names:
+        find(frame, name)
+    return tuple(names)
 
 
 # ---- the target

@@ -49,6 +49,7 @@ def test_text_in_any_dress(tmp_path, sep, newline):
         text.encode() + b"\x1a",
         (text + newline * 2).encode(),
         (newline + text).encode(),
+        text.replace("?", f"   {newline}{newline}?", 1).encode(),
     ):
         names, rows, notes = read(tmp_path, raw)
         assert names == ["a", "b b", "\u00e9"] and not notes

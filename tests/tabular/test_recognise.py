@@ -14,7 +14,7 @@ pd = pytest.importorskip("pandas", reason="pandas comes with fastnn[cli]")
 import pyarrow as pa  # noqa: E402
 from support.tables import beside, learned, people  # noqa: E402
 
-from fastnn.tabular.encode import features, targets  # noqa: E402
+from fastnn.tabular.encode import UNSEEN, features, targets  # noqa: E402
 from fastnn.tabular.options import TypeOptions  # noqa: E402
 from fastnn.tabular.read import read_table  # noqa: E402
 from fastnn.tabular.recognise import recognise  # noqa: E402
@@ -388,3 +388,23 @@ def test_frames_that_are_odd():
     assert schema.notes == ["the index 'x' is read as a column"]
     numbered = pd.DataFrame(np.random.default_rng(0).normal(size=(40, 2))).assign(y=[0, 1] * 20)
     assert recognise(numbered, "y").numeric == ["0", "1"]
+
+
+def test_columns_may_be_named_one_by_one_or_with_commas():
+    frame = people().assign(**{"a,b": [1, 2] * 20, "a": [3, 4] * 20, "b": [5, 6] * 20})
+    for drop in (["a,b"], ["a,b", "age"], ["a, b,age", "a,b"]):
+        schema = recognise(frame, "bought", TypeOptions(drop=drop))
+        assert "a,b" in schema.left_out
+        assert ("age" in schema.left_out) == (len(drop) > 1)
+        assert ("a" in schema.left_out) == ("a, b,age" in drop)
+    with pytest.raises(TableError, match="There is no column 'c'"):
+        recognise(frame, "bought", TypeOptions(keep=["a,c"]))
+
+
+def test_names_that_are_made_and_names_that_are_there():
+    frame = beside(pd.date_range("2024", periods=40)).assign(**{"x: days": [1, 2] * 20})
+    with pytest.raises(TableError, match="With dates taken apart, the table has more than one"):
+        recognise(frame, "y")
+    schema, X, _ = learned(beside([UNSEEN, "a"] * 20))
+    assert X["x"].tolist()[:2] == [UNSEEN, "a"]
+    assert features(schema, beside(["b"]))["x"].tolist() == [f"({UNSEEN})"]
