@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from dataclasses import dataclass, replace
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -171,23 +172,26 @@ def _has_points(array: pa.Array) -> bool:
     return any(pc.any(pc.match_substring(array, mark)).as_py() for mark in ".eE")
 
 
-def say_notation(name: str, numbers: Numbers, notes: Notes) -> None:
-    """Note how the numbers are written where that is unusual, and the texts among them."""
+def say_notation(name: str, numbers: Numbers, notes: Notes, as_text: str = "") -> None:
+    """Note how the numbers are written where that is unusual, and the texts among them.
+
+    ``as_text`` is the option that would make the column one of text, if there is one.
+    """
     notation = numbers.notation
     if notation.unusual:
         n = int(np.count_nonzero(~np.isnan(numbers.values)))
-        marks = notation.thousands or notation.decimal != "."
-        way_out = (
-            "--thousands and --decimal overrule" if marks else f"--categorical {name} overrules"
+        marked = notation.thousands or notation.decimal != "."
+        option = (
+            "--thousands and --decimal overrule" if marked else as_text and f"{as_text} overrules"
         )
-        notes.add(name, f"read as numbers with {notation.unusual}", n, way_out)
+        notes.add(name, f"read as numbers with {notation.unusual}", n, option)
     if notation.words:
         assert numbers.found is not None
         shown = ", ".join(map(repr, notation.words[:3]))
         shown += " ..." if len(notation.words) > 3 else ""
         gone = int((numbers.found.codes >= 0).sum() - np.count_nonzero(~np.isnan(numbers.values)))
-        way_out = f"correct them, or --categorical {name} keeps them"
-        notes.add(name, f"texts among the numbers count as missing, such as {shown}", gone, way_out)
+        option = "correct them" + (f", or {as_text} keeps them" if as_text else "")
+        notes.add(name, f"texts among the numbers count as missing, such as {shown}", gone, option)
 
 
 def almost_numbers(found: Distinct) -> str:
@@ -266,7 +270,7 @@ class Columns:
     def say(self) -> None:
         """Note how numbers are written and which columns are left out."""
         for name, numbers in self._numbers.items():
-            say_notation(name, numbers, self.notes)
+            say_notation(name, numbers, self.notes, f"--categorical {quote(name)}")
             self._say_mark(name, numbers.values)
         for name, why in self.left_out.items():
             self.notes.add(name, f"left out: {why}")
@@ -302,7 +306,7 @@ class Columns:
             return f"it is constant ({as_text(array.slice(0, 1))[0]} in every row)"
         if not numbers.whole:
             return ""
-        way_out = f"(--keep {name} uses it)"
+        way_out = f"(--keep {quote(name)} uses it)"
         if _SAVED_INDEX.fullmatch(name) and np.all(np.diff(values) == 1):
             return f"it counts the rows, like a saved index {way_out}"
         named = bool(_NAMED_ID.search(name))
@@ -346,7 +350,7 @@ class Columns:
         many = n > max(MAX_FREE_TEXT_VALUES, n_rows / 2)
         if name in self.options.keep or (n < n_rows and not many):
             return ""
-        way_out = f"(--keep {name} uses it)"
+        way_out = f"(--keep {quote(name)} uses it)"
         if pc.all(pc.match_substring_regex(found.values, _CODE)).as_py() and n > 2:
             return f"{n} different long codes in {n_rows} rows, like identifiers {way_out}"
         if not many:
@@ -375,7 +379,7 @@ class Columns:
             return
         self.dates[name] = replace(every, parts=vary or ("days",))
         said = f"dates in the order {order}" + ("" if sure else ", though no day is after the 12th")
-        way_out = f"--drop {name} leaves it out" if sure else "--day-first overrules"
+        way_out = f"--drop {quote(name)} leaves it out" if sure else "--day-first overrules"
         self.notes.add(name, f"{said}, used as {', '.join(vary)}", len(known), way_out)
         if bad := int((found.codes >= 0).sum()) - len(known):
             self.notes.add(name, "texts among the dates count as missing", bad, "correct them")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import decimal
 import json
+import shlex
 import uuid
 
 import numpy as np
@@ -194,7 +195,7 @@ def test_identifiers_are_left_out_and_can_be_kept(name, values, why, as_text):
     frame = beside(values, name)
     schema, _, _ = learned(frame)
     assert schema.left_out[name].startswith(why)
-    assert schema.left_out[name].endswith(f"(--keep {name} uses it)")
+    assert schema.left_out[name].endswith(f"(--keep {shlex.quote(name)} uses it)")
     assert schema.notes == [f"column {name!r}: left out: {schema.left_out[name]}"]
     assert len(features(schema, frame.drop(columns=name))) == 40
     assert name in learned(frame, keep=[name])[0].columns
