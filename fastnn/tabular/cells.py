@@ -78,7 +78,11 @@ def cells(column: pd.Series) -> pa.Array:
 def _as_written(column: pd.Series) -> pa.Array:
     """Return each cell as Python prints it, null where it is missing."""
     missing = column.isna().to_numpy()
-    texts = [None if gone else str(cell) for cell, gone in zip(column, missing, strict=True)]
+    # Half of a surrogate pair, as JSON may hold, is no text that can be stored.
+    texts = [
+        None if gone else str(cell).encode(errors="replace").decode()
+        for cell, gone in zip(column, missing, strict=True)
+    ]
     return require("pyarrow").array(texts, require("pyarrow").large_string())
 
 

@@ -209,7 +209,8 @@ def plain_columns(
         When it is no frame, or two columns have the same name.
     """
     if not isinstance(frame, require("pandas").DataFrame):
-        raise TableError(f"A table is a pandas.DataFrame, not a {type(frame).__name__}.")
+        kind = f"{type(frame).__module__.partition('.')[0]}.{type(frame).__name__}"
+        raise TableError(f"A table is a pandas.DataFrame, not a {kind}.")
     named = [name for name in frame.index.names if name is not None and name not in frame.columns]
     if named:
         frame = frame.reset_index(level=[frame.index.names.index(name) for name in named])

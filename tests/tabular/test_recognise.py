@@ -378,7 +378,7 @@ def test_options_that_cannot_be(said, message):
 
 
 def test_frames_that_are_odd():
-    with pytest.raises(TableError, match=r"A table is a pandas\.DataFrame, not a dict"):
+    with pytest.raises(TableError, match=r"A table is a pandas\.DataFrame, not a builtins\.dict"):
         recognise({}, "y")
     twice = pd.DataFrame(np.zeros((4, 2)), columns=["y", "y"])
     with pytest.raises(TableError, match="more than one column named 'y'; rename them"):
@@ -387,6 +387,8 @@ def test_frames_that_are_odd():
     schema, X, _ = learned(indexed)
     assert schema.numeric == ["x", "other"] and X["x"].tolist() == [1, 2, 2, 1] * 10
     assert schema.notes == ["the index 'x' is read as a column"]
+    half = learned(beside(["\ud800", "a"] * 20))[0]
+    assert half.categorical["x"] == ["?", "a"]
     numbered = pd.DataFrame(np.random.default_rng(0).normal(size=(40, 2))).assign(y=[0, 1] * 20)
     assert recognise(numbered, "y").numeric == ["0", "1"]
 
