@@ -80,7 +80,7 @@ def _as_written(column: pd.Series) -> pa.Array:
     missing = column.isna().to_numpy()
     # Half of a surrogate pair, as JSON may hold, is no text that can be stored.
     texts = [
-        None if gone else str(cell).encode(errors="replace").decode()
+        None if gone else str(cell).encode(errors="backslashreplace").decode()
         for cell, gone in zip(column, missing, strict=True)
     ]
     return require("pyarrow").array(texts, require("pyarrow").large_string())
