@@ -193,6 +193,12 @@ def _add_table(parser: argparse.ArgumentParser) -> None:
         metavar="MARK",
         help="what stands before a fraction: . or , (found out by itself)",
     )
+    parser.add_argument(
+        "--thousands",
+        choices=("", ",", ".", " ", "'"),
+        metavar="MARK",
+        help="what stands between groups of digits: , . ' or a blank (found out by itself)",
+    )
 
 
 def _add_training_table(parser: argparse.ArgumentParser) -> None:
@@ -205,13 +211,41 @@ def _add_training_table(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--categorical",
-        type=_names,
-        default=(),
+        action="append",
+        default=[],
         metavar="A,B,...",
-        help="columns of numbers that are categories",
+        help="columns of numbers that are categories; may be given again",
     )
     parser.add_argument(
-        "--drop", type=_names, default=(), metavar="A,B,...", help="columns to leave out"
+        "--drop",
+        action="append",
+        default=[],
+        metavar="A,B,...",
+        help="columns to leave out; may be given again",
+    )
+    parser.add_argument(
+        "--keep",
+        action="append",
+        default=[],
+        metavar="A,B,...",
+        help="columns to use although they look like identifiers or names; may be given again",
+    )
+    parser.add_argument(
+        "--missing",
+        type=_names,
+        metavar="A,B,...",
+        help="what stands for a missing cell (NA, nan, null, None, ? and their like)",
+    )
+    parser.add_argument(
+        "--ignore-case",
+        action="store_true",
+        default=None,
+        help="categories and labels that differ in case alone are the same",
+    )
+    parser.add_argument(
+        "--day-first",
+        action=argparse.BooleanOptionalAction,
+        help="whether 1/2/2024 is the first of February (found out by itself)",
     )
     parser.add_argument(
         "--holdout",
@@ -287,6 +321,16 @@ def _show(rows: Sequence[tuple[str, str]]) -> None:
         print(f"{term:{width}}  {value}")
 
 
+def _said_of_types(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the fields of `TypeOptions` that were said."""
+    from dataclasses import fields
+
+    from fastnn.tabular.options import TypeOptions
+
+    said = {field.name: vars(arguments)[field.name] for field in fields(TypeOptions)}
+    return {name: value for name, value in said.items() if value not in (None, [])}
+
+
 def _read(arguments: argparse.Namespace, remembered: Any = None) -> pd.DataFrame:
     from fastnn.tabular.read import read_table
 
@@ -307,12 +351,7 @@ def _training_table(arguments: argparse.Namespace) -> tuple[Schema, pd.DataFrame
     from fastnn.tabular.recognise import recognise
 
     frame = _read(arguments)
-    options = TypeOptions(
-        task=arguments.task,
-        categorical=arguments.categorical,
-        drop=arguments.drop,
-        decimal=arguments.decimal,
-    )
+    options = TypeOptions(**_said_of_types(arguments))
     said = {name: vars(arguments)[name] for name in ("sep", "encoding")}
     reading = {name: value for name, value in said.items() if value}
     schema = recognise(frame, arguments.target, options, reading=reading)
@@ -448,7 +487,7 @@ def _predict(arguments: argparse.Namespace) -> None:
     loaded = load_model(arguments.model)
     if arguments.proba and loaded.schema.task == "regression":
         raise TableError("--proba is for classes, but this model predicts numbers.")
-    schema = loaded.schema.written_with(arguments.decimal)
+    schema = loaded.schema.written_with(arguments.decimal, arguments.thousands)
     X = features(schema, _read(arguments, schema.reading), _note)
     with busy("predicting"):
         out = require("pandas").DataFrame({loaded.schema.target: loaded.model.predict(X)})
@@ -472,7 +511,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     from fastnn.tabular.schema import TableError
 
     loaded = load_model(arguments.model)
-    schema = loaded.schema.written_with(arguments.decimal)
+    schema = loaded.schema.written_with(arguments.decimal, arguments.thousands)
     frame = with_known_target(schema, _read(arguments, schema.reading), _note)
     y = targets(schema, frame)
     X = features(schema, frame, _note)
@@ -607,15 +646,9 @@ def _front_table(search: Any) -> str:
 def _data_code(arguments: argparse.Namespace, schema: Schema, holds_out: bool, y: Any) -> str:
     """Return the Python code that makes the X and y (and the held-out part) that ``explore`` has used."""
     reading = {"sep": arguments.sep, "encoding": arguments.encoding}
-    knowing = {
-        "task": arguments.task,
-        "categorical": list(arguments.categorical),
-        "drop": list(arguments.drop),
-        "decimal": arguments.decimal,
-    }
 
     def call(name: str, first: str, settings: dict[str, Any]) -> str:
-        said = [f"{key}={value!r}" for key, value in settings.items() if value]
+        said = [f"{key}={value!r}" for key, value in settings.items() if value is not None]
         return f"{name}({', '.join([first, *said] if first else said)})"
 
     lines = [
@@ -624,7 +657,7 @@ def _data_code(arguments: argparse.Namespace, schema: Schema, holds_out: bool, y
         "from fastnn.tabular.options import TypeOptions",
         "from fastnn.tabular.recognise import recognise",
         f"frame = {call('read_table', repr(arguments.data), reading)}",
-        f"options = {call('TypeOptions', '', knowing)}",
+        f"options = {call('TypeOptions', '', _said_of_types(arguments))}",
         f"schema = recognise(frame, {schema.target!r}, options)",
         "frame = with_known_target(schema, frame, print)",
         "X, y = features(schema, frame), targets(schema, frame)",

@@ -178,7 +178,7 @@ def say_notation(name: str, numbers: Numbers, notes: Notes, as_text: str = "") -
     ``as_text`` is the option that would make the column one of text, if there is one.
     """
     notation = numbers.notation
-    if notation.unusual:
+    if numbers.found is not None and notation.occurs_in(numbers.found.values):
         n = int(np.count_nonzero(~np.isnan(numbers.values)))
         marked = notation.thousands or notation.decimal != "."
         option = (
@@ -258,14 +258,19 @@ class Columns:
         else:
             self._category(name, found)
 
-    def settle_marks(self) -> None:
-        """Read columns that leave the decimal mark open as the other columns are written."""
+    def settle_marks(self, target: str) -> TypeOptions | None:
+        """Read columns that leave the decimal mark open as the other columns are written.
+
+        Where ``target`` is among them, returns the options to read it by.
+        """
         if self._marks != {","} or self.options.decimal or self.options.thousands:
-            return
+            return None
+        options = replace(self.options, decimal=",")
         for name, array in self._open.items():
-            found = as_numbers(array, replace(self.options, decimal=","))
-            if isinstance(found, Numbers):
+            found = as_numbers(array, options)
+            if isinstance(found, Numbers) and name != target:
                 self._numbers[name] = found
+        return options if target in self._open else None
 
     def say(self) -> None:
         """Note how numbers are written and which columns are left out."""
@@ -281,15 +286,19 @@ class Columns:
             return
         self._numbers[name] = numbers
         if is_text(array):
-            self._look_at_marks(name, array, numbers)
+            self.look_at_marks(name, array, numbers)
 
-    def _look_at_marks(self, name: str, array: pa.Array, numbers: Numbers) -> None:
-        """Remember whether a column of text leaves open which mark is the decimal one."""
+    def look_at_marks(self, name: str, array: pa.Array, numbers: Numbers) -> None:
+        """Remember whether a column of text tells which mark is the decimal one, or leaves it open.
+
+        It is open where every mark stands before groups of three digits: 4,102 and 1.234.567.
+        """
         pc = require("pyarrow.compute")
         text = array if numbers.found is None else numbers.found.values
+        groups = r"^\D*[1-9]\d{0,2}(?:(?:,\d{3})+|(?:\.\d{3})+)(?:[^\d.,]|$)"
         for cells in (text.slice(0, 50), text):  # the first cells mostly tell
             marked = cells.filter(pc.match_substring_regex(cells, r"\d[.,]\d|^[.,]"))
-            grouped = pc.match_substring_regex(marked, r"^\D*[1-9]\d{0,2}(?:[.,]\d{3})+(?:\D|$)")
+            grouped = pc.match_substring_regex(marked, groups)
             if not pc.all(grouped, min_count=0).as_py():
                 self._marks.add(numbers.notation.decimal)
                 return

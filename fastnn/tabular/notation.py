@@ -117,6 +117,13 @@ class Notation:
             t = pc.replace_substring(t, self.decimal, ".")
         return to_floats(t)
 
+    def occurs_in(self, text: pa.Array) -> bool:
+        """Whether any cell has one of the marks or units; marks may be said and yet be nowhere."""
+        signs = [self.decimal.strip("."), self.thousands, self.prefix, self.suffix]
+        return any(_any_holds(text, sign) for sign in signs if sign.strip()) or (
+            self.thousands == " " and _any_holds(text, r"\d" + BLANK + r"\d", regex=True)
+        )
+
     @property
     def unusual(self) -> str:
         """What differs from plain numbers, as words; empty for plain numbers."""
@@ -144,10 +151,11 @@ def _signed(text: pa.Array) -> pa.Array:
     return text
 
 
-def _any_holds(text: pa.Array, part: str) -> bool:
+def _any_holds(text: pa.Array, part: str, regex: bool = False) -> bool:
     """Whether any cell holds ``part``; looking is much cheaper than replacing."""
     pc = require("pyarrow.compute")
-    return bool(pc.any(pc.match_substring(text, part)).as_py())
+    match = pc.match_substring_regex if regex else pc.match_substring
+    return bool(pc.any(match(text, part)).as_py())
 
 
 def find_notation(

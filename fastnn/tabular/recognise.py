@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastnn.tabular.cells import Distinct, cells, distinct, is_time, is_usable
+from fastnn.tabular.cells import Distinct, cells, distinct, is_text, is_time, is_usable
 from fastnn.tabular.columns import (
     MAX_FREE_TEXT_VALUES,
     Columns,
@@ -81,13 +81,18 @@ def recognise(
         drop=_named(frame, options.drop),
         keep=_named(frame, options.keep),
     )
-    said = Notes()
-    goal = _recognise_target(target, cells(frame[target]), options, said)
+    said_of_target, said = Notes(), Notes()
+    array = cells(frame[target])
+    goal = _recognise_target(target, array, options, said_of_target)
     finder = Columns(options, said, goal.known)
+    if goal.numbers is not None and is_text(array):
+        finder.look_at_marks(target, array, goal.numbers)
     for name in frame.columns:
         if name != target:
             finder.look(name, cells(frame[name]))
-    finder.settle_marks()
+    if (settled := finder.settle_marks(target)) is not None:
+        said_of_target = Notes()
+        goal = _recognise_target(target, array, settled, said_of_target)
     if not finder.numbers and not finder.categorical and not finder.dates:
         reasons = (
             "; ".join(f"{name!r}: {why}" for name, why in finder.left_out.items())
@@ -101,14 +106,14 @@ def recognise(
         goal.reason,
         goal.labels,
         goal.integer_labels,
-        goal.notation,
+        Notation() if goal.numbers is None else goal.numbers.notation,
         finder.numbers,
         finder.dates,
         finder.categorical,
         finder.left_out,
         None if options.missing is None else list(options.missing),
         options.ignore_case,
-        notes + said.lines(),
+        notes + said_of_target.lines() + said.lines(),
         dict(reading or {}),
     )
     refuse_repeated("With dates taken apart, the table", [*schema.numeric, *schema.categorical])
@@ -137,7 +142,7 @@ class _Goal:
     reason: str
     labels: list[str]
     integer_labels: bool
-    notation: Notation
+    numbers: Numbers | None
     known: np.ndarray
 
 
@@ -185,7 +190,7 @@ def _recognise_target(name: str, array: pa.Array, options: TypeOptions, notes: N
                 f"Regression needs a target of numbers, but {name!r} holds {_no_number(found)!r}."
             )
         say_notation(name, numbers, notes)
-        return _Goal(task, reason, [], False, numbers.notation, ~np.isnan(numbers.values))
+        return _Goal(task, reason, [], False, numbers, ~np.isnan(numbers.values))
 
     if not whole and numbers is not None:
         fraction = values[np.floor(values) != values][0]
@@ -216,7 +221,7 @@ def _recognise_target(name: str, array: pa.Array, options: TypeOptions, notes: N
     integer = all(map(is_plain_integer, labels))
     if integer:
         labels.sort(key=int)
-    return _Goal(task, reason, labels, integer, Notation(), found.codes >= 0)
+    return _Goal(task, reason, labels, integer, None, found.codes >= 0)
 
 
 def _are_classes(values: np.ndarray) -> bool:

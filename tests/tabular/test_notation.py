@@ -103,13 +103,35 @@ def test_marks_can_be_said():
     assert learned(frame, decimal=",")[1]["x"].tolist()[:2] == [4102, 12345]
 
 
+def test_marks_that_are_said_and_yet_nowhere_are_not_noted():
+    whole = beside(["5", "7", "x", *["9"] * 37])
+    for said in ({"decimal": ","}, {"thousands": ","}, {"thousands": " "}):
+        schema, _, _ = learned(whole.astype({"other": int}), **said)
+        assert schema.notes == [
+            "column 'x': texts among the numbers count as missing, such as 'x' (1 cell); "
+            "correct them, or --categorical x keeps them"
+        ]
+        mark = said.get("decimal", ".")
+        assert features(schema, beside([f"5{mark}5"]))["x"].tolist() == [5.5]  # but kept
+    with_blanks = beside(["1 200", "3"] * 10)
+    assert "the thousands mark ' '" in learned(with_blanks, thousands=" ")[0].notes[0]
+
+
 def test_a_mark_left_open_is_read_as_the_other_columns_are_written():
     frame = beside(["4,102", "12,345"] * 10).assign(other=["0,5", "2,75"] * 10)
     assert learned(frame)[1]["x"].tolist()[:2] == [4.102, 12.345]
     frame = beside(["4.102", "12.345"] * 10).assign(other=["0,5", "2,75"] * 10)
     assert learned(frame)[1]["x"].tolist()[:2] == [4102, 12345]
-    frame = beside(["4,102", "12,345"] * 10).assign(other=["0.5", "2.75"] * 10)
-    assert learned(frame)[1]["x"].tolist()[:2] == [4102, 12345]
+    for other in (["0.5", "2.75"], ["1,234.5", "2,345.75"]):
+        frame = beside(["4,102", "12,345"] * 10).assign(other=other * 10)
+        assert learned(frame)[1]["x"].tolist()[:2] == [4102, 12345]
+    # the target, too, and by the target
+    open_, commas = ["€ 4.102", "€ 12.345", "€ 7.001"], ["0,5", "2,75", "1"]
+    schema, _, y = learned(beside(commas * 10, target=open_ * 10), task="regression")
+    assert y.tolist()[:3] == [4102, 12345, 7001] and len(schema.notes) == 2
+    assert learned(beside(open_ * 10, target=open_ * 10), task="regression")[2][0] == 4.102
+    frame = beside(open_ * 10, target=commas * 10)
+    assert learned(frame, task="regression")[1]["x"].tolist()[:2] == [4102, 12345]
 
 
 def test_a_later_table_may_have_other_marks():
