@@ -43,3 +43,34 @@ def measure(model: Any, schema: Schema, X: Any, y: Any) -> Quality:
     classes = np.asarray(model.classes_)
     metrics = assess_classes(y, predicted, scores, are_probabilities, classes).metrics
     return Quality(schema.task, len(y), metrics, str(classes[1]) if len(classes) == 2 else None)
+
+
+def against_constant(quality: Quality) -> str | None:
+    """Say so, in a sentence, where a model is no better than predicting always the same."""
+    found = quality.metrics
+    if quality.task == "regression":
+        if found["rmse"] < found["always_mean_rmse"]:
+            return None
+        return (
+            "the model does not beat a constant: its RMSE is"
+            f" {found['rmse']:.4g}, that of the mean {found['always_mean_rmse']:.4g}"
+        )
+    if "always_shares_log_loss" not in found:  # rows of one class only: nothing to compare with
+        return None
+    majority = (
+        f"its accuracy is {found['accuracy']:.4g}, that of always predicting the most frequent"
+        f" class {found['always_most_frequent']:.4g}"
+    )
+    if found["log_loss"] >= found["always_shares_log_loss"]:
+        shares = found["always_shares_log_loss"]
+        return (
+            "the model does not beat a constant: its log loss is"
+            f" {found['log_loss']:.4g}, that of the class shares {shares:.4g}; {majority}"
+        )
+    if found["accuracy"] <= found["always_most_frequent"]:
+        threshold = " or --threshold f1" if quality.task == "binary" else ""
+        return (
+            f"the model's probabilities beat a constant, but its decisions do not: {majority}"
+            f" (fit with --class-weight balanced{threshold} finds more of rare classes)"
+        )
+    return None
