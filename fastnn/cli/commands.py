@@ -117,8 +117,10 @@ def fit(
     for message in dict.fromkeys(str(warning.message) for warning in caught):
         option = " (--epochs)" if "Maximum iterations" in message else ""
         reporter.note(message.replace("Stochastic Optimizer: ", "") + option)
-    held_out = _held_out(model, known, reporter)
-    about = _about(table, known, held_out) | {"seconds": seconds}
+    about = _about(table, known, goal) | {"seconds": seconds}
+    if training.threshold is not None:
+        about["threshold"] = float(model[-1].threshold)
+    held_out = _held_out(model, known, about, reporter)
     saved = TableModel(model, known.schema, about)
     if output is not None:
         save_model(output, saved)
@@ -231,8 +233,8 @@ def evaluate(
             f" {', '.join(map(str, classes[:10]))}."
         )
     with reporter.busy("predicting"):
-        quality = measure(loaded.model, schema, X, y)
-    _note_constant(quality, reporter)
+        quality = measure(loaded.model, schema, X, y, loaded.about)
+    _note_constant(quality, loaded.about, reporter)
     return quality
 
 
@@ -290,9 +292,9 @@ def explore(
         )
     found = _searched(known, goal, search, reporter)
     model = found.best_estimator_
-    held_out = _held_out(model, known, reporter)
     params = {name: str(value) for name, value in found.best_params_.items()}
-    about = _about(table, known, held_out) | {"params": params}
+    about = _about(table, known, goal) | {"params": params}
+    held_out = _held_out(model, known, about, reporter)
     chosen = TableModel(model, known.schema, about)
     if output is not None:
         save_model(output, chosen)
@@ -442,7 +444,7 @@ def _searched(
         max_time=settings.max_time or (None if settings.trials else 60.0),
         n_trials=settings.trials,
         cv=settings.cv,
-        scoring=settings.metric,
+        scoring=_scorer(settings.metric, known),
         refit={**limits, "score": "max"} if limits else settings.choose,
         n_jobs=settings.jobs or available_cpus(),
         random_state=goal.seed,
@@ -465,27 +467,48 @@ def _searched(
     return search
 
 
-def _held_out(model: Any, known: TrainingTable, reporter: Reporter) -> Quality | None:
+def _scorer(metric: str | None, known: TrainingTable) -> Any:
+    """Return a scorer; of two classes, those for one of them score the second.
+
+    scikit-learn's own score the class 1, which there need not be.
+    """
+    from sklearn import metrics
+
+    scores = {
+        "f1": metrics.f1_score,
+        "precision": metrics.precision_score,
+        "recall": metrics.recall_score,
+        "jaccard": metrics.jaccard_score,
+    }
+    if metric not in scores or known.schema.task != "binary":
+        return metric
+    positive = max(set(known.y.tolist()))
+    return metrics.make_scorer(scores[metric], pos_label=positive, zero_division=0)
+
+
+def _held_out(
+    model: Any, known: TrainingTable, about: dict[str, Any], reporter: Reporter
+) -> Quality | None:
+    """Measure a model on the rows held out, and put what was measured into ``about``."""
     if known.y_test is None:
         return None
-    quality = measure(model, known.schema, known.X_test, known.y_test)
-    _note_constant(quality, reporter)
+    quality = measure(model, known.schema, known.X_test, known.y_test, about)
+    _note_constant(quality, about, reporter)
+    about["held_out"] = quality.metrics
     return quality
 
 
-def _note_constant(quality: Quality, reporter: Reporter) -> None:
-    sentence = against_constant(quality)
+def _note_constant(quality: Quality, about: dict[str, Any], reporter: Reporter) -> None:
+    sentence = against_constant(quality, about)
     if sentence is not None:
         reporter.note(sentence)
 
 
-def _about(
-    table: TableFile | pd.DataFrame, known: TrainingTable, held_out: Quality | None
-) -> dict[str, Any]:
+def _about(table: TableFile | pd.DataFrame, known: TrainingTable, goal: Goal) -> dict[str, Any]:
     """Return what is saved beside a model."""
-    measured = {} if held_out is None else {"held_out": held_out.metrics}
     data = table.path if isinstance(table, TableFile) else "a DataFrame"
-    return {"data": data, "rows": len(known.y)} | measured
+    weight = {} if goal.class_weight is None else {"class_weight": goal.class_weight}
+    return {"data": data, "rows": len(known.y)} | weight
 
 
 def _data_code(

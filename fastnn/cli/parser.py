@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -120,6 +121,7 @@ def _explore(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--metric",
+        type=_scorer,
         metavar="SCORER",
         help="the score: a scorer of scikit-learn's, such as roc_auc or neg_log_loss"
         " (accuracy or r2)",
@@ -326,6 +328,18 @@ def _threshold(text: str) -> float | str:
         return text
     what = "a probability between 0 and 1, f1 or balanced_accuracy"
     return _number(text, what, lambda value: 0 < value < 1)
+
+
+def _scorer(text: str) -> str:
+    from sklearn.metrics import get_scorer_names  # only where it is asked for: it takes a while
+
+    names = get_scorer_names()
+    if text not in names:
+        near = difflib.get_close_matches(text, names, n=3) or ["roc_auc", "neg_log_loss", "r2"]
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a scorer of scikit-learn's, such as {', '.join(near)}"
+        )
+    return text
 
 
 def _seconds(text: str) -> float:
