@@ -78,20 +78,20 @@ def against_constant(quality: Quality, about: Mapping[str, Any]) -> str | None:
     loss, constant = found["log_loss"], found["always_shares_log_loss"]
     if "balanced_log_loss" in found:
         loss, constant = found["balanced_log_loss"], found["always_equal_log_loss"]
-    majority = (
-        f"its accuracy is {found['accuracy']:.4g}, that of always predicting the most frequent"
-        f" class {found['always_most_frequent']:.4g}"
+    of_loss = f"its log loss is {loss:.4g}, that of the class shares {constant:.4g}"
+    right, most_frequent = found["accuracy"], found["always_most_frequent"]
+    of_right = (
+        f"its accuracy is {right:.4g}, that of always predicting the most frequent class"
+        f" {most_frequent:.4g}"
     )
+    if loss >= constant and (right <= most_frequent or "balanced_log_loss" in found):
+        return f"the model does not beat a constant: {of_loss}; {of_right}"
     if loss >= constant:
-        return (
-            f"the model does not beat a constant: its log loss is {loss:.4g}, that of the class"
-            f" shares {constant:.4g}; {majority}"
-        )
-    asked = about.get("class_weight") or about.get("threshold")
-    if found["accuracy"] <= found["always_most_frequent"] and not asked:
+        return f"the model's decisions beat a constant, but its probabilities do not: {of_loss}"
+    if right <= most_frequent and not (about.get("class_weight") or about.get("threshold")):
         threshold = " or --threshold f1" if quality.task == "binary" else ""
         return (
-            f"the model's probabilities beat a constant, but its decisions do not: {majority}"
+            f"the model's probabilities beat a constant, but its decisions do not: {of_right}"
             f" (fit with --class-weight balanced{threshold} finds more of rare classes)"
         )
     return None
