@@ -46,6 +46,7 @@ def test_predict_and_evaluate(tmp_path):
     assert quality.metrics["accuracy"] == found.model.score(frame)
 
 
+@pytest.mark.filterwarnings("ignore:column 'price'")
 def test_options_have_the_command_lines_names(tmp_path):
     homes().to_csv("semi.csv", sep="~", index=False)
     found = fastnn.fit_table(
@@ -64,6 +65,7 @@ def test_options_have_the_command_lines_names(tmp_path):
         fastnn.evaluate_table(found.model, "semi.csv", epochs=3)
 
 
+@pytest.mark.filterwarnings("ignore:the model does not beat")
 def test_notes_are_warnings():
     frame = homes().drop(columns="price").assign(constant=1)
     with pytest.warns(TableWarning, match="'constant': left out: it is constant"):
