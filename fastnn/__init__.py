@@ -9,6 +9,7 @@ from fastnn._version import __version__
 
 if TYPE_CHECKING:
     from fastnn import backends, export, persistence, report
+    from fastnn.cli.functions import evaluate_table, explore_table, fit_table, predict_table
     from fastnn.display import LossCurveDisplay
     from fastnn.environment import show_config
     from fastnn.estimators.mlp import MLPClassifier, MLPRegressor
@@ -23,8 +24,12 @@ __all__ = [
     "TradeoffSearchCV",
     "__version__",
     "backends",
+    "evaluate_table",
+    "explore_table",
     "export",
+    "fit_table",
     "persistence",
+    "predict_table",
     "report",
     "show_config",
 ]
@@ -38,8 +43,12 @@ _HOMES = {
     "TradeoffDisplay": "fastnn.search.display",
     "TradeoffSearchCV": "fastnn.search.estimator",
     "backends": None,
+    "evaluate_table": "fastnn.cli.functions",
+    "explore_table": "fastnn.cli.functions",
     "export": None,
+    "fit_table": "fastnn.cli.functions",
     "persistence": None,
+    "predict_table": "fastnn.cli.functions",
     "report": None,
     "show_config": "fastnn.environment",
 }

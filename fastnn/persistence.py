@@ -13,17 +13,15 @@ from __future__ import annotations
 import json
 import os
 import zipfile
-from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
 
 from fastnn._optional import require
-from fastnn._version import __version__
 from fastnn.backends.base import Plan, TrainState
 from fastnn.core.optimizers import OPTIMIZERS
 from fastnn.core.schedules import SCHEDULES
 from fastnn.estimators.mlp import MLPClassifier, MLPRegressor
+from fastnn.tabular.encode import TableEncoder
+from fastnn.tabular.model import TableModel
+from fastnn.tabular.scale import LogScale
 from fastnn.tabular.schema import Schema
 from fastnn.training.state import LoopState, Rules
 
@@ -38,35 +36,14 @@ _KINDS = (
     TrainState,
     *OPTIMIZERS.values(),
     *SCHEDULES.values(),
-    np.dtype,
+    TableEncoder,
+    LogScale,
 )
 TRUSTED_TYPES = sorted(f"{kind.__module__}.{kind.__qualname__}" for kind in _KINDS)
 
 
 class ModelFileError(ValueError):
     """A file that is no model of ours, or brings what it must not."""
-
-
-@dataclass
-class TableModel:
-    """A fitted pipeline and what is known about it.
-
-    Attributes
-    ----------
-    model : estimator
-        The pipeline.
-    schema : Schema
-        Its columns.
-    about : dict
-        How it was trained; JSON's types only.
-    version : str
-        The version of fastnn that saved it.
-    """
-
-    model: Any
-    schema: Schema
-    about: dict[str, Any]
-    version: str = __version__
 
 
 def save_model(path: str | os.PathLike[str], table_model: TableModel) -> None:
@@ -136,7 +113,7 @@ def load_model(path: str | os.PathLike[str]) -> TableModel:
         )
     return TableModel(
         content["model"],
-        Schema(**json.loads(content["schema"])),
+        Schema.from_dict(json.loads(content["schema"])),
         json.loads(content["about"]),
         content["version"],
     )

@@ -10,15 +10,16 @@ import os
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastnn.cli.files import refuse_unwritable, table_writer
-from fastnn.cli.quality import Quality, measure
+from fastnn.cli.quality import Quality, against_constant, measure
 from fastnn.cli.reporter import Reporter
 from fastnn.cli.settings import Goal, Search, TableFile, Training
 from fastnn.cli.training_table import TrainingTable, read, training_table
+from fastnn.tabular.options import TypeOptions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
     from fastnn.search.estimator import TradeoffSearchCV
     from fastnn.tabular.schema import Schema
 
-# From so many rows on, a validation part tells when to stop; on fewer it would be too small to
-# tell.
-MIN_ROWS_TO_STOP_EARLY = 1000
 # Each of five folds should hold a few rows.
 MIN_ROWS_TO_EXPLORE = 30
 SILENT = Reporter()
@@ -69,9 +67,10 @@ class Explored:
 
 
 def fit(
-    table: TableFile,
+    table: TableFile | pd.DataFrame,
     goal: Goal,
-    training: Training = Training(),  # noqa: B008 - frozen
+    types: TypeOptions = TypeOptions(),  # noqa: B008 - frozen, as the settings below
+    training: Training = Training(),  # noqa: B008
     *,
     output: str | None = None,
     reporter: Reporter = SILENT,
@@ -80,10 +79,12 @@ def fit(
 
     Parameters
     ----------
-    table : TableFile
+    table : TableFile or DataFrame
         What to learn from.
     goal : Goal
         What to learn.
+    types : TypeOptions
+        What the columns are, where that is not what their cells look like.
     training : Training
         How the network is trained.
     output : str or None
@@ -102,30 +103,24 @@ def fit(
     OSError
         If ``output`` cannot be written; before anything is read.
     """
+    from fastnn.cli.training import train
     from fastnn.estimators.inspect import network_of
     from fastnn.persistence import TableModel, save_model
-    from fastnn.tabular.encode import table_model
 
     refuse_unwritable(output)
-    known = training_table(table, goal, reporter)
-    network = _network(
-        known.schema,
-        hidden_layer_sizes=training.hidden,
-        max_iter=training.epochs,
-        early_stopping=len(known.y) >= MIN_ROWS_TO_STOP_EARLY,
-        random_state=goal.seed,
-    )
-    model = table_model(known.schema, network)
+    known = training_table(table, goal, types, reporter)
     start = time.perf_counter()
     with reporter.training(training.epochs), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        model.fit(known.X, known.y)
+        model = train(known, goal, training, reporter)
     seconds = time.perf_counter() - start
     for message in dict.fromkeys(str(warning.message) for warning in caught):
         option = " (--epochs)" if "Maximum iterations" in message else ""
         reporter.note(message.replace("Stochastic Optimizer: ", "") + option)
-    held_out = _held_out(model, known)
-    about = _about(table, known, held_out) | {"seconds": seconds}
+    about = _about(table, known, goal) | {"seconds": seconds}
+    if training.threshold is not None:
+        about["threshold"] = float(model[-1].threshold)
+    held_out = _held_out(model, known, about, reporter)
     saved = TableModel(model, known.schema, about)
     if output is not None:
         save_model(output, saved)
@@ -134,7 +129,7 @@ def fit(
 
 def predict(
     model: str | TableModel,
-    table: TableFile,
+    table: TableFile | pd.DataFrame,
     *,
     proba: bool = False,
     keep: Sequence[str] | None = (),
@@ -147,7 +142,7 @@ def predict(
     ----------
     model : str or TableModel
         A fitted model, or the file it is saved in.
-    table : TableFile
+    table : TableFile or DataFrame
         The rows.
     proba : bool
         Whether to add the probability of every class.
@@ -176,17 +171,16 @@ def predict(
         If ``output`` cannot be written; before anything is read.
     """
     from fastnn.tabular.encode import features
-    from fastnn.tabular.schema import TableError, find
+    from fastnn.tabular.recognise import columns_named
+    from fastnn.tabular.schema import TableError, plain_columns
 
     write = None if output is None else table_writer(output)
     loaded = _loaded(model)
     target = loaded.schema.target
     if proba and loaded.schema.task == "regression":
         raise TableError("--proba is for classes, but this model predicts numbers.")
-    frame = read(table, reporter)
-    kept = list(frame.columns) if keep is None else list(keep)
-    for name in kept:
-        find(frame, name)
+    frame = plain_columns(read(table, reporter, loaded.schema.reading))
+    kept = list(frame.columns) if keep is None else list(columns_named(frame, keep))
     X = features(loaded.schema, frame, reporter.note)
     with reporter.busy("predicting"):
         out = frame[kept].copy()
@@ -200,14 +194,16 @@ def predict(
     return out
 
 
-def evaluate(model: str | TableModel, table: TableFile, *, reporter: Reporter = SILENT) -> Quality:
+def evaluate(
+    model: str | TableModel, table: TableFile | pd.DataFrame, *, reporter: Reporter = SILENT
+) -> Quality:
     """Measure a model on a table that holds the target.
 
     Parameters
     ----------
     model : str or TableModel
         A fitted model, or the file it is saved in.
-    table : TableFile
+    table : TableFile or DataFrame
         The rows.
     reporter : Reporter
         Is told what goes on.
@@ -226,7 +222,7 @@ def evaluate(model: str | TableModel, table: TableFile, *, reporter: Reporter = 
 
     loaded = _loaded(model)
     schema = loaded.schema
-    frame = with_known_target(read(table, reporter), schema.target, reporter.note)
+    frame = with_known_target(schema, read(table, reporter, schema.reading), reporter.note)
     y = targets(schema, frame)
     X = features(schema, frame, reporter.note)
     classes = getattr(loaded.model, "classes_", y).tolist()
@@ -237,13 +233,16 @@ def evaluate(model: str | TableModel, table: TableFile, *, reporter: Reporter = 
             f" {', '.join(map(str, classes[:10]))}."
         )
     with reporter.busy("predicting"):
-        return measure(loaded.model, schema, X, y)
+        quality = measure(loaded.model, schema, X, y, loaded.about)
+    _note_constant(quality, loaded.about, reporter)
+    return quality
 
 
 def explore(
-    table: TableFile,
+    table: TableFile | pd.DataFrame,
     goal: Goal,
-    search: Search = Search(),  # noqa: B008 - frozen
+    types: TypeOptions = TypeOptions(),  # noqa: B008 - frozen, as the settings below
+    search: Search = Search(),  # noqa: B008
     *,
     output: str | None = None,
     report: str | None = None,
@@ -253,10 +252,12 @@ def explore(
 
     Parameters
     ----------
-    table : TableFile
+    table : TableFile or DataFrame
         What to learn from.
     goal : Goal
         What to learn.
+    types : TypeOptions
+        What the columns are, where that is not what their cells look like.
     search : Search
         How candidates are searched, and which one is chosen.
     output, report : str or None
@@ -283,7 +284,7 @@ def explore(
 
     for path in (report, output):
         refuse_unwritable(path)
-    known = training_table(table, goal, reporter)
+    known = training_table(table, goal, types, reporter)
     if known.rows < MIN_ROWS_TO_EXPLORE:
         raise TableError(
             f"{known.rows} rows are too few to compare candidates on;"
@@ -291,9 +292,9 @@ def explore(
         )
     found = _searched(known, goal, search, reporter)
     model = found.best_estimator_
-    held_out = _held_out(model, known)
     params = {name: str(value) for name, value in found.best_params_.items()}
-    about = _about(table, known, held_out) | {"params": params}
+    about = _about(table, known, goal) | {"params": params}
+    held_out = _held_out(model, known, about, reporter)
     chosen = TableModel(model, known.schema, about)
     if output is not None:
         save_model(output, chosen)
@@ -306,9 +307,9 @@ def explore(
                 known.y,
                 known.X_test,
                 known.y_test,
-                title=Path(table.path).name,
+                title=Path(table.path).name if isinstance(table, TableFile) else "a DataFrame",
                 schema=known.schema,
-                data_code=_data_code(table, goal, known),
+                data_code=_data_code(table, goal, types, known),
             )
     return Explored(known, found, chosen, held_out, output, report)
 
@@ -384,11 +385,22 @@ def info(model: str | None = None) -> dict[str, dict[str, Any]]:
             "categorical": list(schema.categorical),
             "left out": list(schema.left_out),
         },
+        "notation": _notation(schema),
         "training": about | _network_facts(loaded.model),
     }
     if schema.task != "regression":
         sections["task"]["classes"] = loaded.model.classes_.tolist()
     return sections | ({"held out": held_out} if held_out else {})
+
+
+def _notation(schema: Schema) -> dict[str, str]:
+    """Return how columns are written where that is not the plain notation of numbers."""
+    numbers = schema.numbers | (
+        {schema.target: schema.target_notation} if schema.task == "regression" else {}
+    )
+    unusual = {name: notation.unusual for name, notation in numbers.items() if notation.unusual}
+    dates = {name: f"dates in the order {dates.order}" for name, dates in schema.dates.items()}
+    return schema.reading | {name: f"numbers with {how}" for name, how in unusual.items()} | dates
 
 
 def _network_facts(model: Any) -> dict[str, Any]:
@@ -414,27 +426,25 @@ def _loaded(model: str | TableModel) -> TableModel:
     return load_model(model) if isinstance(model, str) else model
 
 
-def _network(schema: Schema, **settings: Any) -> Any:
-    from fastnn.estimators.mlp import MLPClassifier, MLPRegressor
-
-    return (MLPRegressor if schema.task == "regression" else MLPClassifier)(**settings)
-
-
 def _searched(
     known: TrainingTable, goal: Goal, settings: Search, reporter: Reporter
 ) -> TradeoffSearchCV:
     """Fit a search on the rows that are not held out."""
     from fastnn.backends.threads import available_cpus
+    from fastnn.cli.training import learns_logarithms, network, refuse_unsuitable, row_weights
     from fastnn.search.estimator import TradeoffSearchCV
     from fastnn.tabular.encode import table_model
 
+    refuse_unsuitable(known.schema, goal)
+    log_target = learns_logarithms(known, goal, Training(), reporter)
     limits = dict(settings.limits)
     search = TradeoffSearchCV(
-        table_model(known.schema, _network(known.schema, random_state=goal.seed)),
+        table_model(known.schema, network(known.schema, goal), log_target=log_target),
         objectives=settings.objectives,
         max_time=settings.max_time or (None if settings.trials else 60.0),
         n_trials=settings.trials,
         cv=settings.cv,
+        scoring=_scorer(settings.metric, known),
         refit={**limits, "score": "max"} if limits else settings.choose,
         n_jobs=settings.jobs or available_cpus(),
         random_state=goal.seed,
@@ -443,7 +453,7 @@ def _searched(
     with reporter.exploring(search), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            search.fit(known.X, known.y)
+            search.fit(known.X, known.y, **row_weights(goal, known.y))
         except ValueError as error:
             if not hasattr(search, "pareto_front_"):
                 raise
@@ -457,28 +467,56 @@ def _searched(
     return search
 
 
-def _held_out(model: Any, known: TrainingTable) -> Quality | None:
+def _scorer(metric: str | None, known: TrainingTable) -> Any:
+    """Return a scorer; of two classes, those for one of them score the second.
+
+    scikit-learn's own score the class 1, which there need not be.
+    """
+    from sklearn import metrics
+
+    scores = {
+        "f1": metrics.f1_score,
+        "precision": metrics.precision_score,
+        "recall": metrics.recall_score,
+        "jaccard": metrics.jaccard_score,
+    }
+    if metric not in scores or known.schema.task != "binary":
+        return metric
+    positive = max(set(known.y.tolist()))
+    return metrics.make_scorer(scores[metric], pos_label=positive, zero_division=0)
+
+
+def _held_out(
+    model: Any, known: TrainingTable, about: dict[str, Any], reporter: Reporter
+) -> Quality | None:
+    """Measure a model on the rows held out, and put what was measured into ``about``."""
     if known.y_test is None:
         return None
-    return measure(model, known.schema, known.X_test, known.y_test)
+    quality = measure(model, known.schema, known.X_test, known.y_test, about)
+    _note_constant(quality, about, reporter)
+    about["held_out"] = quality.metrics
+    return quality
 
 
-def _about(table: TableFile, known: TrainingTable, held_out: Quality | None) -> dict[str, Any]:
+def _note_constant(quality: Quality, about: dict[str, Any], reporter: Reporter) -> None:
+    sentence = against_constant(quality, about)
+    if sentence is not None:
+        reporter.note(sentence)
+
+
+def _about(table: TableFile | pd.DataFrame, known: TrainingTable, goal: Goal) -> dict[str, Any]:
     """Return what is saved beside a model."""
-    measured = {} if held_out is None else {"held_out": held_out.metrics}
-    return {"data": table.path, "rows": len(known.y)} | measured
+    data = table.path if isinstance(table, TableFile) else "a DataFrame"
+    weight = {} if goal.class_weight is None else {"class_weight": goal.class_weight}
+    return {"data": data, "rows": len(known.y)} | weight
 
 
-def _data_code(table: TableFile, goal: Goal, known: TrainingTable) -> str:
+def _data_code(
+    table: TableFile | pd.DataFrame, goal: Goal, types: TypeOptions, known: TrainingTable
+) -> str:
     """Return the Python code that makes the X and y, and those held out, of ``known``."""
     from fastnn.report.code import table_code
 
-    usual = TableFile(table.path)
-    names = [name for name in asdict(usual) if getattr(table, name) != getattr(usual, name)]
-    reading = {name: getattr(table, name) for name in names}
-    choices = {"task": goal.task, "categorical": goal.categorical, "drop": goal.drop}
-    split = ""
-    if known.y_test is not None:
-        split = f"test_size={goal.holdout}, random_state={goal.seed}"
-        split += ", stratify=y" if known.stratified else ""
-    return table_code(table.path, reading, goal.target, choices, split)
+    if isinstance(table, TableFile):
+        return table_code(table.path, table.said, goal.target, types, known.split)
+    return table_code(None, {}, goal.target, types, known.split)

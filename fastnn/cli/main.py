@@ -11,12 +11,17 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from fastnn.cli import commands
 from fastnn.cli.parser import parse, settings
 from fastnn.cli.reporter import Reporter
 from fastnn.cli.settings import Goal, Search, TableFile, Training
 from fastnn.cli.terminal import Quiet, Terminal, watching_interrupts, width, write
+from fastnn.tabular.options import TypeOptions
+
+if TYPE_CHECKING:
+    from fastnn.tabular.model import TableModel
 
 INTERRUPTED = 130  # 128 + SIGINT, what a shell reports of a program that Ctrl-C ended
 
@@ -71,6 +76,7 @@ def _fit(arguments: argparse.Namespace, reporter: Reporter) -> None:
     found = commands.fit(
         settings(TableFile, arguments),
         settings(Goal, arguments),
+        settings(TypeOptions, arguments),
         settings(Training, arguments),
         output=arguments.output,
         reporter=reporter,
@@ -83,7 +89,7 @@ def _fit(arguments: argparse.Namespace, reporter: Reporter) -> None:
 
 def _predict(arguments: argparse.Namespace, reporter: Reporter) -> None:
     predictions = commands.predict(
-        arguments.model,
+        _model(arguments),
         settings(TableFile, arguments),
         proba=arguments.proba,
         keep=arguments.keep,
@@ -94,10 +100,20 @@ def _predict(arguments: argparse.Namespace, reporter: Reporter) -> None:
         write(predictions.to_csv(index=False, lineterminator="\n").removesuffix("\n"))
 
 
+def _model(arguments: argparse.Namespace) -> TableModel:
+    """Return the model, reading tables with the marks in numbers that are said."""
+    from fastnn.persistence import load_model
+
+    model = load_model(arguments.model)
+    if arguments.decimal is None and arguments.thousands is None:
+        return model
+    return model.written_with(arguments.decimal, arguments.thousands)
+
+
 def _evaluate(arguments: argparse.Namespace, reporter: Reporter) -> None:
     from fastnn.cli import output
 
-    found = commands.evaluate(arguments.model, settings(TableFile, arguments), reporter=reporter)
+    found = commands.evaluate(_model(arguments), settings(TableFile, arguments), reporter=reporter)
     if arguments.json:
         write(output.as_json(output.quality_data(found)))
     else:
@@ -111,6 +127,7 @@ def _explore(arguments: argparse.Namespace, reporter: Reporter) -> None:
         found = commands.explore(
             settings(TableFile, arguments),
             settings(Goal, arguments),
+            settings(TypeOptions, arguments),
             settings(Search, arguments),
             output=arguments.output,
             report=arguments.report,

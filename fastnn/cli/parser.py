@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import fastnn
-from fastnn.cli.settings import Goal, Search, TableFile, Training
+from fastnn.cli.settings import Goal, Search, Training
+from fastnn.tabular.schema import TASKS
 
 MODEL = "a file saved by fit or explore"
 
@@ -52,6 +54,13 @@ def _fit(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="the most passes over the rows (%(default)s)",
     )
+    add(
+        "--threshold",
+        type=_threshold,
+        metavar="P",
+        help="predict the second of two classes from this probability (0.5); f1 or"
+        " balanced_accuracy: the one that is best by it on rows held out from the training rows",
+    )
     _add_json(parser)
 
 
@@ -69,10 +78,10 @@ def _predict(parser: argparse.ArgumentParser) -> None:
     kept = parser.add_mutually_exclusive_group()
     kept.add_argument(
         "--keep",
-        type=_names,
-        default=(),
+        action="append",
+        default=[],
         metavar="A,B,...",
-        help="columns of the table to write before the predictions",
+        help="columns of the table to write before the predictions; may be given again",
     )
     kept.add_argument(
         "--append",
@@ -109,6 +118,13 @@ def _explore(parser: argparse.ArgumentParser) -> None:
         default=Search.objectives,
         metavar="A,B,...",
         help="what to trade off (score,fit_time)",
+    )
+    add(
+        "--metric",
+        type=_scorer,
+        metavar="SCORER",
+        help="the score: a scorer of scikit-learn's, such as roc_auc or neg_log_loss"
+        " (accuracy or r2)",
     )
     add(
         "--choose",
@@ -182,45 +198,86 @@ def _add_manners(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_table(parser: argparse.ArgumentParser) -> None:
-    """Add the fields of `TableFile`."""
+    """Add the fields of `TableFile`, and the marks in numbers."""
     add = parser.add_argument
     add(
         "path",
         metavar="data",
-        help="a table: CSV (plain or .gz) or Parquet; - reads standard input",
+        help="a table: CSV, JSON lines, Parquet or .xlsx, also packed (.gz, .zip, .xz, .zst);"
+        " - reads standard input",
     )
-    add("--sep", help="what separates the cells of a CSV file (found out by itself)")
-    add(
-        "--encoding",
-        default=TableFile.encoding,
-        help="the encoding of a CSV file (%(default)s)",
-    )
+    add("--sep", help="what separates the cells of a text file (found out by itself)")
+    add("--encoding", help="the encoding of a text file (by its byte order mark, else utf-8)")
     add(
         "--decimal",
         choices=(".", ","),
-        default=TableFile.decimal,
         metavar="MARK",
-        help="what stands before a fraction: . or , (.)",
+        help="what stands before a fraction: . or , (found out by itself)",
+    )
+    add(
+        "--thousands",
+        choices=("", ",", ".", " ", "'"),
+        metavar="MARK",
+        help="what stands between groups of digits: , . ' or a blank (found out by itself)",
     )
 
 
 def _add_goal(parser: argparse.ArgumentParser) -> None:
-    """Add the fields of `Goal`."""
+    """Add the fields of `Goal` and of `TypeOptions`."""
     add = parser.add_argument
     add("--target", required=True, metavar="COLUMN", help="the column to predict")
     add(
         "--task",
-        choices=("binary", "multiclass", "regression"),
+        choices=TASKS,
         help="what to predict (recognised by itself)",
     )
     add(
         "--categorical",
-        type=_names,
-        default=Goal.categorical,
+        action="append",
+        default=[],
         metavar="A,B,...",
-        help="columns of numbers that are categories",
+        help="columns of numbers that are categories; may be given again",
     )
-    add("--drop", type=_names, default=Goal.drop, metavar="A,B,...", help="columns to leave out")
+    add(
+        "--drop",
+        action="append",
+        default=[],
+        metavar="A,B,...",
+        help="columns to leave out; may be given again",
+    )
+    add(
+        "--keep",
+        action="append",
+        default=[],
+        metavar="A,B,...",
+        help="columns to use although they look like identifiers or names; may be given again",
+    )
+    add(
+        "--missing",
+        type=_names,
+        metavar="A,B,...",
+        help="what stands for a missing cell (NA, nan, null, None, ? and their like)",
+    )
+    add(
+        "--ignore-case",
+        action="store_true",
+        help="categories and labels that differ in case alone are the same",
+    )
+    add(
+        "--day-first",
+        action=argparse.BooleanOptionalAction,
+        help="whether 1/2/2024 is the first of February (found out by itself)",
+    )
+    add(
+        "--class-weight",
+        choices=("balanced",),
+        help="balanced: every class counts the same in training, however rare it is",
+    )
+    add(
+        "--target-transform",
+        choices=("log", "none"),
+        help="the scale on which a quantity is learned (log where that predicts better)",
+    )
     add(
         "--holdout",
         type=_share,
@@ -266,6 +323,25 @@ def _share(text: str) -> float:
     return _number(text, "a share of the rows, from 0 to below 1", lambda value: 0 <= value < 1)
 
 
+def _threshold(text: str) -> float | str:
+    if text in ("f1", "balanced_accuracy"):
+        return text
+    what = "a probability between 0 and 1, f1 or balanced_accuracy"
+    return _number(text, what, lambda value: 0 < value < 1)
+
+
+def _scorer(text: str) -> str:
+    from sklearn.metrics import get_scorer_names  # only where it is asked for: it takes a while
+
+    names = get_scorer_names()
+    if text not in names:
+        near = difflib.get_close_matches(text, names, n=3) or ["roc_auc", "neg_log_loss", "r2"]
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a scorer of scikit-learn's, such as {', '.join(near)}"
+        )
+    return text
+
+
 def _seconds(text: str) -> float:
     return _number(text, "a number of seconds above 0", lambda value: 0 < value < float("inf"))
 
@@ -288,4 +364,10 @@ def _number(text: str, what: str, allowed: Callable[[float], bool]) -> float:
 
 def settings(kind: type[Any], arguments: argparse.Namespace) -> Any:
     """Return the dataclass ``kind`` with its fields as ``arguments`` have them."""
-    return kind(**{name: getattr(arguments, name) for name in kind.__dataclass_fields__})
+    found = {name: getattr(arguments, name) for name in kind.__dataclass_fields__}
+    return kind(
+        **{
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in found.items()
+        }
+    )

@@ -12,47 +12,47 @@ class TableFile:
     Attributes
     ----------
     path : str
-        CSV (plain or gzipped) or Parquet; "-" is standard input.
+        Text with separators, JSON lines, Parquet or Excel, packed or not; "-" is standard input.
     sep : str or None
-        What separates the cells of a CSV file; None finds it out.
-    encoding : str
-        The encoding of a CSV file.
-    decimal : str
-        What stands before the fraction of a number, "." or ",".
+        What separates the cells of a text file; None finds it out.
+    encoding : str or None
+        The encoding of a text file; None: what its byte order mark says, else UTF-8.
     """
 
     path: str
     sep: str | None = None
-    encoding: str = "utf-8"
-    decimal: str = "."
+    encoding: str | None = None
+
+    @property
+    def said(self) -> dict[str, str]:
+        """How the file is said to be written, by "sep" and "encoding"."""
+        return {name: text for name in ("sep", "encoding") if (text := getattr(self, name))}
 
 
 @dataclass(frozen=True)
 class Goal:
-    """What is learned from a table, and from which of its rows and columns.
+    """What is learned from a table. What its columns are is said in `TypeOptions`.
 
     Attributes
     ----------
     target : str
         The column to predict.
-    task : {"binary", "multiclass", "regression"} or None
-        None recognises it from the target.
-    categorical : tuple of str
-        Columns of numbers that are categories.
-    drop : tuple of str
-        Columns to leave out.
     holdout : float
         The share of the rows kept back to measure on, from 0 to below 1.
     seed : int
-        Seed of the split and of the network.
+        Seed of the splits and of the network.
+    class_weight : {"balanced"} or None
+        "balanced" weights rows so that every class counts the same; None counts every row once.
+    target_transform : {"log", "none"} or None
+        The scale on which a quantity is learned; None takes the one that predicts rows it has not
+        learned from better, where the target is positive and heavy-tailed.
     """
 
     target: str
-    task: str | None = None
-    categorical: tuple[str, ...] = ()
-    drop: tuple[str, ...] = ()
     holdout: float = 0.2
     seed: int = 0
+    class_weight: str | None = None
+    target_transform: str | None = None
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,14 @@ class Training:
         Neurons of each hidden layer; () is a linear model.
     epochs : int
         The most passes over the rows.
+    threshold : float, {"f1", "balanced_accuracy"} or None
+        The probability from which the second of two classes is predicted; a name chooses the one
+        that is best by it on rows held out from the training rows. None is 0.5.
     """
 
     hidden: tuple[int, ...] = (100,)
     epochs: int = 200
+    threshold: float | str | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,8 @@ class Search:
         "knee", or the objective to be best in.
     limits : tuple of (str, float)
         Costs with the most that is allowed; with limits, the best score within them is chosen.
+    metric : str or None
+        The score, by the name of a scorer of scikit-learn's; None is accuracy, or R2.
     cv : int
         Folds for every candidate.
     jobs : int or None
@@ -100,6 +106,7 @@ class Search:
     objectives: tuple[str, ...] = ("score", "fit_time")
     choose: str = "knee"
     limits: tuple[tuple[str, float], ...] = ()
+    metric: str | None = None
     cv: int = 5
     jobs: int | None = None
     storage: str | None = None

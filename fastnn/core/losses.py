@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import expit, xlogy
+from scipy.special import expit, logit, xlogy
 
 from fastnn.core.activations import Array
 
@@ -137,6 +137,21 @@ INVERSE_LINKS: dict[str, Callable[[Array], Array]] = {
     "logistic": expit,
     "softmax": softmax,
 }
+
+
+def raw_outputs(inverse_link: str, predictions: Array) -> Array:
+    """Return raw outputs that go through an inverse link to ``predictions (n_rows, n_out)``.
+
+    Predictions at the end of a link's range, whose raw output is infinite, are moved inside it.
+    """
+    tiny, eps = np.finfo(predictions.dtype).tiny, np.finfo(predictions.dtype).eps
+    match inverse_link:
+        case "exp" | "softmax":
+            return np.log(np.maximum(predictions, tiny))
+        case "logistic":
+            return logit(np.clip(predictions, eps, 1 - eps))
+    return predictions
+
 
 LOSSES = {
     "squared_error": Loss("squared_error", "identity", squared_error),

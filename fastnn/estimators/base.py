@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,7 @@ from fastnn.core.activations import Array
 from fastnn.core.losses import LOSSES
 from fastnn.core.network import NetworkSpec
 from fastnn.core.optimizers import OPTIMIZERS
+from fastnn.estimators import targets
 from fastnn.estimators.parameters import SharedParameters
 from fastnn.estimators.subclasses import name_constructor, warn_of_hooks
 from fastnn.estimators.targets import Targets
@@ -132,6 +135,7 @@ class BaseMLP(SharedParameters):
             spec = NetworkSpec.dense(units, self.activation, encoded.loss)
         else:
             spec = known.spec
+        self._loss, self.out_activation_ = spec.loss, LOSSES[spec.loss].inverse_link
         loop = self._begin(incremental)
         backend = choose(self.backend, spec, dtype, loop.plan)  # refuses before anything is drawn
         network = known or Network.create(spec, X.dtype, random_state)
@@ -147,8 +151,7 @@ class BaseMLP(SharedParameters):
         else:
             loop.random_state = random_state
             self._fit_minibatches(loop, engine, data, spec.n_out, encoded.strata, first)
-        self._loss, self.n_outputs_ = spec.loss, spec.n_out
-        self.out_activation_ = LOSSES[spec.loss].inverse_link
+        self.n_outputs_ = spec.n_out
         self.n_layers_ = len(spec.layers) + 1
         self._adopt(network)
         return self
@@ -180,7 +183,7 @@ class BaseMLP(SharedParameters):
             loop.rows, held_out = hold_out(
                 loop.rows, self.validation_fraction, strata, loop.random_state
             )
-            validation = Validation(engine, n_out, take_rows(data, held_out), self._held_out_score)
+            validation = Validation(engine, n_out, take_rows(data, held_out), self._scorer())
             loop.best_loss = np.inf  # what is judged is the score
             if first:  # a later fit keeps its last parameters unless a better score comes
                 loop.best_params = loop.params.copy()
@@ -233,8 +236,32 @@ class BaseMLP(SharedParameters):
 
     @staticmethod
     @abstractmethod
-    def _held_out_score(predictions: Array, held_out: Data) -> float:
-        """What early stopping watches; greater is better."""
+    def _default_score(predictions: Array, held_out: Data) -> float:
+        """What early stopping watches by default; greater is better."""
+
+    @abstractmethod
+    def _decoded(self, y: np.ndarray) -> np.ndarray:
+        """The user's targets of those that a network learns."""
+
+    def _scorer(self) -> Callable[[Array, Data], float]:
+        """What early stopping watches, by ``scoring``; ValueError if there is no such scorer."""
+        if self.scoring is None:
+            return self._default_score
+        if self.scoring == "loss":
+            return partial(targets.negative_loss, self._loss)
+        from sklearn.metrics import get_scorer  # it would make importing slower
+
+        scorer = get_scorer(self.scoring)
+        present = copy.copy(self)  # what the network predicts at this pass, with the user's methods
+
+        def score(predictions: Array, held_out: Data) -> float:
+            if not np.isfinite(predictions).all():
+                return np.nan
+            present._predictions = lambda X: predictions  # type: ignore[method-assign]
+            weight = {} if held_out.weight is None else {"sample_weight": held_out.weight}
+            return float(scorer(present, held_out.X, self._decoded(held_out.y), **weight))
+
+        return score
 
     # ---- predicting
 

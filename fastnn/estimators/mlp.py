@@ -46,7 +46,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # noqa: D101 - the f-string is i
     """
 
     loss: ClassVar[str] = "log_loss"
-    _held_out_score = staticmethod(targets.accuracy)
+    _default_score = staticmethod(targets.accuracy)
+
+    def _decoded(self, y: np.ndarray) -> np.ndarray:
+        if self._label_binarizer.y_type_.startswith("multilabel"):
+            return y
+        return self.classes_.take(y.astype(int).ravel())
 
     def _encode_targets(self, y: Any, first: bool, incremental: bool) -> Targets:
         if not hasattr(self, "classes_") or not (self.warm_start or incremental):
@@ -183,7 +188,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # noqa: D101 - the f-string is its
         **SharedParameters._parameter_constraints,
         "loss": [StrOptions(set(targets.NUMBER_LOSSES))],
     }
-    _held_out_score = staticmethod(targets.r2)
+    _default_score = staticmethod(targets.r2)
+
+    def _decoded(self, y: np.ndarray) -> np.ndarray:
+        return y.ravel() if y.shape[1] == 1 else y
 
     def __init__(
         self,
@@ -215,6 +223,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # noqa: D101 - the f-string is its
         backend: str = "auto",
         n_threads: int | None = None,
         dtype: str = "auto",
+        scoring: Any = None,
     ) -> None:
         # scikit-learn reads parameters off this signature, where `loss` comes first; all else is
         # the base's.

@@ -80,7 +80,12 @@ PARAMETERS = """hidden_layer_sizes : int or array-like of int, default=(100,)
     dtype : {'auto', 'float32', 'float64'}, default='auto'
         The floating type that X is converted to, in ``fit`` and in ``predict``, and so the type
         that the network trains and predicts in. 'auto' keeps float32 and converts anything else to
-        float64. L-BFGS computes in float64 whatever X is."""
+        float64. L-BFGS computes in float64 whatever X is.
+    scoring : None, 'loss', str or callable, default=None
+        What early stopping watches on the rows held out, weighted by ``sample_weight``. None is
+        scikit-learn's choice, accuracy or R2; 'loss' is the loss that is trained, without the
+        penalty, as a negative number; a name is one of scikit-learn's scorers, such as 'roc_auc';
+        a callable is ``scorer(estimator, X, y)``. Greater is better."""
 
 ATTRIBUTES = """coefs_ : list of ndarray of shape (n_in, n_out)
         The weights of each layer. Edited in place or assigned anew, they are what predicting and
@@ -146,6 +151,7 @@ class SharedParameters(BaseEstimator):
         "backend": [StrOptions({"auto", *BACKENDS})],
         "n_threads": [None, Interval(Integral, 1, None, closed="left")],
         "dtype": [StrOptions({"auto", "float32", "float64"})],
+        "scoring": [None, str, callable],
     }
 
     def __init__(
@@ -177,6 +183,7 @@ class SharedParameters(BaseEstimator):
         backend: str = "auto",
         n_threads: int | None = None,
         dtype: str = "auto",
+        scoring: Any = None,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -204,6 +211,7 @@ class SharedParameters(BaseEstimator):
         self.backend = backend
         self.n_threads = n_threads
         self.dtype = dtype
+        self.scoring = scoring
 
     # ---- what is made of them
 

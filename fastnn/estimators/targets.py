@@ -11,7 +11,7 @@ from sklearn.utils.multiclass import type_of_target, unique_labels
 
 from fastnn.backends.base import Data
 from fastnn.core.activations import Array
-from fastnn.core.losses import LOSSES
+from fastnn.core.losses import LOSSES, raw_outputs
 from fastnn.training.data import refuse_dates
 
 # The losses that labels are trained by; all others are of numbers.
@@ -131,6 +131,15 @@ def accuracy(predictions: Array, held_out: Data) -> float:
 
     decided = decide(predictions, multiclass=held_out.y.ndim == 1)
     return float(accuracy_score(held_out.y, decided, sample_weight=held_out.weight))
+
+
+def negative_loss(loss: str, predictions: Array, held_out: Data) -> float:
+    """Minus the mean loss, weighted, without the penalty; NaN if a prediction is not finite."""
+    if not np.isfinite(predictions).all():
+        return np.nan
+    raw = raw_outputs(LOSSES[loss].inverse_link, predictions)
+    losses, _ = LOSSES[loss].loss_and_grad(raw, held_out.y)
+    return -float(np.average(losses, weights=held_out.weight))
 
 
 def r2(predictions: Array, held_out: Data) -> float:

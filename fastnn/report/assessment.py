@@ -22,6 +22,7 @@ METRICS = {
     "f1": "F1",
     "auc": "AUC",
     "log_loss": "log loss",
+    "always_shares_log_loss": "log loss of class shares",
     "brier": "Brier score",
     "calibration_error": "calibration error",
     "r2": "R²",
@@ -203,6 +204,9 @@ def assess_classes(
         measured["auc"] = float(np.mean([area for _, _, area in result.roc.values()]))
     if are_probabilities:
         known = np.isin(y, classes)
+        shares = rows[present] / len(y)
+        if len(shares) > 1:
+            measured["always_shares_log_loss"] = -float(np.sum(shares * np.log(shares)))
         measured["log_loss"] = float(sk.log_loss(y[known], table[known], labels=classes))
         if binary:
             chance, came = table[:, 1], y == classes[1]

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from fastnn.tabular.encode import features, targets, with_known_target
+from fastnn.tabular.options import TypeOptions
 from fastnn.tabular.read import read_table
-from fastnn.tabular.schema import recognise
+from fastnn.tabular.recognise import recognise
 
 WIDTH = 100
 
@@ -42,47 +43,52 @@ def training_code(model: Any, before: str, after: str) -> str:
 
 
 def table_code(
-    path: str,
+    path: str | None,
     reading: Mapping[str, Any],
     target: str,
-    choices: Mapping[str, Any],
+    types: TypeOptions,
     split: str = "",
 ) -> str:
-    """Return a program that makes ``X`` and ``y`` of a table's file, as the command line does.
+    """Return a program that makes ``X`` and ``y`` of a table, as the command line does.
 
     Parameters
     ----------
-    path : str
-        The file.
+    path : str or None
+        The table's file; None where the table is a DataFrame, named ``frame``.
     reading : dict
         Keyword arguments of `read_table`.
     target : str
         The column to predict.
-    choices : dict
-        Keyword arguments of `recognise`; those that are empty are left out.
+    types : TypeOptions
+        What is said of the columns.
     split : str
-        Arguments of scikit-learn's ``train_test_split`` after X and y; nothing is held out where
-        empty.
+        Code that holds rows out.
     """
 
-    def call(function: Callable[..., Any], first: str, settings: Mapping[str, Any]) -> str:
-        given = [f"{name}={value!r}" for name, value in settings.items() if value]
-        return f"{function.__name__}({', '.join([first, *given])})"
+    def call(function: Callable[..., Any], first: list[str], settings: Mapping[str, Any]) -> str:
+        given = [f"{name}={value!r}" for name, value in settings.items()]
+        return f"{function.__name__}({', '.join([*first, *given])})"
 
-    used = (features, read_table, recognise, targets, with_known_target)
+    usual = TypeOptions()
+    choices = {
+        name: value
+        for name in TypeOptions.__dataclass_fields__
+        if (value := getattr(types, name)) != getattr(usual, name)
+    }
+    used: list[Any] = [features, recognise, targets, with_known_target]
+    used += [read_table] if path is not None else []
+    used += [TypeOptions] if choices else []
+    options = [call(TypeOptions, [], choices)] if choices else []
     lines = [
-        *(f"from {_public_module(function)} import {function.__name__}" for function in used),
-        f"frame = {call(read_table, repr(path), reading)}",
-        f"frame = with_known_target(frame, {target!r}, print)",
-        f"schema = {call(recognise, f'frame, {target!r}', choices)}",
+        *(f"from {_public_module(one)} import {one.__name__}" for one in used),
+        "# frame is the table, a pandas.DataFrame."
+        if path is None
+        else f"frame = {call(read_table, [repr(path)], reading)}",
+        f"schema = {call(recognise, ['frame', repr(target), *options], {})}",
+        "frame = with_known_target(schema, frame, print)",
         "X, y = features(schema, frame), targets(schema, frame)",
     ]
-    if split:
-        lines += [
-            "from sklearn.model_selection import train_test_split",
-            f"X, X_test, y, y_test = train_test_split(X, y, {split})",
-        ]
-    return "\n".join(lines)
+    return "\n".join(lines + ([split] if split else []))
 
 
 def _write(value: Any, imports: set[tuple[str, str]], indent: int) -> str:

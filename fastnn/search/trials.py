@@ -6,6 +6,7 @@ import contextlib
 import json
 import math
 import os
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -240,9 +241,11 @@ def _steering_value(candidate: Candidate, quantity: str) -> float:
 
 
 def _open_storage(optuna: Any, storage: Any) -> Any:
-    """A journal file for a path; a database URL, an Optuna storage and None stay as they are."""
-    if not isinstance(storage, str | os.PathLike) or "://" in str(storage):
+    """A journal file for a path, a database for a URL; an Optuna storage and None as they are."""
+    if not isinstance(storage, str | os.PathLike):
         return storage
+    if "://" in str(storage):
+        return _open_database(optuna, str(storage))
     journal, path = optuna.storages.journal, os.fspath(storage)
     if os.path.exists(path) and os.path.getsize(path):
         lock = journal.JournalFileSymlinkLock(path)
@@ -252,6 +255,20 @@ def _open_storage(optuna: Any, storage: Any) -> Any:
         finally:
             lock.release()
     return optuna.storages.JournalStorage(journal.JournalFileBackend(path))
+
+
+def _open_database(optuna: Any, url: str) -> Any:
+    """The storage at a database URL; ValueError, without the password, if it cannot be opened."""
+    try:
+        with _quiet(optuna):
+            return optuna.storages.get_storage(url)
+    except Exception as error:  # SQLAlchemy's, and whatever the driver of a database raises
+        shown = re.sub(r"(//[^/@:]*):[^/@]*@", r"\1:***@", url)
+        reason = " ".join(str(getattr(error, "orig", None) or error).replace(url, shown).split())
+        raise ValueError(
+            f"storage={shown!r} cannot be opened: {reason.rstrip('.')}. Name a database that"
+            " answers, such as 'sqlite:///search.db', or a file."
+        ) from error
 
 
 def _mend_journal(path: str) -> None:

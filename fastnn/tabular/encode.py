@@ -1,26 +1,46 @@
-"""How do the columns of a frame become numbers? By a schema: features, targets, and a pipeline."""
+"""How does a table become numbers? By its schema: features, targets, and a pipeline for them."""
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
 
 from fastnn._optional import require
-from fastnn.tabular.schema import Schema, TableError, as_text, decimal_hint, find
+from fastnn.tabular.cells import Distinct, cells, distinct, is_number, is_time, is_usable, to_floats
+from fastnn.tabular.notation import NEARLY_ALL, Notation, find_notation, read_times
+from fastnn.tabular.schema import (
+    Schema,
+    Spellings,
+    TableError,
+    find,
+    is_plain_integer,
+    mark_numbers,
+    plain_columns,
+    without,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 # Numbers beyond this overflow when they are squared, as standardising them does.
 LARGEST = 1e150
+# What stands for every value that the training table does not have.
+UNSEEN = "(never seen in training)"
+
+
+def _silent(sentence: str) -> None:
+    """Note nothing."""
 
 
 def features(
-    schema: Schema, frame: pd.DataFrame, note: Callable[[str], None] = lambda _: None
+    schema: Schema, frame: pd.DataFrame, note: Callable[[str], None] = _silent
 ) -> pd.DataFrame:
     """Put any table into the columns, order and types the model was trained on.
 
@@ -36,7 +56,8 @@ def features(
     Returns
     -------
     pandas.DataFrame of shape (n_rows, n_columns)
-        Numeric columns as float64, then categories as text; missing cells are NaN.
+        Numbers and the parts of dates as float64, then categories as ``category``, their values in
+        the order of the schema with `UNSEEN` after them; missing cells are NaN.
 
     Raises
     ------
@@ -44,69 +65,167 @@ def features(
         When columns are absent, a number is no number, or a cell is infinite.
     """
     pd = require("pandas")
-    absent = [name for name in schema.columns if name not in frame.columns]
-    if absent:
-        lower = {
-            str(column).lower(): str(column)
-            for column in frame.columns
-            if column not in schema.columns
-        }
-        near = {
-            name: lower[close[0]]
-            for name in absent
-            if (close := difflib.get_close_matches(name.lower(), lower, n=1))
-        }
-        meant = "".join(f" Is {got!r} meant to be {name!r}?" for name, got in near.items())
-        raise TableError(
-            f"The model needs columns that are not there: {', '.join(map(repr, absent))}.{meant}"
-        )
-    extra = [
-        str(name)
-        for name in frame.columns
-        if name not in {*schema.columns, *schema.left_out, schema.target}
-    ]
+    index = frame.index if isinstance(frame, pd.DataFrame) else None
+    frame = plain_columns(frame)
+    _refuse_absent(schema, frame)
+    known = {*schema.columns, *schema.left_out, schema.target}
+    extra = [name for name in frame.columns if name not in known]
     if extra:
         note(f"columns the model does not know are ignored: {', '.join(map(repr, extra))}")
 
-    columns: dict[str, Any] = {}
-    for name in schema.numeric:
-        columns[name] = _as_numbers(frame[name])
+    missing = schema.marks
+    arrays = {name: _usable(name, cells(frame[name])) for name in schema.columns}
+    numbers = np.empty((len(frame), len(schema.numeric)), order="F")
+    for j, (name, notation) in enumerate(schema.numbers.items()):
+        numbers[:, j] = _numbers(name, arrays[name], notation, missing, note)
+    j = len(schema.numbers)
+    for name, dates in schema.dates.items():
+        times = _times(name, arrays[name], dates.order, missing, note)
+        for values in dates.numbers(times).values():
+            numbers[:, j] = values
+            j += 1
+    parts = [pd.DataFrame(numbers, columns=schema.numeric, index=index, copy=False)]
+    categories = {}
     for name, seen in schema.categorical.items():
-        columns[name] = text = as_text(frame[name])
-        unknown = text[text.notna() & ~text.isin(seen)]
-        if len(unknown):
-            shown = ", ".join(map(repr, unknown.unique()[:3]))
-            note(
-                f"column {name!r} holds values never seen in training ({shown}) in "
-                f"{len(unknown)} rows; they count as rare ones"
-            )
-    return pd.DataFrame(columns, index=frame.index)
+        codes = _codes(schema, name, arrays[name], missing, note)
+        values = pd.Categorical.from_codes(codes, categories=[*seen, _unseen(seen)])
+        categories[name] = pd.Series(values, index=index)
+    if categories:
+        parts.append(pd.DataFrame(categories, index=index))
+    return pd.concat(parts, axis=1) if len(parts) > 1 else parts[0]
 
 
-def _as_numbers(column: pd.Series) -> pd.Series:
-    pd = require("pandas")
-    numbers = pd.to_numeric(column, errors="coerce").astype("float64")
-    bad = column[numbers.isna() & column.notna()]
-    if len(bad):
-        raise TableError(
-            f"Column {column.name!r} is one of numbers, but holds {str(bad.iloc[0])!r} in row "
-            f"{bad.index[0] + 1}"
-            + (f" (and {len(bad) - 1} more such cells)." if len(bad) > 1 else ".")
-            + f" Correct these cells or empty them{decimal_hint(bad)}; empty cells are allowed."
-        )
-    infinite = np.isinf(numbers)
+def _unseen(seen: Sequence[str]) -> str:
+    """Return a name for all values that the training table does not have, which is none of them."""
+    name = UNSEEN
+    while name in seen:
+        name = f"({name})"
+    return name
+
+
+def _refuse_absent(schema: Schema, frame: pd.DataFrame) -> None:
+    """Raise, with those that may be meant, where the frame lacks columns of the schema."""
+    absent = [name for name in schema.columns if name not in frame.columns]
+    if not absent:
+        return
+    lower = {name.lower(): name for name in frame.columns if name not in schema.columns}
+    near = {
+        name: lower[close[0]]
+        for name in absent
+        if (close := difflib.get_close_matches(name.lower(), lower, n=1))
+    }
+    meant = "".join(f" Is {got!r} meant to be {name!r}?" for name, got in near.items())
+    shown = ", ".join(map(repr, absent[:30]))
+    more = f" and {len(absent) - 30} more" if len(absent) > 30 else ""
+    raise TableError(f"The model needs columns that are not there: {shown}{more}.{meant}")
+
+
+def _usable(name: str, array: pa.Array) -> pa.Array:
+    if not is_usable(array):
+        raise TableError(f"Column {name!r} holds cells of type {array.type}, no text or numbers.")
+    return array
+
+
+def _numbers(
+    name: str,
+    array: pa.Array,
+    notation: Notation,
+    missing: Sequence[str],
+    note: Callable[[str], None] = _silent,
+) -> np.ndarray:
+    """Return a column of numbers as float64, NaN where missing; a few other texts are noted."""
+    if is_time(array):
+        raise TableError(f"Column {name!r} is one of numbers, but holds dates ({array[0]}).")
+    values = None
+    if is_number(array) or not notation.unusual:
+        with contextlib.suppress(require("pyarrow").ArrowInvalid):
+            values = to_floats(array)
+    if values is None:
+        found = distinct(array, [*missing, *notation.words])
+        read = notation.read(found.values)
+        _refuse_many(name, "numbers", found, np.isnan(read), note)
+        values = found.spread(read)
+    values = without(values, mark_numbers(missing))
+    infinite = np.isinf(values)
     if infinite.any():
         raise TableError(
-            f"Column {column.name!r} holds infinity in {int(infinite.sum())} rows. "
+            f"Column {name!r} holds infinity in {int(infinite.sum())} rows. "
             "Empty these cells: missing values are allowed, infinite ones are not."
         )
-    if (most := numbers.abs().max()) > LARGEST:
+    largest = np.max(np.abs(values), initial=0, where=~np.isnan(values))
+    if largest > LARGEST:
         raise TableError(
-            f"Column {column.name!r} holds numbers up to {most:.3g}, too large to be "
-            f"standardised; at most {LARGEST:g} are"
-            " allowed. Scale the column, or take its logarithm."
+            f"Column {name!r} holds numbers up to {largest:.3g}, too large to be standardised; "
+            f"at most {LARGEST:g} are allowed. Scale the column, or take its logarithm."
         )
-    return numbers
+    return values
+
+
+def _refuse_many(
+    name: str, kind: str, found: Distinct, odd: np.ndarray, note: Callable[[str], None]
+) -> None:
+    """Note texts that are none of a ``kind`` where they are few, as in training; else raise."""
+    n_odd = int(found.counts[odd].sum())
+    if not n_odd:
+        return
+    places = np.flatnonzero(odd)
+    row = int(np.flatnonzero(np.isin(found.codes, places))[0])
+    example = found.values[int(found.codes[row])].as_py()
+    if n_odd <= (1 - NEARLY_ALL) * found.counts.sum():
+        note(
+            f"column {name!r}: texts among the {kind} count as missing: {example!r} ({n_odd} cells)"
+        )
+        return
+    others = [found.values[int(i)].as_py() for i in places]
+    pa = require("pyarrow")
+    meant = find_notation(distinct(pa.array(others), ())) if kind == "numbers" else None
+    hint = ""
+    if meant is not None and meant[0].unusual:
+        hint = f"; they are numbers with {meant[0].unusual}: --decimal and --thousands say so"
+    raise TableError(
+        f"Column {name!r} is one of {kind}, but holds {example!r} in row {row + 1}"
+        + (f" (and {n_odd - 1} more such cells)." if n_odd > 1 else ".")
+        + f" Correct these cells or empty them{hint}; empty cells are allowed."
+    )
+
+
+def _times(
+    name: str, array: pa.Array, order: str, missing: Sequence[str], note: Callable[[str], None]
+) -> np.ndarray:
+    """Return a column of dates as datetime64[us], NaT where missing."""
+    if is_time(array):
+        times: np.ndarray = array.to_numpy(zero_copy_only=False).astype("M8[us]")
+        return times
+    found = distinct(array, missing)
+    times = read_times(found.values, order)
+    _refuse_many(name, f"dates in the order {order}", found, np.isnat(times), note)
+    return found.spread(times)
+
+
+def _codes(
+    schema: Schema,
+    name: str,
+    array: pa.Array,
+    missing: Sequence[str],
+    note: Callable[[str], None],
+) -> np.ndarray:
+    """Return categories as int64 positions in the schema's list; -1 missing, its length unseen."""
+    seen = schema.categorical[name]
+    found = distinct(array, missing)
+    places = Spellings(seen, schema.ignore_case).codes(found.values)
+    unseen = np.flatnonzero(places == -2)
+    if len(unseen):
+        shown = ", ".join(repr(found.values[int(i)].as_py()) for i in unseen[:3])
+        n_rows = int(found.counts[unseen].sum())
+        note(
+            f"column {name!r} holds values never seen in training ({shown}) in {n_rows} rows; "
+            "they count as rare ones"
+        )
+        places[unseen] = len(seen)
+    return np.append(places, -1)[found.codes]
+
+
+# ---- the target
 
 
 def targets(schema: Schema, frame: pd.DataFrame) -> np.ndarray:
@@ -122,50 +241,232 @@ def targets(schema: Schema, frame: pd.DataFrame) -> np.ndarray:
     Returns
     -------
     ndarray of shape (n_rows,)
-        float64 for regression; int64 or text labels otherwise.
+        float64 for regression; int64 or text labels otherwise, as they were written in training.
     """
-    find(frame, schema.target)
-    column = frame[schema.target]
-    if column.isna().any():
+    values, known = _target(schema, frame)
+    if not known.all():
         raise TableError(
-            f"The target {schema.target!r} is missing in {int(column.isna().sum())} of "
-            f"{len(column)} rows."
+            f"The target {schema.target!r} is missing in {int((~known).sum())} of {len(known)} "
+            "rows."
         )
-    if schema.task == "regression":
-        return _as_numbers(column).to_numpy()
-    labels = as_text(column).to_numpy().astype(str)
-    if schema.integer_labels:
-        odd = next((label for label in labels if not re.fullmatch(r"-?\d+", label)), None)
-        if odd is not None:
-            raise TableError(
-                f"The target {schema.target!r} had whole numbers as classes in training, but "
-                f"holds {str(odd)!r} here."
-            )
-        return labels.astype(np.int64)
-    return labels
+    return values
 
 
 def with_known_target(
-    frame: pd.DataFrame, target: str, note: Callable[[str], None]
+    schema: Schema, frame: pd.DataFrame, note: Callable[[str], None] = _silent
 ) -> pd.DataFrame:
-    """Return the rows whose target is known; ``note`` receives how many are not."""
-    find(frame, target)
-    known = frame[target].notna()
-    if known.all() or not known.any():
+    """Return the rows whose target is known; ``note`` receives how many are not.
+
+    Raises
+    ------
+    TableError
+        When there is none.
+    """
+    _, known = _target(schema, frame)
+    if known.all():
         return frame
+    if not known.any():
+        raise TableError(f"The target {schema.target!r} is missing in every row.")
     note(
-        f"{int((~known).sum())} of {len(frame)} rows are left out: their target {target!r} is "
-        "missing"
+        f"{int((~known).sum())} of {len(frame)} rows are left out: "
+        f"their target {schema.target!r} is missing"
     )
     return frame[known].reset_index(drop=True)
 
 
-def table_model(schema: Schema, estimator: Any) -> Any:
-    """Return a pipeline from the schema's columns to the target: preprocessing, then ``estimator``.
+def _target(schema: Schema, frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Return the target and in which rows it is known."""
+    frame = plain_columns(frame)
+    find(frame, schema.target)
+    array = _usable(schema.target, cells(frame[schema.target]))
+    if schema.task == "regression":
+        values = _numbers(schema.target, array, schema.target_notation, schema.marks)
+        return values, ~np.isnan(values)
+    found = distinct(array, schema.label_marks)
+    places = Spellings(schema.labels, schema.ignore_case).codes(found.values)
+    labels = [
+        text if place < 0 else schema.labels[place]
+        for text, place in zip(found.values.to_pylist(), places.tolist(), strict=True)
+    ]
+    odd = next((label for label in labels if not is_plain_integer(label)), None)
+    if schema.integer_labels and odd is not None:
+        raise TableError(
+            f"The target {schema.target!r} had whole numbers as classes in training, "
+            f"but holds {odd!r} here."
+        )
+    kind = np.int64 if schema.integer_labels else str
+    return np.array([*labels, "0"]).astype(kind)[found.codes], found.codes >= 0
 
-    Numbers are imputed by the median, with an indicator where cells were missing, and standardised.
-    Categories become one column each; rare and unknown ones share one. Regression targets are
-    standardised and turned back.
+
+# ---- the pipeline
+
+
+class TableEncoder(TransformerMixin, BaseEstimator):
+    """Turn what `features` returns into one matrix of numbers.
+
+    Numbers are imputed by the median, with an indicator where cells of the training table were
+    missing, limited smoothly where they are far from all others, and standardised. Each category
+    has a column; rare and unknown ones share one.
+
+    Parameters
+    ----------
+    limit : float, default=30
+        How far from the median a number counts, in typical distances from it: x / sqrt(1 +
+        (x / limit)^2). Ordinary tails stay nearly as they are, and a single cell of 1e12 does not
+        rule its column. None limits nothing.
+    min_share : float, default=0.002
+        The share of the rows below which a category is rare: with fewer than one row of 500 there
+        are too few examples for weights of its own.
+
+    Attributes
+    ----------
+    feature_names_in_ : ndarray of shape (n_columns,)
+        The columns' names.
+    """
+
+    def __init__(self, limit: float | None = 30.0, min_share: float = 0.002) -> None:
+        self.limit = limit
+        self.min_share = min_share
+
+    def fit(self, X: pd.DataFrame, y: Any = None) -> TableEncoder:
+        """Learn medians, scales and which categories are rare.
+
+        Parameters
+        ----------
+        X : pandas.DataFrame of shape (n_rows, n_columns)
+            From `features`.
+        y : None
+            Ignored.
+        """
+        _refuse_raw(X)
+        self.feature_names_in_ = np.array(X.columns, dtype=object)
+        self.n_features_in_ = X.shape[1]
+        self.categories_ = _categories(X)
+        numbers = self._numbers(X)
+        holes = np.isnan(numbers)
+        self.has_missing_ = np.flatnonzero(holes.any(axis=0))
+        statistics = [_spread(numbers[:, j]) for j in range(numbers.shape[1])]
+        self.median_, self.distance_ = np.array(statistics).reshape(-1, 2).T
+        blocks = self._filled(numbers, holes)
+        self.mean_, self.scale_ = blocks.mean(axis=0), blocks.std(axis=0)
+        # A spread of rounding is none, as in scikit-learn's StandardScaler.
+        eps = np.finfo(float).eps
+        tiny = len(X) * eps * self.scale_**2 + (len(X) * self.mean_ * eps) ** 2
+        self.scale_[self.scale_**2 <= tiny] = 1.0
+        self.places_: dict[str, np.ndarray] = {}
+        start = blocks.shape[1]
+        for name, values in self.categories_.items():
+            # The last place is of missing cells, the one before of unseen values.
+            codes = X[name].cat.codes.to_numpy().astype(np.int64)
+            counts = np.bincount(np.where(codes < 0, len(values), codes), minlength=len(values) + 1)
+            frequent = counts >= max(self.min_share * len(X), 1)
+            places = np.full(len(counts), -1)
+            places[frequent] = start + np.arange(np.count_nonzero(frequent))
+            start += np.count_nonzero(frequent)
+            if np.any((counts > 0) & ~frequent):
+                places[~frequent] = start
+                start += 1
+            self.places_[name] = places
+        self.n_out_ = start
+        return self
+
+    def transform(self, X: pd.DataFrame) -> np.ndarray:
+        """Return the matrix.
+
+        Parameters
+        ----------
+        X : pandas.DataFrame of shape (n_rows, n_columns)
+            From `features`, by the schema that the training table had.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_out)
+            float64: numbers, indicators of missing ones, categories.
+        """
+        check_is_fitted(self)
+        _refuse_raw(X, self.feature_names_in_, self.categories_)
+        numbers = self._numbers(X)
+        blocks = self._filled(numbers, np.isnan(numbers))
+        out = np.zeros((len(X), self.n_out_))
+        np.subtract(blocks, self.mean_, out=out[:, : blocks.shape[1]])
+        out[:, : blocks.shape[1]] /= self.scale_
+        rows = np.arange(len(X))
+        for name, places in self.places_.items():
+            columns = places[X[name].cat.codes.to_numpy()]  # a missing cell's code is -1: the last
+            has_place = columns >= 0
+            out[rows[has_place], columns[has_place]] = 1.0
+        return out
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Return the name of each column of the matrix."""
+        check_is_fitted(self)
+        numeric = [name for name in self.feature_names_in_ if name not in self.categories_]
+        names = numeric + [f"{numeric[j]} is missing" for j in self.has_missing_]
+        for name, values in self.categories_.items():
+            words = [*map(str, values), "(missing)"]
+            places = self.places_[name]
+            for place in sorted({*places.tolist()} - {-1}):
+                held = np.flatnonzero(places == place)
+                names.append(f"{name} = {words[held[0]] if len(held) == 1 else '(rare)'}")
+        return np.array(names, dtype=object)
+
+    def _numbers(self, X: pd.DataFrame) -> np.ndarray:
+        names = [name for name in X.columns if name not in self.categories_]
+        return X[names].to_numpy(dtype=float)
+
+    def _filled(self, numbers: np.ndarray, holes: np.ndarray) -> np.ndarray:
+        """Return numbers, medians where cells are missing, limited; then the indicators."""
+        filled = numbers - self.median_
+        filled[holes] = 0.0
+        if self.limit is not None:
+            filled /= np.hypot(1.0, filled / (self.limit * self.distance_))
+        return np.hstack([filled, holes[:, self.has_missing_].astype(float)])
+
+
+def _spread(values: np.ndarray) -> tuple[float, float]:
+    """Return the median, and the median distance from it of those that differ from it."""
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return 0.0, 1.0
+    median = float(np.median(values))
+    distances = np.abs(values - median)
+    distances = distances[distances > 0]
+    return median, float(np.median(distances)) if len(distances) else 1.0
+
+
+def _categories(X: pd.DataFrame) -> dict[str, list[str]]:
+    """Return the values of each column of categories."""
+    category = require("pandas").CategoricalDtype
+    return {
+        name: list(dtype.categories)
+        for name, dtype in X.dtypes.items()
+        if isinstance(dtype, category)
+    }
+
+
+def _refuse_raw(
+    X: Any, names: np.ndarray | None = None, categories: dict[str, list[str]] | None = None
+) -> None:
+    """Raise unless ``X`` is what `features` returns, with these columns and categories."""
+    if not isinstance(X, require("pandas").DataFrame):
+        raise TableError(f"The columns come as a pandas.DataFrame, not a {type(X).__name__}.")
+    found = _categories(X)
+    raw = [
+        name for name, dtype in X.dtypes.items() if name not in found and dtype.kind not in "iuf"
+    ]
+    changed = [] if categories is None else [n for n in found if found[n] != categories.get(n)]
+    if raw or changed or (names is not None and list(X.columns) != list(names)):
+        which = f" (see column {(raw or changed)[0]!r})" if raw or changed else ""
+        raise TableError(
+            "This pipeline reads what `fastnn.tabular.encode.features(schema, frame)` makes of a "
+            f"table, not the table itself{which}; `predict(frame)` of the loaded model does."
+        )
+
+
+def table_model(schema: Schema, estimator: Any, *, log_target: bool = False) -> Any:
+    """Return a pipeline from the schema's columns to the target: encoding, then ``estimator``.
+
+    Regression targets are standardised and turned back.
 
     Parameters
     ----------
@@ -173,32 +474,21 @@ def table_model(schema: Schema, estimator: Any) -> Any:
         What the columns are.
     estimator : estimator
         A classifier, or for the task "regression" a regressor.
+    log_target : bool
+        Whether a regression learns the logarithm of its target, which must be positive.
 
     Returns
     -------
     sklearn.pipeline.Pipeline
         Steps "columns" and "network"; reads what `features` returns.
     """
-    from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
-    from sklearn.impute import SimpleImputer
-    from sklearn.pipeline import Pipeline, make_pipeline
-    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+    from sklearn.compose import TransformedTargetRegressor
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import StandardScaler
 
-    parts: list[tuple[str, Any, list[str]]] = []
-    if schema.numeric:
-        numbers = make_pipeline(
-            SimpleImputer(strategy="median", add_indicator=True), StandardScaler()
-        )
-        parts.append(("numbers", numbers, schema.numeric))
-    if schema.categorical:
-        # 0.002: a category in fewer than one of 500 rows has too few examples for its own weights.
-        one_hot = OneHotEncoder(
-            handle_unknown="infrequent_if_exist", min_frequency=0.002, sparse_output=False
-        )
-        categories = make_pipeline(
-            SimpleImputer(strategy="constant", fill_value="(missing)"), one_hot
-        )
-        parts.append(("categories", categories, list(schema.categorical)))
+    from fastnn.tabular.scale import LogScale
+
     if schema.task == "regression":
-        estimator = TransformedTargetRegressor(regressor=estimator, transformer=StandardScaler())
-    return Pipeline([("columns", ColumnTransformer(parts)), ("network", estimator)])
+        scale = LogScale() if log_target else StandardScaler()
+        estimator = TransformedTargetRegressor(regressor=estimator, transformer=scale)
+    return Pipeline([("columns", TableEncoder()), ("network", estimator)])

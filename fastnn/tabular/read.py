@@ -1,48 +1,62 @@
-"""How does a file become a frame? CSV (plain or gzipped) and Parquet, told apart by content.
+"""How does a file become a frame? Text tables, Parquet, JSON and Excel, told apart by content.
 
 Everything that can be wrong with a file is a `TableError` that names the file and the way out.
+Cells of text files stay text: what they mean is for the schema to say.
 """
 
 from __future__ import annotations
 
+import csv
 import difflib
-import gzip
+import importlib
 import io
+import json
 import re
 import sys
-import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastnn._optional import require
-from fastnn.tabular.schema import TableError
+from fastnn.tabular.schema import TableError, refuse_repeated
+from fastnn.tabular.unpack import decode, unpack
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
+
+SEPARATORS = ",;\t|"
 
 
 def read_table(
-    path: str, *, sep: str | None = None, encoding: str = "utf-8", decimal: str = "."
+    path: str,
+    *,
+    sep: str | None = None,
+    encoding: str | None = None,
+    remembered: Mapping[str, str] | None = None,
+    note: Callable[[str], None] = lambda _: None,
 ) -> pd.DataFrame:
-    """Read a CSV file (plain or gzipped) or a Parquet file, known by its content.
+    """Read a table from a file, whose kind is known by its content.
 
     Parameters
     ----------
     path : str
         The file, or "-" for standard input.
     sep : str or None
-        What stands between the cells of a CSV file; None takes the most frequent of
-        ``, ; tab |`` in its first line.
-    encoding : str
-        The encoding of a CSV file.
-    decimal : str
-        What stands before the fraction of a number in a CSV file, "." or ",".
+        What stands between the cells of a text file; None finds out.
+    encoding : str or None
+        The encoding of a text file; None: as its byte order mark says, else UTF-8.
+    remembered : mapping of str to str, optional
+        `Schema.reading`: "sep" and "encoding" as they were said of the training table, which hold
+        unless the file plainly shows others.
+    note : callable
+        Receives a sentence about everything that is left out or unusual.
 
     Returns
     -------
     pandas.DataFrame
-        At least one row and one column; column names are text and differ from each other.
+        At least one row and one column; column names are text and differ from each other. Columns
+        of text files are text, null where a cell is empty; others keep their types, as Arrow's.
 
     Raises
     ------
@@ -50,50 +64,46 @@ def read_table(
         When there is no such file, or it is not a table with a header and at least one row.
     """
     pd = require("pandas")
-    raw = _read_bytes(path)
     name = "standard input" if path == "-" else path
+    raw = unpack(name, _read_bytes(path))
+    remembered = remembered or {}
     if raw[:4] == b"PAR1":
-        require("pyarrow")
-        try:
-            frame = pd.read_parquet(io.BytesIO(raw))
-        except (OSError, ValueError) as error:
-            raise TableError(
-                f"{name} begins like a Parquet file but cannot be read as one: {error}"
-            ) from error
-        frame = frame.set_axis([str(column) for column in frame.columns], axis=1)
-        _refuse_repeated(name, list(frame.columns))
+        frame = _read_parquet(name, raw, note)
+    elif raw[:4] == b"PK\x03\x04":
+        frame = _read_excel(name, raw, note)
     else:
-        frame = _read_csv(name, raw, sep, encoding, decimal)
+        text = decode(name, raw, encoding, remembered.get("encoding"))
+        if text[:1000].lstrip()[:1] in ("{", "[") and (rows := _json_rows(name, text)) is not None:
+            frame = pd.DataFrame(rows, dtype=object)
+        else:
+            table = _read_text(name, text, sep, remembered.get("sep"), note)
+            frame = table.to_pandas(types_mapper=pd.ArrowDtype)
+    frame = frame.set_axis([str(column).strip() for column in frame.columns], axis=1)
+    refuse_repeated(name, list(frame.columns))
     if not len(frame):
         raise TableError(
             f"{name} has no rows: a header of {frame.shape[1]} columns and nothing below it."
         )
-    return frame.reset_index(drop=True)
+    return frame
 
 
 def _read_bytes(path: str) -> bytes:
-    """Return the bytes of a file, unzipped when they are gzip's."""
+    """Return the bytes of a file."""
     if path == "-":
-        raw = sys.stdin.buffer.read()
-    elif Path(path).is_dir():
+        return sys.stdin.buffer.read()
+    if Path(path).is_dir():
         raise TableError(
             f"{path} is a directory, not a file. Name the CSV or Parquet file inside it."
         )
-    else:
-        try:
-            raw = Path(path).read_bytes()
-        except FileNotFoundError as error:
-            near = difflib.get_close_matches(Path(path).name, _names_beside(path), n=1)
-            hint = f" Did you mean {Path(path).with_name(near[0])}?" if near else ""
-            raise TableError(f"There is no file {path}.{hint}") from error
-        except OSError as error:
-            raise TableError(f"{path} cannot be read: {error.strerror}.") from error
-    if raw[:2] == b"\x1f\x8b":
-        try:
-            raw = gzip.decompress(raw)
-        except (OSError, EOFError, zlib.error) as error:
-            raise TableError(f"{path} is gzip but damaged: {error}") from error
-    return raw
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError as error:
+        near = difflib.get_close_matches(Path(path).name, _names_beside(path), n=1)
+        hint = f" Did you mean {Path(path).with_name(near[0])}?" if near else ""
+        raise TableError(f"There is no file {path}.{hint}") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise TableError(f"{path} cannot be read: {reason}.") from error
 
 
 def _names_beside(path: str) -> list[str]:
@@ -101,61 +111,249 @@ def _names_beside(path: str) -> list[str]:
     return [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
 
 
-def _read_csv(name: str, raw: bytes, sep: str | None, encoding: str, decimal: str) -> pd.DataFrame:
-    """Parse CSV text; ``name`` is what the messages call it."""
-    pd = require("pandas")
-    if b"\0" in raw[:100_000]:
-        raise TableError(
-            f"{name} is not text (it holds zero bytes), so it is no CSV file. fastnn reads CSV "
-            "(plain or .gz) and Parquet."
-        )
-    try:
-        text = raw.decode("utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding)
-    except LookupError as error:
-        raise TableError(
-            f"Unknown encoding {encoding!r}; for example utf-8, latin-1 or cp1252."
-        ) from error
-    except UnicodeDecodeError as error:
-        raise TableError(
-            f"{name} is not {encoding} text: byte 0x{raw[error.start]:02x} at position "
-            f"{error.start}. "
-            "If it is text in another encoding, say which, for example --encoding latin-1."
-        ) from error
-    first_line = text.lstrip("\r\n").partition("\n")[0]
-    if not first_line.strip():
-        raise TableError(
-            f"{name} is empty. A table has a first line with the names of its columns, and rows "
-            "below."
-        )
-    if sep is None:
-        bare = re.sub(r'"[^"]*"', "", first_line)
-        sep = max(",;\t|", key=bare.count)
-    try:
-        # The header is read by itself, since pandas renames repeated columns silently.
-        header = pd.read_csv(
-            io.StringIO(text), sep=sep, header=None, nrows=1, dtype=str, keep_default_na=False
-        ).iloc[0]
-        frame = pd.read_csv(
-            io.StringIO(text),
-            sep=sep,
-            decimal=decimal,
-            na_values=["?"],
-            skipinitialspace=True,
-            index_col=False,
-        )
-    except pd.errors.ParserError as error:
-        detail = str(error).strip().removeprefix("Error tokenizing data. C error: ")
-        raise TableError(
-            f"{name} is not a regular table: {detail} (cells are separated by {sep!r}; --sep "
-            "changes that)."
-        ) from error
-    _refuse_repeated(name, [str(column).strip() for column in header])
-    return frame.set_axis([str(column).strip() for column in frame.columns], axis=1)
+# ---- tables that know their types
 
 
-def _refuse_repeated(name: str, columns: Sequence[str]) -> None:
-    repeated = sorted({column for column in columns if columns.count(column) > 1})
-    if repeated:
+def _read_parquet(name: str, raw: bytes, note: Callable[[str], None]) -> pd.DataFrame:
+    """Return the table of a Parquet file, every column of the type it has there."""
+    pa, parquet = require("pyarrow"), require("pyarrow.parquet")
+    try:
+        table = parquet.read_table(pa.BufferReader(raw))
+    except (OSError, ValueError, pa.ArrowException) as error:
+        reason = str(error).partition("\n")[0]
         raise TableError(
-            f"{name} has more than one column named {', '.join(map(repr, repeated))}; rename them."
+            f"{name} begins like a Parquet file but cannot be read as one: {reason}"
+        ) from error
+    index = [column for column in table.column_names if column.startswith("__index_level_")]
+    table = table.drop_columns(index)
+    metadata = (table.schema.pandas_metadata or {}).get("index_columns", [])
+    for column in metadata:
+        if isinstance(column, str) and column in table.column_names:
+            note(f"the index {column!r} is read as a column")
+    refuse_repeated(name, table.column_names)
+    return table.to_pandas(types_mapper=require("pandas").ArrowDtype, ignore_metadata=True)
+
+
+def _read_excel(name: str, raw: bytes, note: Callable[[str], None]) -> pd.DataFrame:
+    """Return the first sheet of an Excel file."""
+    try:
+        openpyxl = importlib.import_module("openpyxl")
+    except ImportError as error:
+        raise TableError(
+            f"{name} is an Excel file. Save it as CSV, or install openpyxl (pip install openpyxl)."
+        ) from error
+    try:
+        book = openpyxl.load_workbook(io.BytesIO(raw), read_only=True, data_only=True)
+        sheets = book.sheetnames
+        rows = [list(row) for row in book[sheets[0]].iter_rows(values_only=True)]
+    except Exception as error:  # openpyxl raises whatever it stumbles over
+        raise TableError(f"{name} begins like an Excel file but cannot be read: {error}") from error
+    if len(sheets) > 1:
+        note(f"of {len(sheets)} sheets the first is read, {sheets[0]!r}")
+    while rows and all(cell is None for cell in rows[-1]):
+        rows.pop()
+    if not rows:
+        raise TableError(f"{name} is empty: its sheet {sheets[0]!r} holds no cells.")
+    header = ["" if cell is None else str(cell) for cell in rows[0]]
+    columns = [list(column) for column in zip(*rows[1:], strict=True)] or [[] for _ in header]
+    kept = _named(header, [all(cell is None for cell in column) for column in columns], note)
+    data = {label: columns[j] for j, label in kept}
+    refuse_repeated(name, [label for _, label in kept])
+    return require("pandas").DataFrame(data, dtype=object)
+
+
+def _json_rows(name: str, text: str) -> list[dict[str, Any]] | None:
+    """Return the rows of JSON lines or of a JSON array of objects; None where it is no JSON."""
+    try:
+        if text.lstrip()[0] == "[":
+            rows = json.loads(text)
+        else:
+            lines = text.splitlines()
+            rows = [json.loads(line) for line in lines if line.strip()]
+    except json.JSONDecodeError as error:
+        first = text.lstrip().partition("\n")[0]
+        if first.rstrip().endswith("}"):
+            raise TableError(
+                f"{name} begins like JSON lines, but holds no JSON: {error}"
+            ) from error
+        return None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows) or not rows:
+        raise TableError(f"{name} is JSON, but not of rows: one {{...}} for each row is read.")
+    return rows
+
+
+# ---- text
+
+
+def _read_text(
+    name: str, text: str, sep: str | None, remembered: str | None, note: Callable[[str], None]
+) -> pa.Table:
+    """Parse delimited text; ``name`` is what the messages call it."""
+    text = text.rstrip("\x1a").strip("\r\n")
+    if not text.strip():
+        raise TableError(
+            f"{name} is empty. "
+            "A table has a first line with the names of its columns, and rows below."
         )
+    sep = _separator(name, text, sep, remembered)
+    length = _length_of_record(text)
+    header = next(_rows(text[:length], sep))
+    rest = text[length:].lstrip("\r\n")
+    if not rest:
+        raise TableError(
+            f"{name} has no rows: a header of {len(header)} columns and nothing below it."
+        )
+    width = len(next(_rows(rest[: _length_of_record(rest)], sep)))
+    columns = _parse(rest, sep, width)
+    if columns is None:
+        columns = _parse_slowly(name, text, sep, width)
+    if width == len(header) + 1:
+        header = _names_for_one_more(name, header, columns, sep, note)
+    elif width != len(header):
+        line = text[: len(text) - len(rest)].count("\n") + 1
+        raise TableError(
+            f"{name} is not a regular table: its header has {len(header)} names, but line {line} "
+            f"has {width} cells (cells are separated by {sep!r}; --sep changes that)."
+        )
+    if width == 1:
+        note(f"{name} has one column only; if its cells are separated by something, say --sep")
+    kept = _named(header, [column.null_count == len(column) for column in columns], note)
+    refuse_repeated(name, [label for _, label in kept])
+    pa = require("pyarrow")
+    return pa.table([columns[j] for j, _ in kept], names=[label for _, label in kept])
+
+
+def _separator(name: str, text: str, sep: str | None, remembered: str | None) -> str:
+    """Return what separates cells: as said, as remembered where the header has it, or found."""
+    if sep is not None:
+        sep = {"\\t": "\t", "tab": "\t"}.get(sep, sep)
+        if len(sep) != 1 or sep in '"\r\n' or not sep.isascii():
+            raise TableError(
+                f"--sep {sep!r} is not one character, such as ; or | or a tab (--sep tab)."
+            )
+        return sep
+    bare = re.sub(r'"[^"]*"', "", text[: _length_of_record(text)])
+    if remembered and remembered in bare:
+        return remembered
+    found = max(SEPARATORS, key=bare.count)
+    if found in bare:
+        return found
+    # Blanks, where every row has as many of them: as R writes tables.
+    start = text[:100_000].splitlines()[:50]
+    widths = {len(row) for row in csv.reader(start, delimiter=" ") if row}
+    header = len(next(csv.reader(start, delimiter=" ")))
+    regular = header >= 2 and widths <= {header, header + 1} and len(widths - {header}) < 2
+    return " " if regular and len(start) > 2 else ","
+
+
+def _length_of_record(text: str) -> int:
+    """Return how many characters the first record has: a line break in quotes does not end it."""
+    quoted = False
+    for match in re.finditer(r'"|\r\n|\n|\r', text):
+        if match[0] == '"':
+            quoted = not quoted
+        elif not quoted:
+            return match.start()
+    return len(text) if not quoted else len(text.partition("\n")[0])
+
+
+def _rows(text: str, sep: str) -> Any:
+    """Return an iterator over the rows of ``text``."""
+    csv.field_size_limit(sys.maxsize)
+    return csv.reader(io.StringIO(text, newline=""), delimiter=sep, skipinitialspace=True)
+
+
+def _parse(rest: str, sep: str, width: int) -> list[pa.Array] | None:
+    """Return the cells below the header as columns of text; None where they are irregular."""
+    pa, reader = require("pyarrow"), require("pyarrow.csv")
+    if f'{sep} "' in rest and sep != " ":
+        return None  # a blank before a quote, which Arrow takes for text
+    raw = rest.encode()
+    names = [str(j) for j in range(width)]
+    try:
+        table = reader.read_csv(
+            pa.BufferReader(raw),
+            reader.ReadOptions(
+                column_names=names, block_size=min(len(raw) + 1, 2**31 - 1), use_threads=False
+            ),
+            reader.ParseOptions(delimiter=sep, newlines_in_values=True),
+            reader.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.large_string()),
+                strings_can_be_null=True,
+                null_values=[""],
+                check_utf8=False,
+            ),
+        )
+    except pa.ArrowException:
+        return None
+    return [_one(column) for column in table.columns]
+
+
+def _one(column: pa.ChunkedArray) -> pa.Array:
+    """Return the chunks of a column as one array."""
+    whole = column.combine_chunks()
+    pa = require("pyarrow")
+    return pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole
+
+
+def _parse_slowly(name: str, text: str, sep: str, width: int) -> list[pa.Array]:
+    """Return the columns by Python's own reader, which knows the line of a row that is ragged."""
+    pa = require("pyarrow")
+    reader = _rows(text, sep)
+    next(reader)
+    rows, line = [], reader.line_num + 1
+    try:
+        for row in reader:
+            if width > 1 and len(row) == 1 and not row[0].strip():
+                row = []  # a line of blanks
+            if len(row) != width and row:
+                quote = " A quote may not be closed." if any("\n" in cell for cell in row) else ""
+                raise TableError(
+                    f"{name} is not a regular table: line {line} has {len(row)} "
+                    f"cell{'s' if len(row) != 1 else ''} and the first row {width} (cells are "
+                    f"separated by {sep!r}; --sep changes that).{quote}"
+                )
+            if row:
+                rows.append([cell or None for cell in row])
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise TableError(
+            f"{name} is not a regular table: line {line}: {error} (--sep changes what separates)."
+        ) from error
+    return [pa.array(column, pa.large_string()) for column in zip(*rows, strict=True)]
+
+
+def _names_for_one_more(
+    name: str, header: list[str], columns: list[pa.Array], sep: str, note: Callable[[str], None]
+) -> list[str]:
+    """Return names for rows that have one cell more than the header: R's, or a last empty one."""
+    if columns[-1].null_count == len(columns[-1]):
+        return [*header, ""]
+    first = columns[0]
+    if first.null_count or len(first.unique()) < len(first):
+        raise TableError(
+            f"{name} is not a regular table: its header has {len(header)} names, but every row has "
+            f"{len(columns)} cells (cells are separated by {sep!r}; --sep changes that)."
+        )
+    note(
+        f"the header has one name fewer than the rows have cells, as R writes tables: "
+        f"the first of them names the second column ({header[0]!r})"
+    )
+    return ["row names", *header]
+
+
+def _named(
+    header: Sequence[str], empty: Sequence[bool], note: Callable[[str], None]
+) -> list[tuple[int, str]]:
+    """Return the columns to keep, each with its name: empty ones without a name are dropped."""
+    kept, dropped = [], 0
+    for j, label in enumerate(header):
+        if label.strip():
+            kept.append((j, label.strip()))
+        elif empty[j]:
+            dropped += 1
+        else:
+            kept.append((j, f"Unnamed: {j}"))  # as pandas names it
+    if dropped:
+        note(f"{dropped} empty column{'s' if dropped > 1 else ''} without a name left out")
+    return kept

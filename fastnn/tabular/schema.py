@@ -1,44 +1,72 @@
-"""What is in a table? The task, and what each column is, recognised from a training table.
+"""What does a training table teach? Its task, and for each column what it is and how it is written.
 
-Everything a person can get wrong with a table is a `TableError` whose message names the column and
-the way out. What is learned is a `Schema`: plain data, saved beside the model, by which later
-tables are put into the same columns, in the same order, with the same types.
+That is a `Schema`: plain data, saved beside the model. Every later table is read by it, never by a
+fresh guess. How it is found out is in `recognise`.
 """
 
 from __future__ import annotations
 
 import difflib
-import re
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastnn._optional import require
+from fastnn.tabular.notation import Notation
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 TASKS = ("binary", "multiclass", "regression")
-
-# A target of whole numbers is taken for classes when it has at most this many different values, and
-# each in this many rows on average: ratings and codes are few and repeat, counts and prices do not.
-# `--task` overrules it.
-MAX_INTEGER_CLASSES = 20
-MIN_ROWS_PER_INTEGER_CLASS = 5
-# Text with more different values than this, and mostly different in every row, is a name or an
-# identifier.
-MAX_FREE_TEXT_VALUES = 20
-
-_DATE = re.compile(
-    r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](\d{4}|\d{2}))([ T].*)?"
-)
-_DECIMAL_COMMA = re.compile(r"[-+]?\d+(,\d+)?")
+# What stands for a missing cell, unless it is said otherwise; an empty cell is always missing.
+MISSING = (
+    "NA", "N/A", "n/a", "NaN", "nan", "-NaN", "-nan", "null", "NULL", "Null", "None", "<NA>",
+    "#N/A", "#N/A N/A", "#NA", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN", "?", "NaT",
+)  # fmt: skip
+# Of these, what only programs write: missing in a column of labels, too, where None and NA may be
+# answers.
+MISSING_LABELS = ("NaN", "nan", "-NaN", "-nan", "<NA>", "#N/A", "#N/A N/A", "#NA", "?", "NaT")
+FORMAT = 2  # of `Schema.to_dict`
 
 
 class TableError(ValueError):
     """A table, a column or a cell that cannot be used: which, why, and the way out."""
+
+
+@dataclass(frozen=True)
+class Dates:
+    """How a column of dates or times is written, and what is made of it.
+
+    Attributes
+    ----------
+    order : str
+        A key of `fastnn.tabular.notation.ORDERS`.
+    first : str
+        The earliest date of the training table, from which days are counted.
+    parts : tuple of str
+        Of "year", "month", "day", "weekday", "hour" and "days", those that vary.
+    """
+
+    order: str
+    first: str
+    parts: tuple[str, ...]
+
+    def numbers(self, times: np.ndarray) -> dict[str, np.ndarray]:
+        """Return each part of ``times`` (n_rows,), datetime64[us], as float64; NaN for NaT."""
+        days = times.astype("M8[D]")
+        month = times.astype("M8[M]")
+        found = {
+            "year": times.astype("M8[Y]").astype(np.int64) + 1970,
+            "month": month.astype(np.int64) % 12 + 1,
+            "day": (days - month.astype("M8[D]")).astype(np.int64) + 1,
+            "weekday": (days.astype(np.int64) + 3) % 7,  # Monday is 0
+            "hour": (times - days.astype("M8[us]")) / np.timedelta64(1, "h") // 1,
+            "days": (times - np.datetime64(self.first, "us")) / np.timedelta64(1, "D"),
+        }
+        return {part: np.where(np.isnat(times), np.nan, found[part]) for part in self.parts}
 
 
 @dataclass(frozen=True)
@@ -53,103 +81,156 @@ class Schema:
         "binary", "multiclass" or "regression".
     reason : str
         Why it is that task, as half a sentence.
+    labels : list of str
+        The classes as they were written; empty for regression.
     integer_labels : bool
-        Whether class labels are whole numbers, rather than text.
-    numeric : list of str
-        Columns used as numbers.
+        Whether labels are whole numbers that a model gives back as int64, rather than text.
+    target_notation : Notation
+        How the numbers of a regression target are written.
+    numbers : dict of str to Notation
+        Columns used as numbers, and how they are written.
+    dates : dict of str to Dates
+        Columns of dates and times, each used as several numbers.
     categorical : dict of str to list of str
         Columns used as categories, each with the values seen.
     left_out : dict of str to str
-        Columns that are not used, each with the reason.
+        Columns that are not used, each with the reason. Later tables need not have them.
+    missing : list of str or None
+        What stands for a missing cell; None for the usual marks.
+    ignore_case : bool
+        Whether categories and labels that differ in case alone are the same.
+    notes : list of str
+        What a person should know about how the table was read, a line each.
+    reading : dict of str to str
+        How the file was said to be written ("sep", "encoding"); later files are read in the same
+        way.
     """
 
     target: str
     task: str
     reason: str
-    integer_labels: bool
-    numeric: list[str]
-    categorical: dict[str, list[str]]
+    labels: list[str] = field(default_factory=list)
+    integer_labels: bool = False
+    target_notation: Notation = field(default_factory=Notation)
+    numbers: dict[str, Notation] = field(default_factory=dict)
+    dates: dict[str, Dates] = field(default_factory=dict)
+    categorical: dict[str, list[str]] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+    missing: list[str] | None = None
+    ignore_case: bool = False
+    notes: list[str] = field(default_factory=list)
+    reading: dict[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the schema as plain dicts, lists and strings."""
-        return asdict(self)
+        """Return the schema as plain dicts, lists and strings, with the number of this format."""
+        return {"format": FORMAT, **asdict(self)}
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> Schema:
+        """Return the schema that `to_dict` has written.
+
+        Raises
+        ------
+        TableError
+            When it is of another format.
+        """
+        content = dict(content)
+        found = content.pop("format", 1)
+        if found != FORMAT:
+            raise TableError(
+                f"The model's table description has format {found}; this version of fastnn reads "
+                f"format {FORMAT}. Train the model again."
+            )
+        notations = {name: _notation(plain) for name, plain in content.pop("numbers").items()}
+        dates = {
+            name: Dates(plain["order"], plain["first"], tuple(plain["parts"]))
+            for name, plain in content.pop("dates").items()
+        }
+        target = _notation(content.pop("target_notation"))
+        return cls(**content, numbers=notations, dates=dates, target_notation=target)
 
     @property
     def columns(self) -> list[str]:
-        """The columns a model of this schema reads, in its order."""
-        return [*self.numeric, *self.categorical]
+        """The columns of a table that a model of this schema reads."""
+        return [*self.numbers, *self.dates, *self.categorical]
+
+    @property
+    def numeric(self) -> list[str]:
+        """The columns of numbers that `features` makes, those made of dates included."""
+        made = [f"{name}: {part}" for name, dates in self.dates.items() for part in dates.parts]
+        return [*self.numbers, *made]
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """What stands for a missing cell."""
+        return MISSING if self.missing is None else tuple(self.missing)
+
+    @property
+    def label_marks(self) -> tuple[str, ...]:
+        """What stands for a missing cell in a column of labels."""
+        return MISSING_LABELS if self.missing is None else tuple(self.missing)
+
+    def written_with(self, decimal: str | None = None, thousands: str | None = None) -> Schema:
+        """Return this schema for a table whose numbers have other marks; None keeps a mark."""
+
+        def other(notation: Notation) -> Notation:
+            mark = notation.decimal if decimal is None else decimal
+            between = notation.thousands if thousands is None else thousands
+            return replace(notation, decimal=mark, thousands="" if between == mark else between)
+
+        return replace(
+            self,
+            numbers={name: other(notation) for name, notation in self.numbers.items()},
+            target_notation=other(self.target_notation),
+        )
 
 
-def recognise(
-    frame: pd.DataFrame,
-    target: str,
-    *,
-    task: str | None = None,
-    categorical: Iterable[str] = (),
-    drop: Iterable[str] = (),
-) -> Schema:
-    """Decide the task and what each column is.
+def _notation(plain: dict[str, Any]) -> Notation:
+    return Notation(**{**plain, "words": tuple(plain["words"])})
+
+
+# ---- what reading by a schema and finding one share
+
+
+def plain_columns(
+    frame: pd.DataFrame, note: Callable[[str], None] = lambda _: None
+) -> pd.DataFrame:
+    """Return a frame whose column names are different texts, and whose named index is a column.
 
     Parameters
     ----------
     frame : pandas.DataFrame
-        The training table.
-    target : str
-        The column to be predicted.
-    task : str or None
-        "binary", "multiclass" or "regression" to overrule what the target looks like.
-    categorical : iterable of str
-        Columns that are categories although they hold numbers.
-    drop : iterable of str
-        Columns to leave out.
-
-    Returns
-    -------
-    Schema
+    note : callable
+        Receives a sentence where an index has become a column.
 
     Raises
     ------
     TableError
-        When a named column does not exist, the target cannot be learned, or no column is left.
+        When it is no frame, or two columns have the same name.
     """
-    pd = require("pandas")
-    categorical, drop = list(categorical), list(drop)
-    for name in (target, *categorical, *drop):
-        find(frame, name)
-    known = frame[frame[target].notna()]
-    task, reason, integer_labels = _recognise_task(known[target], task)
+    if not isinstance(frame, require("pandas").DataFrame):
+        kind = f"{type(frame).__module__.partition('.')[0]}.{type(frame).__name__}"
+        raise TableError(f"A table is a pandas.DataFrame, not a {kind}.")
+    named = [name for name in frame.index.names if name is not None and name not in frame.columns]
+    if named:
+        frame = frame.reset_index(level=[frame.index.names.index(name) for name in named])
+        note(f"the index {', '.join(repr(str(name)) for name in named)} is read as a column")
+    names = [str(name).strip() for name in frame.columns]
+    refuse_repeated("The table", names)
+    return frame.set_axis(names, axis=1)
 
-    numeric: list[str] = []
-    categories: dict[str, list[str]] = {}
-    left_out: dict[str, str] = {}
-    for name in frame.columns:
-        if name == target:
-            continue
-        column = known[name]
-        why = "you asked for it" if name in drop else _why_useless(column)
-        if why:
-            left_out[name] = why
-        elif name in categorical or not (
-            pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)
-        ):
-            text = as_text(column)
-            distinct = text.dropna().unique()
-            if name not in categorical and len(distinct) > max(
-                MAX_FREE_TEXT_VALUES, len(column) / 2
-            ):
-                left_out[name] = _why_free_text(name, text.dropna(), len(distinct))
-            else:
-                categories[name] = sorted(distinct)
-        else:
-            numeric.append(name)
-    if not numeric and not categories:
-        reasons = (
-            "; ".join(f"{name!r}: {why}" for name, why in left_out.items())
-            or "there is no other column"
+
+def refuse_repeated(what: str, names: Sequence[str]) -> None:
+    """Raise, naming them, where columns have the same name."""
+    repeated = (
+        sorted({name for name in names if names.count(name) > 1})
+        if len(set(names)) < len(names)
+        else []
+    )
+    if repeated:
+        raise TableError(
+            f"{what} has more than one column named {', '.join(map(repr, repeated))}; rename them."
         )
-        raise TableError(f"Nothing is left to predict {target!r} from: {reasons}.")
-    return Schema(target, task, reason, integer_labels, numeric, categories, left_out)
 
 
 def find(frame: pd.DataFrame, name: str) -> None:
@@ -170,145 +251,84 @@ def find(frame: pd.DataFrame, name: str) -> None:
     raise TableError(f"There is no column {name!r}.{meant} The columns are: {shown}.")
 
 
-def _recognise_task(y: pd.Series, task: str | None) -> tuple[str, str, bool]:
-    """Return task, reason and whether labels are whole numbers; no cell of ``y`` is missing."""
-    pd = require("pandas")
-    name, n_rows = y.name, len(y)
-    if not n_rows:
-        raise TableError(f"The target {name!r} is missing in every row.")
-    if _holds_dates(y):
-        raise TableError(
-            f"The target {name!r} holds dates ({y.iloc[0]}). Turn it into a number first, such "
-            "as days from a start."
-        )
-    distinct = y.astype(str).unique() if y.dtype == object else y.unique()
-    n = len(distinct)
-    if n == 1:
-        kind = "value" if pd.api.types.is_float_dtype(y) else "class"
-        raise TableError(
-            f"The target {name!r} holds one {kind} only ({distinct[0]!s}) in all {n_rows} rows: "
-            "nothing to learn."
-        )
-    is_number = pd.api.types.is_numeric_dtype(y) and not pd.api.types.is_bool_dtype(y)
-    whole = is_number and bool(np.all(np.isfinite(y) & (np.mod(y, 1) == 0)))
-    if is_number and not np.all(np.isfinite(y.to_numpy(dtype=float))):
-        raise TableError(
-            f"The target {name!r} holds infinity in "
-            f"{int(np.isinf(y.to_numpy(dtype=float)).sum())} rows."
-        )
-
-    if task == "regression":
-        if not is_number:
-            example = (
-                next(value for value in y if not _is_number(value))
-                if y.dtype != bool
-                else y.iloc[0]
-            )
-            raise TableError(
-                f"Regression needs a target of numbers, but {name!r} holds {str(example)!r}."
-            )
-        return task, "as asked for", False
-    if task is not None:
-        if (task == "binary") != (n == 2):
-            raise TableError(
-                f"The target {name!r} holds {n} different values, which is not a {task} task."
-            )
-        if is_number and not whole:
-            raise TableError(
-                f"The target {name!r} holds fractions such as {y[np.mod(y, 1) != 0].iloc[0]}: "
-                "not classes."
-            )
-        return task, "as asked for", whole
-    if is_number and not whole:
-        return "regression", f"{name!r} holds numbers with fractions", False
-    if is_number and n > 2 and (n > MAX_INTEGER_CLASSES or n * MIN_ROWS_PER_INTEGER_CLASS > n_rows):
-        return "regression", f"{name!r} holds {n} different whole numbers", False
-    if not is_number and n > max(MAX_FREE_TEXT_VALUES, n_rows / 2):
-        raise TableError(
-            f"The target {name!r} holds {n} different texts in {n_rows} rows (such as "
-            f"{str(distinct[0])!r}): "
-            f"neither classes nor numbers{decimal_hint(distinct)}."
-        )
-    kind = "whole numbers" if is_number else "values"
-    way_out = "; --task regression if they are quantities" if is_number and n > 2 else ""
-    return (
-        ("binary" if n == 2 else "multiclass"),
-        f"{name!r} holds {n} different {kind}{way_out}",
-        whole,
-    )
+def mark_numbers(missing: Sequence[str]) -> list[float]:
+    """Return the marks of missing cells that are numbers, such as -999."""
+    return [number for number in map(as_number, missing) if number is not None]
 
 
-def _why_useless(column: pd.Series) -> str:
-    """Return why a column cannot help, or an empty string."""
-    present = column.dropna()
-    if not len(present):
-        return "every cell is missing"
-    if not np.isscalar(present.iloc[0]) and not hasattr(present.iloc[0], "isoformat"):
-        return f"its cells are of type {type(present.iloc[0]).__name__}"
-    if _holds_dates(present):
-        return (
-            f"it holds dates ({present.iloc[0]!s}); to use it, turn it into numbers first: "
-            "year, month, days from a start"
-        )
-    # A column that is one value or missing still says something: where it is missing.
-    if present.astype(str).nunique() == 1 and len(present) == len(column):
-        return f"it is constant ({present.iloc[0]!s} in every row)"
-    return ""
+def without(values: np.ndarray, marks: Sequence[float]) -> np.ndarray:
+    """Return ``values`` (n_rows,), float64, with NaN for each number that marks a missing cell."""
+    return np.where(np.isin(values, marks), np.nan, values) if marks else values
 
 
-def _why_free_text(name: str, text: pd.Series, n_distinct: int) -> str:
-    """Return why a column of mostly different texts is left out: typing errors, or names."""
-    odd = text[require("pandas").to_numeric(text, errors="coerce").isna()]
-    if len(odd) < len(text) / 10:
-        return (
-            f"it holds numbers, but also {odd.iloc[0]!r} (in {len(odd)} rows such cells); "
-            "correct or empty them to use it"
-        )
-    if hint := decimal_hint(text):
-        return f"it holds texts such as {text.iloc[0]!r}{hint}"
-    return (
-        f"{n_distinct} different texts in {len(text)} rows, like names or identifiers "
-        f"(--categorical {name} keeps it)"
-    )
-
-
-def decimal_hint(texts: Iterable[object]) -> str:
-    """Return the way out where most texts are numbers with a decimal comma, else nothing."""
-    words = [str(text).strip() for text in texts]
-    found = [word for word in words if _DECIMAL_COMMA.fullmatch(word)]
-    looks_so = len(found) > len(words) / 2 and any("," in word for word in found)
-    return "; if these are numbers with a decimal comma, say --decimal ," if looks_so else ""
-
-
-def _holds_dates(column: pd.Series) -> bool:
-    pd = require("pandas")
-    if pd.api.types.is_datetime64_any_dtype(column):
-        return True
-    if pd.api.types.is_numeric_dtype(column):
-        return False
-    sample = column.dropna().head(200)
-    return len(sample) > 0 and all(
-        hasattr(value, "isoformat") or _DATE.fullmatch(str(value).strip()) for value in sample
-    )
-
-
-def _is_number(value: object) -> bool:
+def as_number(text: str) -> float | None:
+    """Return the number that ``text`` is in plain notation, None where it is none."""
     try:
-        float(str(value))
+        value = float(text) if "_" not in text else None
+    except ValueError:
+        return None
+    return value if value is not None and np.isfinite(value) else None
+
+
+class Spellings:
+    """Which known value is meant by a text? Written alike, the same number, or but for its case.
+
+    Parameters
+    ----------
+    known : sequence of str
+        The values as they were written in the training table.
+    ignore_case : bool
+        Whether case matters not; in truth values it never does.
+    """
+
+    def __init__(self, known: Sequence[str], ignore_case: bool) -> None:
+        self.known = list(known)
+        self.ignore_case = ignore_case
+        self._others: dict[str | float, int] | None = None
+
+    def codes(self, values: pa.Array) -> np.ndarray:
+        """Return the position of each value in ``known``.
+
+        Parameters
+        ----------
+        values : pyarrow.Array of shape (n_values,)
+            Text without blanks around it.
+
+        Returns
+        -------
+        ndarray of shape (n_values,)
+            int64; -2 where a value is none of the known.
+        """
+        pa, pc = require("pyarrow"), require("pyarrow.compute")
+        places = pc.fill_null(pc.index_in(values, value_set=pa.array(self.known, values.type)), -2)
+        codes = places.to_numpy(zero_copy_only=False).astype(np.int64)
+        for i in np.flatnonzero(codes == -2):
+            codes[i] = self._near(values[int(i)].as_py())
+        return codes
+
+    def _near(self, text: str) -> int:
+        """Return the position of the value that is meant by a text that is written otherwise."""
+        if self._others is None:
+            self._others = {}
+            for i, value in enumerate(self.known):
+                for key in self._keys(value):
+                    # Where two known values have the same key, it tells neither.
+                    self._others[key] = -2 if key in self._others else i
+        places = [self._others[key] for key in self._keys(text) if key in self._others]
+        return places[0] if places else -2
+
+    def _keys(self, text: str) -> list[str | float]:
+        number = as_number(text)
+        keys: list[str | float] = [] if number is None else [number]
+        folded = text.casefold()
+        if self.ignore_case or folded in ("true", "false"):
+            keys.append(folded)
+        return keys
+
+
+def is_plain_integer(text: str) -> bool:
+    """Whether ``text`` is how a whole number that fits 64 bits is printed: no 007, +1 or 1.0."""
+    try:
+        return len(text) < 21 and str(int(text)) == text and -(2**63) <= int(text) < 2**63
     except ValueError:
         return False
-    return True
-
-
-def as_text(column: pd.Series) -> pd.Series:
-    """Return a column as text (object dtype): missing cells NaN, whole numbers without ".0"."""
-    pd = require("pandas")
-    present = column.notna()
-    values = column[present]
-    if pd.api.types.is_float_dtype(values) and np.all(
-        (np.mod(values, 1) == 0) & (np.abs(values) < 2**53)
-    ):
-        values = values.astype("int64")
-    text = pd.Series(np.nan, index=column.index, dtype=object, name=column.name)
-    text[present] = values.astype(str).astype(object)
-    return text

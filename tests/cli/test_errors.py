@@ -37,7 +37,7 @@ from fastnn.search.estimator import TradeoffSearchCV
         ),
         (
             "fit dates.csv --target b -o m",
-            r"Nothing is left to predict 'b' from: 'a': it holds dates \(2024-01-01\)",
+            r"Nothing is left to predict 'b' from: 'a': it is constant \(2024-01-01 in every row\)",
         ),
         ("fit noise.csv --target b -o m", r"noise\.csv is not utf-8 text: byte 0xff at position 4"),
         (
@@ -81,7 +81,7 @@ def test_failures_are_one_line_and_status_1(run, tmp_path, argv, message):
         "header.csv": b"a,b\n",
         "one.csv": b"a,b\n1,x\n2,x\n3,x\n",
         "same.csv": b"a,b\n1,x\n1,y\n",
-        "dates.csv": b"a,b\n2024-01-01,x\n2024-01-02,y\n",
+        "dates.csv": b"a,b\n2024-01-01,x\n2024-01-01,y\n",
         "noise.csv": b"a,b\n\xff\xfe,2\n",
         "few.csv": b"a,b\n1,x\n2,y\n3,x\n4,y\n",
     }

@@ -32,7 +32,7 @@ def explored(run, *more, trials=4):
 
 def test_explore_and_train_again(run):
     status, out, err = explored(run, "--report", "r.html", "-o", "m.skops", "--choose", "score")
-    assert status == 0 and err == ""
+    assert status == 0 and err.count("\n") <= 1  # whether it beats a constant
     assert (
         re.search(r"^4 candidates, \d+ on the front, \* chosen$", out, re.M)
         and len(re.findall(r"^\* ", out, re.M)) == 1

@@ -16,7 +16,8 @@ import fastnn
 from fastnn import MLPClassifier, MLPRegressor
 from fastnn.persistence import TRUSTED_TYPES, ModelFileError, TableModel, load_model, save_model
 from fastnn.tabular.encode import features, table_model
-from fastnn.tabular.schema import recognise
+from fastnn.tabular.options import TypeOptions
+from fastnn.tabular.recognise import recognise
 
 skops_io = pytest.importorskip("skops.io")
 
@@ -27,7 +28,7 @@ def test_unknown_types_are_refused_by_name(run, tmp_path):
 
     Stranger.__module__, Stranger.__qualname__ = "evil.things", "Stranger"
     frame = homes()
-    schema = recognise(frame, "kind", drop=["price", "town"])
+    schema = recognise(frame, "kind", TypeOptions(drop=["price", "town"]))
     save_model("m.skops", TableModel(Stranger(), schema, {}))
     status, _, err = run("predict", "m.skops", "homes.csv")
     assert (
@@ -58,7 +59,7 @@ ESTIMATORS = {
 ESTIMATORS["regressor"] = MLPRegressor()
 ESTIMATORS["early stopping"] = MLPClassifier(early_stopping=True, validation_fraction=0.2)
 ESTIMATORS["float32"] = MLPClassifier(dtype="float32")
-ESTIMATORS["table"] = None  # the pipeline of the command line
+ESTIMATORS |= {"table": None, "logarithms": None}  # the pipelines of the command line
 
 
 def fitted(kind):
@@ -67,8 +68,9 @@ def fitted(kind):
     X, y = frame[["age"]], frame["price" if kind == "regressor" else "kind"]
     model = ESTIMATORS[kind]
     if model is None:
-        schema = recognise(frame, "price", drop=["kind"])
-        model, X, y = table_model(schema, MLPRegressor()), features(schema, frame), frame["price"]
+        schema = recognise(frame, "price", TypeOptions(drop=["kind"]))
+        model = table_model(schema, MLPRegressor(), log_target=kind == "logarithms")
+        X, y = features(schema, frame), frame["price"]
     limits = [name for name in model.get_params() if name.rpartition("__")[2] == "max_iter"]
     return clone(model).set_params(**dict.fromkeys(limits, 3)).fit(X, y), X
 
@@ -93,7 +95,7 @@ def test_no_type_is_trusted_in_vain(tmp_path):
 
 def test_a_loaded_model_is_the_saved_one(tmp_path):
     frame = homes()
-    schema = recognise(frame, "kind", drop=["price", "town"])
+    schema = recognise(frame, "kind", TypeOptions(drop=["price", "town"]))
     network = LogisticRegression().fit(frame[["age"]], frame["kind"])
     save_model(tmp_path / "m.skops", TableModel(network, schema, {"rows": 80}, version="0.0.1"))
     loaded = load_model(tmp_path / "m.skops")

@@ -77,7 +77,7 @@ def test_verbose_says_which_candidates_failed(run, monkeypatch):
     found = commands.explore(
         TableFile("homes.csv"),
         Goal("kind"),
-        Search(trials=3, objectives=("score", "flops"), cv=2, jobs=1),
+        search=Search(trials=3, objectives=("score", "flops"), cv=2, jobs=1),
     ).search
     found.cv_results_["failure"][1] = "it diverged"
     monkeypatch.setattr(type(found), "fit", lambda self, X, y: vars(self).update(vars(found)))
@@ -91,7 +91,7 @@ def test_verbose_says_which_candidates_failed(run, monkeypatch):
 @pytest.fixture
 def searched(folder):
     search = Search(trials=4, objectives=("score", "flops"), cv=2, jobs=1)
-    return commands.explore(TableFile("homes.csv"), Goal("kind"), search).search
+    return commands.explore(TableFile("homes.csv"), Goal("kind"), search=search).search
 
 
 @pytest.mark.parametrize("width", [72, 110, 160])

@@ -176,3 +176,25 @@ def test_a_storage_that_cannot_be_written_is_an_error_before_the_search(tmp_path
     monkeypatch.setattr(Timed, "fit", lambda *args: pytest.fail("trained"))
     with pytest.raises(OSError, match="nowhere"):
         TradeoffSearchCV(Timed(), {"skill": [0.5]}, storage=tmp_path / "nowhere" / "log").fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown", "reason"),
+    [
+        ("sqlite:///no/folder/x.db", "sqlite:///no/folder/x.db", "unable to open database file"),
+        ("sqlite:///text.db", "sqlite:///text.db", "file is not a database"),
+        (
+            "nosuch://me:secret@host/db",
+            r"nosuch://me:\*\*\*@host/db",
+            "Can't load plugin: .*nosuch",
+        ),
+        ("://", "://", "Could not parse"),
+    ],
+)
+def test_a_database_that_does_not_open_is_named(tmp_path, monkeypatch, url, shown, reason):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.db").write_text("no database, but a text that is long enough to look at")
+    message = f"^storage='{shown}' cannot be opened: {reason}.*, or a file\\.$"
+    with pytest.raises(ValueError, match=message) as caught:
+        scores_of(search_of(url))
+    assert "secret" not in str(caught.value) and "\n" not in str(caught.value)

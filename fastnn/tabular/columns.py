@@ -1,0 +1,399 @@
+"""What is each column of a training table: numbers, dates, categories, or nothing to learn from?"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from dataclasses import dataclass, replace
+from shlex import quote
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastnn._optional import require
+from fastnn.tabular.cells import (
+    EXACT,
+    Distinct,
+    as_text,
+    distinct,
+    is_number,
+    is_text,
+    is_time,
+    is_usable,
+    to_floats,
+)
+from fastnn.tabular.notation import Notation, find_notation, find_order
+from fastnn.tabular.options import TypeOptions
+from fastnn.tabular.schema import MISSING_LABELS, Dates, without
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# Text with more different values than this, and mostly different in every row, is a name or an
+# identifier.
+MAX_FREE_TEXT_VALUES = 20
+# Fewer whole numbers than this are evenly spaced by chance, or because they are a measurement.
+MIN_ROWS_TO_COUNT = 20
+# A number such as -999 in this share of the rows is pointed out.
+SHARE_OF_MARKS = 0.01
+# So many texts among numbers are remembered as standing for missing cells.
+MAX_WORDS = 100
+
+_NAMED_ID = re.compile(
+    r"(?i:(?:^|[\W_]|customer|client|user|order|product|patient|passenger|session|account)id$)"
+    r"|(?i:(?:^|[\W_])(?:uuid|guid|index|idx|key|nr|no|number|row|row_?names)$)"
+    r"|[a-z](?:Id|ID|Index|Key|Nr|No|Number)$"
+)
+_CODE = r"^(?:[0-9a-fA-F]{16,}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})$"
+_SAVED_INDEX = re.compile(r"|index|Unnamed: \d+(?:_level_\d+)?|__index_level_\d+__")
+_MARK = re.compile(r"-?9{2,}|-9|-1")
+
+
+class Notes:
+    """Sentences about columns; the same sentence about several is said once, cells added up."""
+
+    def __init__(self) -> None:
+        self._said: dict[tuple[str, str], list[tuple[str, int]]] = {}
+
+    def add(self, column: str, what: str, n_cells: int = 0, way_out: str = "") -> None:
+        """Note ``what`` of a column, in how many cells, and which option overrules it."""
+        self._said.setdefault((what, way_out), []).append((column, n_cells))
+
+    def lines(self) -> list[str]:
+        """Return the notes, a line each."""
+        lines = []
+        for (what, way_out), columns in self._said.items():
+            names = ", ".join(repr(name) for name, _ in columns[:8])
+            more = f" and {len(columns) - 8} more" if len(columns) > 8 else ""
+            n_cells = sum(n for _, n in columns)
+            cells_ = f" ({n_cells} cell{'s' if n_cells != 1 else ''})" if n_cells else ""
+            out = f"; {way_out}" if way_out else ""
+            plural = "s" if len(columns) > 1 else ""
+            lines.append(f"column{plural} {names}{more}: {what}{cells_}{out}")
+        return lines
+
+
+def merged(name: str, found: Distinct, ignore_case: bool, notes: Notes) -> dict[str, int]:
+    """Return each value with its number of cells, spellings merged where case is ignored.
+
+    Spellings that differ in case alone are noted either way.
+    """
+    counts = dict(zip(found.values.to_pylist(), found.counts.tolist(), strict=True))
+    spellings: dict[str, list[tuple[int, str]]] = {}
+    for value, count in counts.items():
+        spellings.setdefault(value.casefold(), []).append((count, value))
+    if len(spellings) == len(counts):
+        return counts
+    several = [sorted(alike, reverse=True) for alike in spellings.values() if len(alike) > 1]
+    example = " and ".join(repr(value) for _, value in several[0][:3])
+    n_cells = sum(count for alike in several for count, _ in alike[1:])
+    if not ignore_case:
+        notes.add(name, f"{example} differ in case alone", n_cells, "--ignore-case merges them")
+        return counts
+    notes.add(name, f"{example} are one value", n_cells, "without --ignore-case they are not")
+    return {max(alike)[1]: sum(count for count, _ in alike) for alike in spellings.values()}
+
+
+# ---- the numbers in a column
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A column read as numbers.
+
+    Attributes
+    ----------
+    notation : Notation
+        How they are written.
+    values : ndarray of shape (n_rows,)
+        float64, NaN where a cell is missing or a text.
+    whole : bool
+        Whether all are written as whole numbers: without fraction, exponent and missing cells.
+    found : Distinct or None
+        The different texts of the column, where they had to be looked at.
+    """
+
+    notation: Notation
+    values: np.ndarray
+    whole: bool
+    found: Distinct | None = None
+
+
+def as_numbers(array: pa.Array, options: TypeOptions) -> Numbers | Distinct | None:
+    """Read usable cells as numbers, or return the different texts that they are.
+
+    Whole numbers that float64 cannot hold are texts: they are codes. Nothing but missing cells is
+    neither.
+    """
+    pa = require("pyarrow")
+    if is_time(array):
+        return distinct(array, options.marks)
+    values = None
+    if is_number(array) or (options.decimal != "," and options.thousands != "."):
+        with contextlib.suppress(pa.ArrowInvalid):
+            values = without(to_floats(array), options.mark_numbers)
+    if values is not None:
+        if np.isnan(values).all():
+            return None
+        whole = bool(np.all(np.floor(values) == values)) and not _has_points(array)
+        if _too_long(values) and (whole or not _has_points(array)):
+            return distinct(array, options.marks)
+        return Numbers(Notation(), values, whole)
+    found = distinct(array, options.marks)
+    if not len(found.values):
+        return None
+    read = find_notation(found, options.decimal, options.thousands)
+    if read is None:
+        return found
+    notation, numbers = read
+    odd = np.flatnonzero(np.isnan(numbers))
+    odd = odd[np.argsort(-found.counts[odd], kind="stable")][:MAX_WORDS]
+    words = tuple(found.values.take(pa.array(odd)).to_pylist())
+    values = without(found.spread(numbers), options.mark_numbers)
+    if np.isnan(values).all():
+        return None
+    whole = bool(np.all(np.floor(values) == values)) and not _has_points(found.values)
+    if _too_long(values) and not _has_points(found.values):
+        return found
+    return Numbers(replace(notation, words=words), values, whole, found)
+
+
+def _too_long(values: np.ndarray) -> bool:
+    """Whether at least half of the numbers are beyond what float64 tells apart."""
+    n_long = np.count_nonzero(np.abs(values) >= EXACT)
+    return bool(n_long) and bool(2 * n_long >= np.count_nonzero(~np.isnan(values)))
+
+
+def _has_points(array: pa.Array) -> bool:
+    """Whether a cell holds a fraction or an exponent: the column is not of whole numbers."""
+    pc = require("pyarrow.compute")
+    if not is_text(array):
+        return bool(require("pyarrow").types.is_floating(array.type))
+    return any(pc.any(pc.match_substring(array, mark)).as_py() for mark in ".eE")
+
+
+def say_notation(name: str, numbers: Numbers, notes: Notes, as_text: str = "") -> None:
+    """Note how the numbers are written where that is unusual, and the texts among them.
+
+    ``as_text`` is the option that would make the column one of text, if there is one.
+    """
+    notation = numbers.notation
+    if numbers.found is not None and notation.occurs_in(numbers.found.values):
+        n = int(np.count_nonzero(~np.isnan(numbers.values)))
+        marked = notation.thousands or notation.decimal != "."
+        option = (
+            "--thousands and --decimal overrule" if marked else as_text and f"{as_text} overrules"
+        )
+        notes.add(name, f"read as numbers with {notation.unusual}", n, option)
+    if notation.words:
+        assert numbers.found is not None
+        shown = ", ".join(map(repr, notation.words[:3]))
+        shown += " ..." if len(notation.words) > 3 else ""
+        gone = int((numbers.found.codes >= 0).sum() - np.count_nonzero(~np.isnan(numbers.values)))
+        option = "correct them" + (f", or {as_text} keeps them" if as_text else "")
+        notes.add(name, f"texts among the numbers count as missing, such as {shown}", gone, option)
+
+
+def almost_numbers(found: Distinct) -> str:
+    """Return the way out where most of the texts, but not nearly all, are numbers."""
+    numbers = Notation().read(found.values)
+    odd = np.flatnonzero(np.isnan(numbers))
+    n_odd = int(found.counts[odd].sum())
+    if 2 * n_odd >= found.counts.sum():
+        return ""
+    example = found.values[int(odd[0])].as_py()
+    return f"; it holds numbers, but also {example!r} and the like in {n_odd} rows: correct them"
+
+
+# ---- the columns
+
+
+class Columns:
+    """Looks at the columns of a table one by one, in the rows whose target is known."""
+
+    def __init__(self, options: TypeOptions, notes: Notes, known: np.ndarray) -> None:
+        self.options, self.notes = options, notes
+        self.known = None if known.all() else require("pyarrow").array(known)
+        self.dates: dict[str, Dates] = {}
+        self.categorical: dict[str, list[str]] = {}
+        self.left_out: dict[str, str] = {}
+        self._numbers: dict[str, Numbers] = {}
+        # What `settle_marks` needs: columns that leave open which mark is the decimal one, and
+        # the decimal marks of the others.
+        self._open: dict[str, pa.Array] = {}
+        self._marks: set[str] = set()
+
+    @property
+    def numbers(self) -> dict[str, Notation]:
+        """The columns of numbers and how they are written."""
+        return {name: found.notation for name, found in self._numbers.items()}
+
+    def look(self, name: str, array: pa.Array) -> None:
+        """Decide what a column is."""
+        if self.known is not None:
+            array = array.filter(self.known)
+        options = self.options
+        if name in options.drop:
+            self.left_out[name] = "you asked for it"
+            return
+        if not is_usable(array):
+            self.left_out[name] = f"its cells are of type {_plain_type(array)}"
+            return
+        asked = name in options.categorical
+        found = distinct(array, options.marks) if asked else as_numbers(array, options)
+        if isinstance(found, Numbers):
+            self._number(name, array, found)
+        elif found is None or not len(found.values):
+            self.left_out[name] = "every cell is missing"
+        elif asked:
+            self._category(name, found)
+        elif is_time(array):
+            times = array.to_numpy(zero_copy_only=False).astype("M8[us]")
+            self._date(name, found, "year-month-day", times, sure=True)
+        elif (dates := find_order(found, options.orders)) is not None:
+            order, times, sure = dates
+            self._date(name, found, order, found.spread(times), sure)
+        elif why := self._why_no_category(name, found):
+            self.left_out[name] = why
+        else:
+            self._category(name, found)
+
+    def settle_marks(self, target: str) -> TypeOptions | None:
+        """Read columns that leave the decimal mark open as the other columns are written.
+
+        Where ``target`` is among them, returns the options to read it by.
+        """
+        if self._marks != {","} or self.options.decimal or self.options.thousands:
+            return None
+        options = replace(self.options, decimal=",")
+        for name, array in self._open.items():
+            found = as_numbers(array, options)
+            if isinstance(found, Numbers) and name != target:
+                self._numbers[name] = found
+        return options if target in self._open else None
+
+    def say(self) -> None:
+        """Note how numbers are written and which columns are left out."""
+        for name, numbers in self._numbers.items():
+            say_notation(name, numbers, self.notes, f"--categorical {quote(name)}")
+            self._say_mark(name, numbers.values)
+        for name, why in self.left_out.items():
+            self.notes.add(name, f"left out: {why}")
+
+    def _number(self, name: str, array: pa.Array, numbers: Numbers) -> None:
+        if why := self._why_no_number(name, array, numbers):
+            self.left_out[name] = why
+            return
+        self._numbers[name] = numbers
+        if is_text(array):
+            self.look_at_marks(name, array, numbers)
+
+    def look_at_marks(self, name: str, array: pa.Array, numbers: Numbers) -> None:
+        """Remember whether a column of text tells which mark is the decimal one, or leaves it open.
+
+        It is open where every mark stands before groups of three digits: 4,102 and 1.234.567.
+        """
+        pc = require("pyarrow.compute")
+        text = array if numbers.found is None else numbers.found.values
+        groups = r"^\D*[1-9]\d{0,2}(?:(?:,\d{3})+|(?:\.\d{3})+)(?:[^\d.,]|$)"
+        for cells in (text.slice(0, 50), text):  # the first cells mostly tell
+            marked = cells.filter(pc.match_substring_regex(cells, r"\d[.,]\d|^[.,]"))
+            grouped = pc.match_substring_regex(marked, groups)
+            if not pc.all(grouped, min_count=0).as_py():
+                self._marks.add(numbers.notation.decimal)
+                return
+        if len(marked):
+            self._open[name] = array
+
+    def _why_no_number(self, name: str, array: pa.Array, numbers: Numbers) -> str:
+        """Return why numbers cannot help, or an empty string."""
+        values = numbers.values
+        if name in self.options.keep:
+            return ""
+        # A column that is one value or missing still says something: where it is missing.
+        if values[0] == values[-1] and np.all(values == values[0]):
+            return f"it is constant ({as_text(array.slice(0, 1))[0]} in every row)"
+        if not numbers.whole:
+            return ""
+        way_out = f"(--keep {quote(name)} uses it)"
+        if _SAVED_INDEX.fullmatch(name) and np.all(np.diff(values) == 1):
+            return f"it counts the rows, like a saved index {way_out}"
+        named = bool(_NAMED_ID.search(name))
+        if not named and len(values) < MIN_ROWS_TO_COUNT:
+            return ""
+        gaps = np.diff(np.sort(values))
+        if np.any(gaps == 0):
+            return ""
+        if named:
+            return f"all its whole numbers are different, like identifiers {way_out}"
+        if np.all(gaps == gaps[0]):
+            return (
+                f"its whole numbers are all different and evenly spaced, like identifiers {way_out}"
+            )
+        return ""
+
+    def _say_mark(self, name: str, values: np.ndarray) -> None:
+        """Note a number such as -999 that many rows hold, far from all others."""
+        present = values[np.isfinite(values)]
+        if not len(present):
+            return
+        for mark in (present.min(), present.max()):
+            share = int(np.count_nonzero(present == mark))
+            if share < SHARE_OF_MARKS * len(values) or not _MARK.fullmatch(f"{mark:.0f}"):
+                continue
+            rest = present[present != mark]
+            if len(rest) and abs(mark) > 10 and np.abs(rest - mark).min() > 2 * np.ptp(rest):
+                self.notes.add(
+                    name,
+                    f"{mark:.0f} stands far from all other numbers",
+                    share,
+                    f'--missing "{mark:.0f}" if it means missing',
+                )
+
+    def _why_no_category(self, name: str, found: Distinct) -> str:
+        """Return why texts cannot help as categories, or an empty string."""
+        pc = require("pyarrow.compute")
+        n, n_rows = len(found.values), len(found.codes)
+        if n == 1 and found.counts[0] == n_rows:
+            return f"it is constant ({found.values[0]} in every row)"
+        many = n > max(MAX_FREE_TEXT_VALUES, n_rows / 2)
+        if name in self.options.keep or (n < n_rows and not many):
+            return ""
+        way_out = f"(--keep {quote(name)} uses it)"
+        if pc.all(pc.match_substring_regex(found.values, _CODE)).as_py() and n > 2:
+            return f"{n} different long codes in {n_rows} rows, like identifiers {way_out}"
+        if not many:
+            return ""
+        return (
+            f"{n} different texts in {n_rows} rows, like names or identifiers {way_out}"
+            + almost_numbers(found)
+        )
+
+    def _category(self, name: str, found: Distinct) -> None:
+        if found.n_blank:
+            self.notes.add(name, "blanks around the values are taken away", found.n_blank)
+        for mark, n in found.marks.items():
+            # Words a person may have meant as a value; what only programs write goes unsaid.
+            if mark and mark not in MISSING_LABELS:
+                self.notes.add(name, f"{mark!r} counts as missing", n, "--missing says what does")
+        self.categorical[name] = sorted(merged(name, found, self.options.ignore_case, self.notes))
+
+    def _date(self, name: str, found: Distinct, order: str, times: np.ndarray, sure: bool) -> None:
+        known = times[~np.isnat(times)]
+        every = Dates(order, str(known.min()), ("year", "month", "day", "weekday", "hour", "days"))
+        parts = every.numbers(known)
+        vary = tuple(part for part, values in parts.items() if values.min() != values.max())
+        if not vary and len(known) == len(times):
+            self.left_out[name] = f"it is constant ({found.values[0]} in every row)"
+            return
+        self.dates[name] = replace(every, parts=vary or ("days",))
+        said = f"dates in the order {order}" + ("" if sure else ", though no day is after the 12th")
+        way_out = f"--drop {quote(name)} leaves it out" if sure else "--day-first overrules"
+        self.notes.add(name, f"{said}, used as {', '.join(vary)}", len(known), way_out)
+        if bad := int((found.codes >= 0).sum()) - len(known):
+            self.notes.add(name, "texts among the dates count as missing", bad, "correct them")
+
+
+def _plain_type(array: pa.Array) -> str:
+    """Return the type of compound cells as one word."""
+    return str(array.type).partition("<")[0].partition("[")[0].removeprefix("large_")
