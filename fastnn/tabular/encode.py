@@ -351,10 +351,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         self.median_, self.distance_ = np.array(statistics).reshape(-1, 2).T
         blocks = self._filled(numbers, holes)
         self.mean_, self.scale_ = blocks.mean(axis=0), blocks.std(axis=0)
-        # A spread of rounding is none, as in scikit-learn's StandardScaler.
-        eps = np.finfo(float).eps
-        tiny = len(X) * eps * self.scale_**2 + (len(X) * self.mean_ * eps) ** 2
-        self.scale_[self.scale_**2 <= tiny] = 1.0
+        self.scale_[self.scale_ == 0] = 1.0
         self.places_: dict[str, np.ndarray] = {}
         start = blocks.shape[1]
         for name, values in self.categories_.items():
