@@ -45,6 +45,9 @@ _NAMED_ID = re.compile(
     r"|[a-z](?:Id|ID|Index|Key|Nr|No|Number)$"
 )
 _CODE = r"^(?:[0-9a-fA-F]{16,}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})$"
+# A number with a mark, and one whose marks stand before groups of three digits.
+_MARKED = r"\d[.,]\d|^[.,]"
+_GROUPED = r"^\D*[1-9]\d{0,2}(?:(?:,\d{3})+|(?:\.\d{3})+)(?:[^\d.,]|$)"
 _SAVED_INDEX = re.compile(r"|index|Unnamed: \d+(?:_level_\d+)?|__index_level_\d+__")
 _MARK = re.compile(r"-?9{2,}|-9|-1")
 
@@ -293,17 +296,19 @@ class Columns:
 
         It is open where every mark stands before groups of three digits: 4,102 and 1.234.567.
         """
-        pc = require("pyarrow.compute")
+        if numbers.whole and numbers.found is None:
+            return
         text = array if numbers.found is None else numbers.found.values
-        groups = r"^\D*[1-9]\d{0,2}(?:(?:,\d{3})+|(?:\.\d{3})+)(?:[^\d.,]|$)"
-        for cells in (text.slice(0, 50), text):  # the first cells mostly tell
-            marked = cells.filter(pc.match_substring_regex(cells, r"\d[.,]\d|^[.,]"))
-            grouped = pc.match_substring_regex(marked, groups)
-            if not pc.all(grouped, min_count=0).as_py():
-                self._marks.add(numbers.notation.decimal)
+        first = [cell for cell in text.slice(0, 20).to_pylist() if cell is not None]
+        marked = [cell for cell in first if re.search(_MARKED, cell)]
+        if all(re.search(_GROUPED, cell) for cell in marked):  # the first cells mostly tell
+            pc = require("pyarrow.compute")
+            others = text.filter(pc.match_substring_regex(text, _MARKED))
+            if pc.all(pc.match_substring_regex(others, _GROUPED), min_count=0).as_py():
+                if len(others):
+                    self._open[name] = array
                 return
-        if len(marked):
-            self._open[name] = array
+        self._marks.add(numbers.notation.decimal)
 
     def _why_no_number(self, name: str, array: pa.Array, numbers: Numbers) -> str:
         """Return why numbers cannot help, or an empty string."""

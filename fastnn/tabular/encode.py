@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 # Numbers beyond this overflow when they are squared, as standardising them does.
 LARGEST = 1e150
+# So many rows are encoded at once, which the caches hold.
+BLOCK_ROWS = 2048
 # What stands for every value that the training table does not have.
 UNSEEN = "(never seen in training)"
 
@@ -349,10 +351,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         self.median_, self.distance_ = np.array(statistics).reshape(-1, 2).T
         blocks = self._filled(numbers, holes)
         self.mean_, self.scale_ = blocks.mean(axis=0), blocks.std(axis=0)
-        # A spread of rounding is none, as in scikit-learn's StandardScaler.
-        eps = np.finfo(float).eps
-        tiny = len(X) * eps * self.scale_**2 + (len(X) * self.mean_ * eps) ** 2
-        self.scale_[self.scale_**2 <= tiny] = 1.0
+        self.scale_[self.scale_ == 0] = 1.0
         self.places_: dict[str, np.ndarray] = {}
         start = blocks.shape[1]
         for name, values in self.categories_.items():
@@ -386,15 +385,18 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         _refuse_raw(X, self.feature_names_in_, self.categories_)
         numbers = self._numbers(X)
-        blocks = self._filled(numbers, np.isnan(numbers))
+        # A missing cell's code is -1, which is the last place.
+        codes = [(places, X[name].cat.codes.to_numpy()) for name, places in self.places_.items()]
         out = np.zeros((len(X), self.n_out_))
-        np.subtract(blocks, self.mean_, out=out[:, : blocks.shape[1]])
-        out[:, : blocks.shape[1]] /= self.scale_
-        rows = np.arange(len(X))
-        for name, places in self.places_.items():
-            columns = places[X[name].cat.codes.to_numpy()]  # a missing cell's code is -1: the last
-            has_place = columns >= 0
-            out[rows[has_place], columns[has_place]] = 1.0
+        for start in range(0, len(X), BLOCK_ROWS):
+            rows = slice(start, start + BLOCK_ROWS)
+            here, part = out[rows], numbers[rows]
+            filled = self._filled(part, np.isnan(part))
+            np.divide(filled - self.mean_, self.scale_, out=here[:, : filled.shape[1]])
+            for places, code in codes:
+                columns = places[code[rows]]
+                has_place = np.flatnonzero(columns >= 0)
+                here[has_place, columns[has_place]] = 1.0
         return out
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:

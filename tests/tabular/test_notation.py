@@ -71,6 +71,7 @@ def test_numbers_in_the_clothes_people_put_on_them(cells, numbers, notation):
         ["1,2,3", "4,5,6", "7,8,9"],
         ["$5", "€5", "£5"],
         ["5/2", "7/2", "9/2"],
+        ["5 kg", "6", "7"],
         ["H2", "CO2", "O2"],
         ["-", "--", "+"],
     ],
@@ -240,12 +241,12 @@ def test_days_and_months_that_cannot_be_told_apart():
 
 
 @pytest.mark.parametrize(
-    "text", ["1.2.3.4", "12-24", "2024", "3/4", "a-b-c", "2024-13-01", "25:00"]
+    "text",
+    ["1.2.3.4", "12-24", "2024", "3/4", "a-b-c", "2024-13-01", "2023-02-29", "31.04.2024", "25:00"],
 )
 def test_text_that_only_looks_like_dates(text):
-    frame = pd.DataFrame({"x": [text, "other"] * 10, "y": [0, 1] * 10})
-    assert list(learned(frame)[0].categorical) == ["x"]
-    assert not learned(beside([text] * 20 + ["other"] * 20))[0].dates
+    # Nearly all cells hold it: were it a date, the column would be one of dates.
+    assert not learned(beside([text] * 39 + ["other"]))[0].dates
 
 
 def test_later_dates_are_read_in_the_order_of_training():

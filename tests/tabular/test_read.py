@@ -87,6 +87,7 @@ def test_quotes(tmp_path):
     assert names == ["a\n,x", "b", 'c "q"'] and rows == [["1\n2", "x;y", 'say "hi"']]
     # blanks before a quote, as hand-written tables have them
     assert read(tmp_path, 'a, b\n1, "x, y"\n')[1] == [["1", "x, y"]]
+    assert read(tmp_path, 'a, b\n1, "x"\n')[1] == [["1", "x"]]
     assert read(tmp_path, 'a,b\n5" pipe,2\n"",3\n')[1] == [['5" pipe', "2"], [None, "3"]]
 
 
