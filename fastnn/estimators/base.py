@@ -243,7 +243,7 @@ class BaseMLP(SharedParameters):
 
         They are copied only if any was assigned anew since the fit.
         """
-        arrays = self.coefs_, self.intercepts_, self.activation, self._loss
+        arrays = self.coefs_, self.intercepts_, self.activation, self._trained_by()
         model = getattr(self, "_model", None)
         if model is not None and model.holds(*arrays):
             return model
@@ -259,6 +259,13 @@ class BaseMLP(SharedParameters):
                 f" {network.spec.n_out}."
             )
         return network
+
+    def _trained_by(self) -> str:
+        """The loss of the fit; where attributes were set by hand, one of ``out_activation_``."""
+        if hasattr(self, "_loss"):
+            return self._loss
+        links = {name: loss.inverse_link for name, loss in LOSSES.items()}
+        return next(name for name, link in links.items() if link == self.out_activation_)
 
     def _network_to_go_on(self, hidden: list[int], n_outputs: int) -> Network:
         """The network of now, if the parameters and targets of now fit it."""
@@ -338,6 +345,11 @@ class BaseMLP(SharedParameters):
         )
 
     # ---- scikit-learn's conventions
+
+    @property
+    def _no_improvement_count(self) -> int:
+        """Passes since the last improvement; scikit-learn's own tests ask for it."""
+        return self._loop.no_improvement_count
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
