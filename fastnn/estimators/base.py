@@ -196,6 +196,7 @@ class BaseMLP(SharedParameters):
         """
         self._loop = loop.at_rest()
         self.n_iter_, self.t_ = loop.n_iter, loop.t
+        self._no_improvement_count = loop.no_improvement_count  # scikit-learn's tests read it
         if loop.losses:
             self.loss_ = loop.losses[-1]
         self.loss_curve_ = getattr(self, "loss_curve_", [])
@@ -345,11 +346,6 @@ class BaseMLP(SharedParameters):
         )
 
     # ---- scikit-learn's conventions
-
-    @property
-    def _no_improvement_count(self) -> int:
-        """Passes since the last improvement; scikit-learn's own tests ask for it."""
-        return self._loop.no_improvement_count
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
