@@ -199,6 +199,7 @@ class BaseMLP(SharedParameters):
         """
         self._loop = loop.at_rest()
         self.n_iter_, self.t_ = loop.n_iter, loop.t
+        self._no_improvement_count = loop.no_improvement_count  # scikit-learn's tests read it
         if loop.losses:
             self.loss_ = loop.losses[-1]
         self.loss_curve_ = getattr(self, "loss_curve_", [])
@@ -270,7 +271,7 @@ class BaseMLP(SharedParameters):
 
         They are copied only if any was assigned anew since the fit.
         """
-        arrays = self.coefs_, self.intercepts_, self.activation, self._loss
+        arrays = self.coefs_, self.intercepts_, self.activation, self._trained_by()
         model = getattr(self, "_model", None)
         if model is not None and model.holds(*arrays):
             return model
@@ -286,6 +287,13 @@ class BaseMLP(SharedParameters):
                 f" {network.spec.n_out}."
             )
         return network
+
+    def _trained_by(self) -> str:
+        """The loss of the fit; where attributes were set by hand, one of ``out_activation_``."""
+        if hasattr(self, "_loss"):
+            return self._loss
+        links = {name: loss.inverse_link for name, loss in LOSSES.items()}
+        return next(name for name, link in links.items() if link == self.out_activation_)
 
     def _network_to_go_on(self, hidden: list[int], n_outputs: int) -> Network:
         """The network of now, if the parameters and targets of now fit it."""

@@ -238,7 +238,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # noqa: D101 - the f-string is its
     def _encode_targets(self, y: np.ndarray, first: bool, incremental: bool) -> Targets:
         encoded = targets.encode_numbers(y, self.loss)
         # A network goes on with the loss that it was fitted with.
-        return encoded if first else targets.encode_numbers(encoded.values, self._loss)
+        return encoded if first else targets.encode_numbers(encoded.values, self._trained_by())
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict using the multi-layer perceptron model.

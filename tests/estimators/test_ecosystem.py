@@ -365,8 +365,9 @@ def test_the_interpreter_is_free_while_a_pass_runs(compiled_backend, solver):
             time.sleep(0)
 
     spec = NetworkSpec.dense([1, 1], "relu", "squared_error")
-    engine = type(backends.load(compiled_backend).engine(spec, Plan(SGD()), X.dtype))
-    method = "loss_grad" if solver == "lbfgs" else "train"
+    one = backends.load(compiled_backend).engine(spec, X.dtype)
+    engine = type(one if solver == "lbfgs" else one.trainer(Plan(SGD())))
+    method = "gradient" if solver == "lbfgs" else "train"
     original = getattr(engine, method)
     progress = []
 

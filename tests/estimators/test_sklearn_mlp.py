@@ -20,6 +20,8 @@ from fastnn import backends
 
 THEIRS = Path(sklearn.neural_network.__file__).parent / "tests" / "test_mlp.py"
 PRIVATE = {"test_gradient", "test_learning_rate_warmstart", "test_adaptive_learning_rate"}
+# Asks for a message that names a label which the user never gave; ours is in test_targets.py.
+OTHER_WORDS = {"test_early_stopping_stratified"}
 
 # What scikit-learn's settings for pytest let pass: most of its trainings are too short, and the
 # diverging one overflows.
@@ -50,12 +52,12 @@ def their_tests() -> dict[str, object]:
     )
     namespace: dict[str, object] = {"__name__": __name__}
     exec(compile(tree, THEIRS, "exec"), namespace)
-    missing = PRIVATE - namespace.keys()
-    assert not missing, f"{THEIRS} no longer holds {missing}: drop them from PRIVATE"
+    missing = (PRIVATE | OTHER_WORDS) - namespace.keys()
+    assert not missing, f"{THEIRS} no longer holds {missing}: drop them here"
     return {
         name: value
         for name, value in namespace.items()
-        if name.startswith("test_") and name not in PRIVATE
+        if name.startswith("test_") and name not in PRIVATE | OTHER_WORDS
     }
 
 
