@@ -143,6 +143,20 @@ def test_one_row_of_a_class_trains(quietly):
     assert not any("constant" in note for note in notes)  # rows of one class tell nothing
 
 
+def test_the_code_of_a_split_makes_that_split(quietly):
+    single = rare(1200).assign(state="no")
+    single.loc[7, "state"] = "yes"
+    for frame, target in ((single, "state"), (rare(60), "state"), (incomes(60), "income")):
+        table = quietly(frame, target, epochs=1, target_transform=None)[0].table
+        X = pd.concat([table.X, table.X_test]).sort_index()
+        y = pd.Series([*table.y, *table.y_test], [*table.X.index, *table.X_test.index])
+        names = {"X": X, "y": y.sort_index().to_numpy()}
+        exec(table.split, names)
+        pd.testing.assert_frame_equal(names["X"], table.X)
+        pd.testing.assert_frame_equal(names["X_test"], table.X_test)
+        assert names["y_test"].tolist() == table.y_test.tolist()
+
+
 @pytest.mark.parametrize(
     ("frame", "target", "options", "message"),
     [
