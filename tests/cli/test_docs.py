@@ -22,6 +22,7 @@ def options(command, capsys):
     return set(re.findall(r"--[a-z]+(?:-[a-z]+)*", capsys.readouterr().out))
 
 
+@pytest.mark.filterwarnings("ignore:Maximum iterations")
 def test_the_examples_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {}

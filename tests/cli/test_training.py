@@ -135,11 +135,26 @@ def test_logarithms_stay_in_the_range_that_was_seen():
 def test_one_row_of_a_class_trains(quietly):
     frame = rare(1200).assign(state="no")
     frame.loc[7, "state"] = "yes"
-    found, notes = quietly(frame, "state", epochs=5)
-    assert (found.table.y == "yes").sum() == 1 and len(found.table.y_test) == 240
+    for seed in range(12):  # by chance alone, the row would be held out in some
+        found, notes = quietly(frame, "state", epochs=1, seed=seed)
+        assert (found.table.y == "yes").sum() == 1 and len(found.table.y_test) == 240
     assert not found.model.model[-1].early_stopping
     assert list(found.model.classes_) == ["no", "yes"]
     assert not any("constant" in note for note in notes)  # rows of one class tell nothing
+
+
+def test_the_code_of_a_split_makes_that_split(quietly):
+    single = rare(1200).assign(state="no")
+    single.loc[7, "state"] = "yes"
+    for frame, target in ((single, "state"), (rare(60), "state"), (incomes(60), "income")):
+        table = quietly(frame, target, epochs=1, target_transform=None)[0].table
+        X = pd.concat([table.X, table.X_test]).sort_index()
+        y = pd.Series([*table.y, *table.y_test], [*table.X.index, *table.X_test.index])
+        names = {"X": X, "y": y.sort_index().to_numpy()}
+        exec(table.split, names)
+        pd.testing.assert_frame_equal(names["X"], table.X)
+        pd.testing.assert_frame_equal(names["X_test"], table.X_test)
+        assert names["y_test"].tolist() == table.y_test.tolist()
 
 
 @pytest.mark.parametrize(
