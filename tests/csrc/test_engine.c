@@ -2,9 +2,9 @@
  * difference.
  *
  * usage: test_engine [instruction set]; arrays are allocated to the byte, so that a sanitizer sees
- * any step beyond them. The linker sends the core's calls of malloc and its kin through this file
- * (--wrap), which counts them and can refuse them. FASTNN_TESTING adds silu, an activation whose
- * slope does not follow from its value.
+ * any step beyond them. The Makefile sends the core's calls of malloc and its kin through this file,
+ * which watches them and can refuse them. FASTNN_TESTING adds silu, an activation whose slope does
+ * not follow from its value.
  */
 #include <math.h>
 #include <pthread.h>
@@ -29,13 +29,15 @@ static void watch(const char *what)
 }
 
 #define WRAP(name, parameters, arguments)           \
-    void *__real_##name parameters;                 \
-    void *__wrap_##name parameters;                 \
-    void *__wrap_##name parameters                  \
+    void *name parameters;                          \
+    void *watched_##name parameters                 \
     {                                               \
         watch(#name);                               \
-        return refuse ? NULL : __real_##name arguments; \
+        return refuse ? NULL : name arguments;      \
     }
+#undef malloc
+#undef calloc
+#undef realloc
 WRAP(malloc, (size_t size), (size))
 WRAP(calloc, (size_t n, size_t size), (n, size))
 WRAP(realloc, (void *p, size_t size), (p, size))
