@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from fastnn.backends import threads as workers
+from fastnn.backends import threads
 from fastnn.backends.base import Data, Engine, Passes, Plan, Trainer, TrainState, csr_arrays
 from fastnn.backends.checks import (
     NotFinite,
@@ -124,7 +124,7 @@ class CythonEngine:
         if n_threads > 1:
             with (
                 contextlib.suppress(RuntimeError),  # the system has no more threads to give
-                workers.take(n_threads) as n_threads,
+                threads.reserve(n_threads) as n_threads,
                 ThreadPoolExecutor(n_threads) as pool,
             ):
                 cuts = [len(out) * i // n_threads for i in range(n_threads + 1)]
@@ -168,7 +168,7 @@ class CythonEngine:
 
         The calling thread is one of them.
         """
-        with workers.take(self._worth(call)) as n_threads:
+        with threads.reserve(self._worth(call)) as n_threads:
             call.prepare(n_threads)
             team = [
                 threading.Thread(target=call.work, args=(me,), name=f"fastnn-{me}")

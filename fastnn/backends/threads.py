@@ -2,7 +2,7 @@
 
 One budget of workers for the whole process, shared by fits that run side by side.
 
-A call that works with several threads wraps its work in ``with take(n_wanted) as n:`` and starts n
+A call that works with several threads wraps its work in ``with reserve(n_wanted) as n:`` and starts n
 - 1 of them, its own being the first. It holds them for one pass, not for a fit, so that two long
 fits settle on half the machine each within a pass and never spin against each other for longer than
 that.
@@ -26,7 +26,7 @@ class _Budget:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.taken = 0
+        self.reserved = 0
 
 
 _budget = _Budget()
@@ -49,8 +49,8 @@ def available_cpus() -> int:
 
 
 @contextmanager
-def take(n_wanted: int) -> Iterator[int]:
-    """Take up to ``n_wanted`` workers of the process's budget while the block runs.
+def reserve(n_wanted: int) -> Iterator[int]:
+    """Reserve up to ``n_wanted`` workers of the process's budget while the block runs.
 
     The calling thread is one of them.
 
@@ -67,18 +67,18 @@ def take(n_wanted: int) -> Iterator[int]:
     budget = _budget
     limit = available_cpus() if n_wanted > 1 else 1
     with budget.lock:
-        n_granted = max(1, min(n_wanted, limit - budget.taken))
-        budget.taken += n_granted
+        n_granted = max(1, min(n_wanted, limit - budget.reserved))
+        budget.reserved += n_granted
     try:
         yield n_granted
     finally:
         with budget.lock:
-            budget.taken -= n_granted
+            budget.reserved -= n_granted
 
 
-def taken() -> int:
+def n_reserved() -> int:
     """How many workers are held at this moment, over all threads of the process."""
-    return _budget.taken
+    return _budget.reserved
 
 
 def _start_anew() -> None:

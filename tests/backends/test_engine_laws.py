@@ -302,11 +302,11 @@ def granted(monkeypatch) -> list[int]:
     grants = []
 
     @contextmanager
-    def take(n_wanted: int) -> Iterator[int]:
+    def reserve(n_wanted: int) -> Iterator[int]:
         grants.append(n_wanted)
         yield n_wanted
 
-    monkeypatch.setattr(threads, "take", take)
+    monkeypatch.setattr(threads, "reserve", reserve)
     return grants
 
 

@@ -251,7 +251,7 @@ def share_out(monkeypatch):
     """Has calls worked by a number of threads, whatever the cost model says of them."""
 
     def by(n_threads: int) -> None:
-        monkeypatch.setattr(cython_backend.workers, "available_cpus", lambda: n_threads)
+        monkeypatch.setattr(cython_backend.threads, "available_cpus", lambda: n_threads)
         monkeypatch.setattr(cython_backend.CythonEngine, "_worth", lambda self, call: n_threads)
 
     return by
@@ -367,7 +367,7 @@ def test_a_call_takes_as_many_threads_as_it_can_use(
 @pytest.mark.parametrize("n_given", [0, 1])
 def test_a_prediction_does_without_the_threads_it_does_not_get(n_given, monkeypatch):
     monkeypatch.setattr(cython_backend, "THREAD_WORK", 1000)
-    monkeypatch.setattr(cython_backend.workers, "available_cpus", lambda: 3)
+    monkeypatch.setattr(cython_backend.threads, "available_cpus", lambda: 3)
     spec = NetworkSpec.dense([9, 20, 3], "relu", "log_loss")
     params, X = fresh_state(spec, SGD()).params[0], problem(spec, 1000).X
     engine = cython_backend.BACKEND.engine(spec, np.dtype("float64"), n_threads=3)

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import joblib
 import pytest
 
-from fastnn.backends import threads as workers
+from fastnn.backends import threads
 
 
 @pytest.fixture
@@ -45,41 +45,41 @@ def run_python(code: str, **environment: str) -> str:
 
 def test_everything_is_granted_where_nobody_else_asks(machine):
     machine(8)
-    with workers.take(3) as n:
+    with threads.reserve(3) as n:
         assert n == 3
-    with workers.take(99) as n:
+    with threads.reserve(99) as n:
         assert n == 8
 
 
 @pytest.mark.parametrize("n_wanted", [1, 0, -4])
 def test_at_least_one_worker(machine, n_wanted):
     machine(8)
-    with workers.take(n_wanted) as n:
+    with threads.reserve(n_wanted) as n:
         assert n == 1
 
 
 def test_calls_side_by_side_share_the_machine(machine):
     machine(4)
-    with workers.take(3) as first, workers.take(3) as second, workers.take(3) as third:
+    with threads.reserve(3) as first, threads.reserve(3) as second, threads.reserve(3) as third:
         assert (first, second) == (3, 1)
         assert third == 1  # nothing is free, and nobody waits
-        assert workers.taken() == 5
-    with workers.take(4) as n:
+        assert threads.n_reserved() == 5
+    with threads.reserve(4) as n:
         assert n == 4
-    assert workers.taken() == 0
+    assert threads.n_reserved() == 0
 
 
 def test_calls_of_one_thread_count_too(machine):
     machine(4)
-    with workers.take(1), workers.take(1), workers.take(4) as n:
+    with threads.reserve(1), threads.reserve(1), threads.reserve(4) as n:
         assert n == 2
 
 
 def test_an_error_gives_the_workers_back(machine):
     machine(4)
-    with pytest.raises(KeyError), workers.take(4):
+    with pytest.raises(KeyError), threads.reserve(4):
         raise KeyError
-    assert workers.taken() == 0
+    assert threads.n_reserved() == 0
 
 
 def test_many_threads_never_hold_more_than_there_is(machine):
@@ -93,16 +93,16 @@ def test_many_threads_never_hold_more_than_there_is(machine):
     def fit(seed: int) -> None:
         barrier.wait()
         for i in range(300):
-            with workers.take(1 + (seed + i) % 6) as n:
+            with threads.reserve(1 + (seed + i) % 6) as n:
                 assert n >= 1
                 time.sleep(0)  # let another thread in
-                most.append(workers.taken())
+                most.append(threads.n_reserved())
 
     with ThreadPoolExecutor(n_fits) as pool:
         list(pool.map(fit, range(n_fits)))
     # One call sees n_cpus - 1 held and takes the last; the others, finding nothing, take one each.
     assert max(most) <= n_cpus + n_fits - 1
-    assert workers.taken() == 0
+    assert threads.n_reserved() == 0
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_many_threads_never_hold_more_than_there_is(machine):
 def test_omp_num_threads_limits(machine, monkeypatch, value, expected):
     machine(8)
     monkeypatch.setenv("OMP_NUM_THREADS", value)
-    assert workers.available_cpus() == expected
+    assert threads.available_cpus() == expected
 
 
 def test_loky_max_cpu_count_limits():
@@ -138,22 +138,22 @@ def test_a_forked_child_starts_with_an_empty_budget():
     code = """
 import joblib, os, threading
 joblib.cpu_count = lambda: 4
-from fastnn.backends import threads as workers
+from fastnn.backends import threads
 held, release = threading.Event(), threading.Event()
 def fit():
-    with workers.take(3):
+    with threads.reserve(3):
         held.set()
         release.wait()
 thread = threading.Thread(target=fit)
 thread.start()
 held.wait()
-workers._budget.lock.acquire()  # the worst moment: a thread that stays behind holds it
+threads._budget.lock.acquire()  # the worst moment: a thread that stays behind holds it
 pid = os.fork()
 if not pid:
-    with workers.take(4) as n:
+    with threads.reserve(4) as n:
         os._exit(n)
-workers._budget.lock.release()
-print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), workers.taken())
+threads._budget.lock.release()
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), threads.n_reserved())
 release.set()
 thread.join()
 """
