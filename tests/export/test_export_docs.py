@@ -29,9 +29,9 @@ def test_the_examples_run(tmp_path, monkeypatch, capsys):
         assert name in header
 
 
-def test_the_activations_named_are_those_of_the_core_that_both_targets_have():
+def test_the_activations_named_are_known_to_the_core_and_to_both_targets():
     from fastnn.core.activations import ACTIVATIONS
 
     (named,) = re.findall(r"\| activations \| (.*?) \|", PAGE)
     both = set(onnx_graph.ACTIVATIONS) & set(c_source.ACTIVATIONS)
-    assert set(named.split(", ")) == both & set(ACTIVATIONS)
+    assert set(named.split(", ")) <= both & set(ACTIVATIONS)
