@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from fastnn.backends.checks import check_csr
+from fastnn.backends.checks import check_csr, check_segments
 from fastnn.core.activations import Array
 from fastnn.core.network import NetworkSpec, Segment
 from fastnn.core.optimizers import Optimizer
@@ -110,7 +110,8 @@ class Plan:
     alpha : float
         L2 penalty, in the sense of :func:`fastnn.core.losses.batch_objective`.
     segments : tuple of Segment or None
-        The network's segments with other factors; None takes those of its layout.
+        Those of the network's layout, in its order, with other factors; None takes them as they
+        are.
     """
 
     optimizer: Optimizer
@@ -119,8 +120,14 @@ class Plan:
     segments: tuple[Segment, ...] | None = None
 
     def segments_of(self, spec: NetworkSpec) -> tuple[Segment, ...]:
-        """How each part of the network trains."""
-        return spec.layout.segments if self.segments is None else self.segments
+        """How each part of the network trains.
+
+        ValueError if segments of the plan's own stand elsewhere than those of the layout.
+        """
+        if self.segments is None:
+            return spec.layout.segments
+        check_segments(spec, self.segments)
+        return self.segments
 
 
 class Trainer(Protocol):

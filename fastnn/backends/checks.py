@@ -1,7 +1,7 @@
 """What must hold of the arrays that an engine is given? Asked once on entry, for all engines.
 
-Compiled code does not look at what it reads: a row number or a CSR index out of range would be a
-read beyond the array.
+Compiled code does not look at what it reads: a wrong shape, or a row number or CSR index
+out of range, would be a read or a write beyond the array.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from fastnn.core.activations import Array
+from fastnn.core.losses import LOSSES
 
 if TYPE_CHECKING:
     from fastnn.backends.base import Data, Passes, Plan, TrainState
-    from fastnn.core.network import NetworkSpec
+    from fastnn.core.network import NetworkSpec, Segment
 
 
 class NotFinite(ValueError):
@@ -30,24 +31,113 @@ def check_finite(X: Array | csr_array) -> None:
         raise NotFinite
 
 
-def check_passes(state: TrainState, data: Data, passes: Passes, batch_size: int) -> None:
-    """Raise ValueError or IndexError if ``passes`` do not fit the members, the batches or ``data``.
+def check_training(
+    spec: NetworkSpec, dtype: np.dtype, plan: Plan, state: TrainState, data: Data, passes: Passes
+) -> None:
+    """Raise ValueError or IndexError unless these arrays fit the network, the plan and each other.
 
-    Every engine calls it once on entry of ``train``.
+    Every trainer calls it once on entry of ``train``.
     """
-    n_members, (n, n_passes, n_visits) = len(state.params), passes.rows.shape
-    if n not in (1, n_members):
-        raise ValueError(f"rows must be for 1 or {n_members} members, got {n}.")
-    n_steps = -(-n_visits // batch_size)
-    if passes.rates.shape not in [(1, n_passes, n_steps), (n_members, n_passes, n_steps)]:
+    n_members = _check_params(spec, dtype, state.params)
+    _check_written("params", state.params)
+    _check_array(
+        "slots", state.slots, (n_members, plan.optimizer.n_slots, spec.layout.n_params), dtype
+    )
+    _check_written("slots", state.slots)
+    _check_data(spec, dtype, data)
+    rows, rates = passes.rows, passes.rates
+    if rows.ndim != 3 or len(rows) not in (1, n_members):
         raise ValueError(
-            f"rates must have shape (1 or {n_members}, {n_passes}, {n_steps}), got"
-            f" {passes.rates.shape}."
+            f"rows must have shape (1 or {n_members}, n_passes, n_visits), got {rows.shape}."
         )
-    check_rows(data, passes.rows)
+    _, n_passes, n_visits = rows.shape
+    n_steps = -(-n_visits // plan.batch_size)
+    if rates.shape not in [(1, n_passes, n_steps), (n_members, n_passes, n_steps)]:
+        raise ValueError(
+            f"rates must have shape (1 or {n_members}, {n_passes}, {n_steps}), got {rates.shape}."
+        )
+    _check_rows(data, rows)
 
 
-def check_rows(data: Data, rows: NDArray[np.int64]) -> None:
+def check_gradient(
+    spec: NetworkSpec,
+    dtype: np.dtype,
+    state: TrainState,
+    data: Data,
+    rows: NDArray[np.int64],
+    grad: Array,
+) -> None:
+    """Raise ValueError or IndexError unless these arrays fit the network and each other.
+
+    Every engine calls it once on entry of ``gradient``, which reads no slots.
+    """
+    n_members = _check_params(spec, dtype, state.params)
+    _check_array("grad", grad, (n_members, spec.layout.n_params), dtype)
+    _check_written("grad", grad)
+    _check_data(spec, dtype, data)
+    if rows.ndim != 2 or len(rows) not in (1, n_members):
+        raise ValueError(f"rows must have shape (1 or {n_members}, n), got {rows.shape}.")
+    _check_rows(data, rows)
+
+
+def check_segments(spec: NetworkSpec, segments: tuple[Segment, ...]) -> None:
+    """Raise ValueError unless ``segments`` stand where those of the network's layout stand."""
+    layout = spec.layout.segments
+    if len(segments) != len(layout):
+        raise ValueError(
+            f"segments must be {len(layout)}, one for each of the network's layout, got"
+            f" {len(segments)}."
+        )
+    for i, (ours, given) in enumerate(zip(layout, segments, strict=True)):
+        place, got = (ours.start, ours.stop, ours.shape), (given.start, given.stop, given.shape)
+        if got != place:
+            raise ValueError(
+                f"segments[{i}] must have the start, stop and shape of the network's layout,"
+                f" {place}, got {got}."
+            )
+
+
+def _check_params(spec: NetworkSpec, dtype: np.dtype, params: Array) -> int:
+    """Check the members' parameters; return how many members there are."""
+    n_params = spec.layout.n_params
+    if params.ndim != 2 or params.shape[1] != n_params:
+        raise ValueError(f"params must have shape (n_members, {n_params}), got {params.shape}.")
+    _check_dtype("params", params, dtype)
+    return len(params)
+
+
+def _check_data(spec: NetworkSpec, dtype: np.dtype, data: Data) -> None:
+    n_rows, codes = data.X.shape[0], LOSSES[spec.loss].y_is_codes
+    _check_array("X", data.X, (n_rows, spec.n_in), dtype)
+    _check_array(
+        "y",
+        data.y,
+        (n_rows,) if codes else (n_rows, spec.n_out),
+        np.dtype(np.int32) if codes else dtype,
+    )
+    if data.weight is not None:
+        _check_array("weight", data.weight, (n_rows,), dtype)
+
+
+def _check_array(
+    name: str, array: np.ndarray | csr_array, shape: tuple[int, ...], dtype: np.dtype
+) -> None:
+    if array.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, got {array.shape}.")
+    _check_dtype(name, array, dtype)
+
+
+def _check_dtype(name: str, array: np.ndarray | csr_array, dtype: np.dtype) -> None:
+    if array.dtype != dtype:
+        raise ValueError(f"{name} must have dtype {dtype}, got {array.dtype}.")
+
+
+def _check_written(name: str, array: Array) -> None:
+    if not array.flags.carray:
+        raise ValueError(f"{name} must be writable and in C order: it is changed in place.")
+
+
+def _check_rows(data: Data, rows: NDArray[np.int64]) -> None:
     """Raise IndexError if a row number lies outside ``data``."""
     n_rows = data.X.shape[0]
     if rows.size and not (0 <= rows.min() and rows.max() < n_rows):

@@ -20,8 +20,8 @@ from fastnn.backends.base import Data, Engine, Passes, Plan, Trainer, TrainState
 from fastnn.backends.checks import (
     NotFinite,
     check_csr,
-    check_passes,
-    check_rows,
+    check_gradient,
+    check_training,
     why_unsupported,
 )
 from fastnn.core.activations import Array
@@ -68,7 +68,7 @@ class CythonTrainer:
         )
 
     def train(self, state: TrainState, data: Data, passes: Passes) -> NDArray[np.float64]:
-        check_passes(state, data, passes, self.plan.batch_size)
+        check_training(self.engine.spec, self.engine.dtype, self.plan, state, data, passes)
         rates = np.ascontiguousarray(passes.rates, np.float64)
         rows = np.ascontiguousarray(passes.rows, np.int64)
         losses = np.zeros((len(state.params), rows.shape[1]))
@@ -89,6 +89,7 @@ class CythonEngine:
 
     def __init__(self, spec: NetworkSpec, dtype: np.dtype, n_threads: int, isa: str) -> None:
         self.spec = spec
+        self.dtype = np.dtype(dtype)
         self.n_threads = n_threads
         layout = spec.layout
         layers = [
@@ -104,7 +105,7 @@ class CythonEngine:
             )
         ]
         loss = _core.LOSSES[spec.loss].code
-        self._core = _core.Engine(isa, np.dtype(dtype).name, layers, layout.n_params, loss)
+        self._core = _core.Engine(isa, self.dtype.name, layers, layout.n_params, loss)
 
     def forward(self, params: Array, X: Array | csr_array, out: Array) -> None:
         self._answer(self._core.forward, params, X, out)
@@ -135,11 +136,8 @@ class CythonEngine:
     def gradient(
         self, state: TrainState, data: Data, rows: NDArray[np.int64], grad: Array
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        check_rows(data, rows)
-        n_members = len(state.params)
-        if len(rows) not in (1, n_members):
-            raise ValueError(f"rows must be for 1 or {n_members} members, got {len(rows)}.")
-        loss_sums, weight_sums = np.zeros((2, n_members))
+        check_gradient(self.spec, self.dtype, state, data, rows, grad)
+        loss_sums, weight_sums = np.zeros((2, len(state.params)))
         if rows.size:
             rows = np.ascontiguousarray(rows[:, None], np.int64)
             call = self.call(None, state.params, data, rows, loss_sums)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from fastnn.backends.base import Data, Engine, Passes, Plan, Trainer, TrainState
-from fastnn.backends.checks import check_csr, check_finite, check_passes, check_rows
+from fastnn.backends.checks import check_csr, check_finite, check_gradient, check_training
 from fastnn.core.activations import ACTIVATIONS, Array
 from fastnn.core.losses import INVERSE_LINKS, LOSSES, batch_objective
 from fastnn.core.network import NetworkSpec
@@ -27,7 +27,7 @@ class NumpyTrainer:
 
     def train(self, state: TrainState, data: Data, passes: Passes) -> NDArray[np.float64]:
         plan, n_members = self.plan, len(state.params)
-        check_passes(state, data, passes, plan.batch_size)
+        check_training(self.engine.spec, self.engine.dtype, plan, state, data, passes)
         _, n_passes, n_visits = passes.rows.shape
         rows = np.broadcast_to(passes.rows, (n_members, n_passes, n_visits))
         rates = np.broadcast_to(passes.rates, (n_members, *passes.rates.shape[1:]))
@@ -69,12 +69,12 @@ class NumpyEngine:
     def predict(self, params: Array, X: Array | csr_array, out: Array) -> None:
         check_finite(X)
         self.forward(params, X, out)
-        out[...] = INVERSE_LINKS[LOSSES[self.spec.loss].inverse_link](out)
+        out[...] = INVERSE_LINKS[LOSSES[self.spec.loss].inverse_link].apply(out)
 
     def gradient(
         self, state: TrainState, data: Data, rows: NDArray[np.int64], grad: Array
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        check_rows(data, rows)
+        check_gradient(self.spec, self.dtype, state, data, rows, grad)
         n_members = len(state.params)
         each = np.broadcast_to(rows, (n_members, rows.shape[1]))
         sums = np.array(

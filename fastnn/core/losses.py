@@ -131,27 +131,35 @@ def batch_objective(
     return (loss_sum + 0.5 * squares) / weight_sum
 
 
-INVERSE_LINKS: dict[str, Callable[[Array], Array]] = {
-    "identity": lambda raw: raw,
-    "exp": exp,
-    "logistic": expit,
-    "softmax": softmax,
-}
+def log(predictions: Array) -> Array:
+    """``log(predictions)``, of the smallest normal number where they are less."""
+    return np.log(np.maximum(predictions, np.finfo(predictions.dtype).tiny))
 
 
-def raw_outputs(inverse_link: str, predictions: Array) -> Array:
-    """Return raw outputs that go through an inverse link to ``predictions (n_rows, n_out)``.
+def clipped_logit(predictions: Array) -> Array:
+    """``logit(predictions)`` of predictions clipped to [eps, 1 - eps] of their dtype."""
+    eps = np.finfo(predictions.dtype).eps
+    return logit(np.clip(predictions, eps, 1 - eps))
 
-    Predictions at the end of a link's range, whose raw output is infinite, are moved inside it.
+
+@dataclass(frozen=True)
+class InverseLink:
+    """A function from raw outputs to predictions, both ``(n_rows, n_out)``, and a way back.
+
+    ``invert`` returns raw outputs that ``apply`` takes to the predictions. Predictions at the end
+    of the link's range, whose raw output is infinite, are moved inside it.
     """
-    tiny, eps = np.finfo(predictions.dtype).tiny, np.finfo(predictions.dtype).eps
-    match inverse_link:
-        case "exp" | "softmax":
-            return np.log(np.maximum(predictions, tiny))
-        case "logistic":
-            return logit(np.clip(predictions, eps, 1 - eps))
-    return predictions
 
+    apply: Callable[[Array], Array]
+    invert: Callable[[Array], Array]
+
+
+INVERSE_LINKS = {
+    "identity": InverseLink(lambda raw: raw, lambda predictions: predictions),
+    "exp": InverseLink(exp, log),
+    "logistic": InverseLink(expit, clipped_logit),
+    "softmax": InverseLink(softmax, log),
+}
 
 LOSSES = {
     "squared_error": Loss("squared_error", "identity", squared_error),

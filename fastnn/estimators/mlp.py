@@ -186,7 +186,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # noqa: D101 - the f-string is its
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **SharedParameters._parameter_constraints,
-        "loss": [StrOptions(set(targets.NUMBER_LOSSES))],
+        "loss": [StrOptions(targets.NUMBER_LOSSES)],
     }
     _default_score = staticmethod(targets.r2)
 

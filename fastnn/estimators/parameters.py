@@ -7,6 +7,7 @@ optimizer, a schedule, rules, callbacks.
 from __future__ import annotations
 
 import warnings
+from collections import ChainMap
 from dataclasses import fields
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -124,13 +125,14 @@ class SharedParameters(BaseEstimator):
     See ``PARAMETERS`` for the meanings.
     """
 
+    # Views of the registries: what is registered later is allowed, too.
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "activation": [StrOptions(set(ACTIVATIONS))],
-        "solver": [StrOptions({"lbfgs", *OPTIMIZERS})],
+        "activation": [StrOptions(ACTIVATIONS.keys())],
+        "solver": [StrOptions(ChainMap[str, Any]({"lbfgs": None}, OPTIMIZERS).keys())],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [StrOptions(set(SCHEDULES))],
+        "learning_rate": [StrOptions(SCHEDULES.keys())],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "power_t": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +12,29 @@ from sklearn.utils.multiclass import type_of_target, unique_labels
 
 from fastnn.backends.base import Data
 from fastnn.core.activations import Array
-from fastnn.core.losses import LOSSES, raw_outputs
+from fastnn.core.losses import INVERSE_LINKS, LOSSES
 from fastnn.training.data import refuse_dates
 
 # The losses that labels are trained by; all others are of numbers.
 MULTICLASS, BINARY = "log_loss", "binary_log_loss"
-NUMBER_LOSSES = frozenset(LOSSES) - {MULTICLASS, BINARY}
+
+
+class _NumberLosses(Set[str]):
+    """The names of the losses of numbers, those that were registered later among them."""
+
+    def __contains__(self, name: object) -> bool:
+        return name in LOSSES and name not in (MULTICLASS, BINARY)
+
+    def __iter__(self) -> Iterator[str]:
+        return filter(self.__contains__, LOSSES)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    _from_iterable = frozenset  # what set operations return
+
+
+NUMBER_LOSSES = _NumberLosses()
 
 
 @dataclass(frozen=True)
@@ -137,7 +155,7 @@ def negative_loss(loss: str, predictions: Array, held_out: Data) -> float:
     """Minus the mean loss, weighted, without the penalty; NaN if a prediction is not finite."""
     if not np.isfinite(predictions).all():
         return np.nan
-    raw = raw_outputs(LOSSES[loss].inverse_link, predictions)
+    raw = INVERSE_LINKS[LOSSES[loss].inverse_link].invert(predictions)
     losses, _ = LOSSES[loss].loss_and_grad(raw, held_out.y)
     return -float(np.average(losses, weights=held_out.weight))
 

@@ -128,7 +128,7 @@ class Network:
         for layer, W, b in zip(self.spec.layers, self.coefs, self.intercepts, strict=True):
             below = outputs[-1] if outputs else X
             outputs.append(ACTIVATIONS[layer.activation].value_and_slope(below @ W + b)[0])
-        outputs[-1] = INVERSE_LINKS[LOSSES[self.spec.loss].inverse_link](outputs[-1])
+        outputs[-1] = INVERSE_LINKS[LOSSES[self.spec.loss].inverse_link].apply(outputs[-1])
         return outputs
 
 

@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 from support.problems import fresh_state, problem
 
-from fastnn.backends.base import Data, Passes, Plan
 from fastnn.core.activations import ACTIVATIONS
 from fastnn.core.losses import LOSSES
 from fastnn.core.network import NetworkSpec
-from fastnn.core.optimizers import OPTIMIZERS, SGD, Adam
+from fastnn.core.optimizers import OPTIMIZERS, SGD
 
 cython_backend = pytest.importorskip(
     "fastnn.backends.cython_backend", reason="the C extension was not built", exc_type=ImportError
@@ -91,13 +90,6 @@ def test_an_array_of_another_kind_is_refused_by_name():
         engine.forward(params, data.X, out[:, :1].copy())
     with pytest.raises(ValueError, match=r"params must hold 65 numbers"):
         engine.forward(params[:-1], data.X, out)
-    passes = Passes(np.tile(np.arange(40), (1, 2, 1)), np.full((1, 2, 4), 0.01))
-    with pytest.raises(
-        ValueError, match=r"y must hold 80 numbers of 8 bytes \(kind 'd'\), got 40 of"
-    ):
-        engine.trainer(Plan(SGD(), 10)).train(state, Data(data.X, data.y[:, 0].copy()), passes)
-    with pytest.raises(ValueError, match=r"slots must hold 130 numbers of 8 bytes"):
-        engine.trainer(Plan(Adam(), 10)).train(state, data, passes)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the process's memory")

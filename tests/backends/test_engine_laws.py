@@ -398,7 +398,7 @@ def test_rows_out_of_range_raise_before_anything_changes(backend, sparse, bad):
         ),
         (
             lambda w: replace(w, rows=np.repeat(w.rows[:1], 3, axis=0)),
-            r"rows must be for 1 or 2 members, got 3\.",
+            r"rows must have shape \(1 or 2, n_passes, n_visits\), got \(3, 3, 37\)\.",
         ),
     ],
 )

@@ -16,14 +16,17 @@ from typing import ClassVar
 import numpy as np
 import pytest
 from packaging.requirements import Requirement
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from support.problems import fresh_state, problem
 
-from fastnn import backends
-from fastnn.backends.base import Passes, Plan
+from fastnn import MLPClassifier, MLPRegressor, backends
+from fastnn.backends.base import Data, Passes, Plan
 from fastnn.core.activations import ACTIVATIONS, Activation
-from fastnn.core.losses import LOSSES, Loss
+from fastnn.core.losses import INVERSE_LINKS, LOSSES, InverseLink, Loss
 from fastnn.core.network import NetworkSpec
 from fastnn.core.optimizers import OPTIMIZERS, SGD
+from fastnn.estimators.targets import negative_loss
 
 F64 = np.dtype(np.float64)
 ROOT = Path(__file__).parents[2]
@@ -94,6 +97,59 @@ def test_an_engine_without_a_plan_asks_for_no_optimizer(compiled_backend):
     assert backends.choose(compiled_backend, spec, F64).name == compiled_backend
     with pytest.raises(ValueError, match="do not know the optimizer 'sign'"):
         backends.choose(compiled_backend, spec, F64, Plan(SignDescent()))
+
+
+def test_the_estimators_take_what_is_registered_after_their_import(new):
+    what = new[0].split()[0]
+    settings = {"activation": "cube", "loss": "log_cosh", "optimizer": "sign"}
+    parameter = {"optimizer": "solver"}.get(what, what)
+    model = MLPRegressor(
+        **{parameter: settings[what]}, hidden_layer_sizes=(4,), max_iter=30, tol=0, random_state=0
+    )
+    X, y = np.random.RandomState(0).normal(size=(2, 40, 3))
+    with pytest.warns(ConvergenceWarning):
+        auto = clone(model).fit(X, y[:, 0])
+    with pytest.warns(ConvergenceWarning):
+        numpy = clone(model).set_params(backend="numpy").fit(X, y[:, 0])
+    assert auto.loss_curve_ == numpy.loss_curve_
+    np.testing.assert_array_equal(auto.coefs_[0], numpy.coefs_[0])
+
+
+def test_a_classifier_takes_an_activation_registered_after_its_import(monkeypatch):
+    monkeypatch.setitem(ACTIVATIONS, "cube", Activation("cube", lambda z: (z**3, 3 * z**2)))
+    model = MLPClassifier((4,), "cube", max_iter=5, tol=0, random_state=0)
+    X = np.random.RandomState(0).normal(size=(40, 3))
+    y = X[:, 0] > 0
+    with pytest.warns(ConvergenceWarning):
+        auto = clone(model).fit(X, y)
+    with pytest.warns(ConvergenceWarning):
+        numpy = clone(model).set_params(backend="numpy").fit(X, y)
+    np.testing.assert_array_equal(auto.predict_proba(X), numpy.predict_proba(X))
+
+
+def test_what_is_not_registered_is_refused_with_the_names_there_are(new):
+    X, y = np.zeros((4, 2)), np.zeros(4)
+    kind, name = new[0].split()
+    parameter = {"optimizer": "solver"}.get(kind, kind)
+    with pytest.raises(ValueError, match=rf"'{parameter}' parameter of .* among \{{.*{name}.*\}}"):
+        MLPRegressor(**{parameter: "none such"}).fit(X, y)
+
+
+def test_the_regressor_refuses_the_losses_of_labels():
+    allowed = r"must be a str among \{'squared_error', 'poisson'\}\. Got 'log_loss' instead"
+    with pytest.raises(ValueError, match=allowed):
+        MLPRegressor(loss="log_loss").fit(np.zeros((4, 2)), np.zeros(4))
+
+
+def test_a_new_inverse_link_brings_its_own_inverse(monkeypatch):
+    def squared_root_error(raw, y):
+        error = raw**2 - y
+        return 0.5 * (error**2).sum(axis=1), 2 * raw * error
+
+    monkeypatch.setitem(INVERSE_LINKS, "square", InverseLink(np.square, np.sqrt))
+    monkeypatch.setitem(LOSSES, "root", Loss("root", "square", squared_root_error))
+    predictions, y = np.array([[4.0], [9.0]]), np.array([[3.0], [9.0]])
+    assert negative_loss("root", predictions, Data(np.zeros((2, 1)), y)) == -0.25
 
 
 # The recipe: for each file a line that is in it and what goes before it. One activation keeps its

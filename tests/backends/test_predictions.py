@@ -69,7 +69,7 @@ def test_predictions_are_the_inverse_link_of_the_raw_outputs(
     raw, predictions = np.empty((n_rows, spec.n_out), dtype), np.empty((n_rows, spec.n_out), dtype)
     engine.forward(params, X, raw)
     engine.predict(params, X, predictions)
-    expected = INVERSE_LINKS[LOSSES[loss].inverse_link](raw)
+    expected = INVERSE_LINKS[LOSSES[loss].inverse_link].apply(raw)
     np.testing.assert_allclose(
         predictions, expected, rtol=20 * np.finfo(dtype).eps, atol=np.finfo(dtype).tiny
     )

@@ -14,8 +14,8 @@ from fastnn.backends.base import Data, Engine, Passes, Plan, Trainer, TrainState
 from fastnn.backends.checks import (
     check_csr,
     check_finite,
-    check_passes,
-    check_rows,
+    check_gradient,
+    check_training,
     why_unsupported,
 )
 from fastnn.backends.numba import passes as kernels
@@ -66,6 +66,7 @@ class NumbaTrainer:
 
     def __init__(self, spec: NetworkSpec, dtype: np.dtype, plan: Plan) -> None:
         self.spec = spec
+        self.dtype = dtype
         self.plan = plan
         optimizer = plan.optimizer
         self._scratch = _Scratch(spec, dtype, plan.segments_of(spec), 2 + optimizer.n_slots)
@@ -73,7 +74,7 @@ class NumbaTrainer:
         self._plan = number, settings, float(plan.alpha), int(plan.batch_size)
 
     def train(self, state: TrainState, data: Data, passes: Passes) -> NDArray[np.float64]:
-        check_passes(state, data, passes, self.plan.batch_size)
+        check_training(self.spec, self.dtype, self.plan, state, data, passes)
         effective_rates, first_step = self.plan.optimizer.effective_rates, state.step + 1
         effective = np.array([effective_rates(rates, first_step) for rates in passes.rates])
         rows, rates = _plain(passes.rows), _plain(passes.rates)
@@ -104,12 +105,12 @@ class NumbaEngine:
     def predict(self, params: Array, X: Array | csr_array, out: Array) -> None:
         check_finite(X)
         self.forward(params, X, out)
-        out[...] = INVERSE_LINKS[DEFINITIONS[self.spec.loss].inverse_link](out)
+        out[...] = INVERSE_LINKS[DEFINITIONS[self.spec.loss].inverse_link].apply(out)
 
     def gradient(
         self, state: TrainState, data: Data, rows: NDArray[np.int64], grad: Array
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        check_rows(data, rows)
+        check_gradient(self.spec, self.dtype, state, data, rows, grad)
         sums = np.empty((len(state.params), 2))
         network, source = self._gradient.network(data.X), _source(self.spec, data.X, data)
         kernels.gradient(network, _plain(state.params), source, _plain(rows), grad, sums)
