@@ -37,7 +37,7 @@ enum fnn_error { FNN_OK, FNN_NO_MEMORY, FNN_NOT_FINITE };
 /* What the lists say of each code; NULL after the last. */
 typedef struct {
     const char *name;
-    int keeps_input; /* the slope cannot be had from the value */
+    int keeps_input; /* the slope does not follow from the value */
 } fnn_activation_entry;
 typedef struct {
     const char *name, *inverse_link;

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from fastnn._lazy import submodules
 from fastnn._version import __version__
 
 if TYPE_CHECKING:
@@ -54,15 +55,12 @@ _HOMES = {
 }
 
 
+_submodule = submodules(__name__)
+
+
 def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = _HOMES[name]
-    value = (
-        getattr(importlib.import_module(home), name)
-        if home
-        else importlib.import_module(f"{__name__}.{name}")
-    )
+    home = _HOMES.get(name)
+    value = getattr(importlib.import_module(home), name) if home else _submodule(name)
     globals()[name] = value
     return value
 

@@ -1,6 +1,6 @@
-"""How is an optional package had?
+"""How is an optional package imported? When it is first needed.
 
-Imported when it is first needed; where it is missing, the error names the extra to install.
+Where it is missing, the error names the extra to install.
 """
 
 from __future__ import annotations

@@ -11,7 +11,10 @@ from typing import Any, Literal
 from fastnn._version import __version__
 from fastnn.backends import BACKENDS, load, threads, why_not
 
-_PACKAGES = ["numpy", "scipy", "scikit-learn", "joblib", "numba", "matplotlib", "optuna"]
+_PACKAGES = [
+    *("numpy", "scipy", "scikit-learn", "joblib", "numba", "matplotlib", "optuna"),
+    *("pandas", "pyarrow", "skops", "onnx"),
+]
 
 
 def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] | None:

@@ -19,7 +19,7 @@ PACKAGE = ROOT / "fastnn"
 # Who stands on whom: a room (a module or a sub-package) imports from its own floor and those above
 # it in this list, which are below it in the house.
 FLOORS = [
-    {"_version", "_optional", "_sklearn", "core"},
+    {"_version", "_optional", "_lazy", "_sklearn", "core"},
     {"backends"},
     {"training"},
     {"estimators", "display", "environment"},
@@ -34,6 +34,7 @@ BASE_PACKAGES = {
     "core": {"numpy", "scipy"},
     "backends": {"numpy", "scipy", "joblib"},
     "_optional": set(),
+    "_lazy": set(),
     "_version": set(),
 }
 

@@ -41,6 +41,23 @@ def test_an_unknown_name_is_an_attribute_error():
         fastnn.MLPTransformer  # noqa: B018
 
 
+DOTTED_NAMES = {
+    name
+    for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    for name in re.findall(r"\bfastnn(?:\.[A-Za-z_]\w*){2,}", path.read_text())
+} | {"fastnn.training.callbacks.watched_by"}  # a warning names it
+
+
+@pytest.mark.parametrize("name", sorted(DOTTED_NAMES))
+def test_a_documented_dotted_name_needs_no_further_import(name):
+    run_python(f"import fastnn; {name}")
+
+
+def test_a_private_module_is_no_attribute():
+    with pytest.raises(AttributeError, match="module 'fastnn' has no attribute '__main__'"):
+        fastnn.__main__  # noqa: B018
+
+
 def test_the_version_is_the_distributions():
     try:
         installed = importlib.metadata.version("fastnn")
@@ -86,6 +103,7 @@ def test_show_config_as_dictionaries():
     config = fastnn.show_config(mode="dicts")
     assert config["versions"]["fastnn"] == fastnn.__version__
     assert config["versions"]["numpy"] == importlib.metadata.version("numpy")
+    assert {"pandas", "pyarrow", "skops", "onnx"} <= config["versions"].keys()
     assert list(config["backends"]) == list(backends.BACKENDS)
     for name, state in config["backends"].items():
         assert state.startswith("usable") == (backends.why_not(name) is None)

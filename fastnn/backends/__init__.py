@@ -7,8 +7,11 @@ from functools import cache
 
 import numpy as np
 
+from fastnn._lazy import submodules
 from fastnn.backends.base import Backend, Plan
 from fastnn.core.network import NetworkSpec
+
+__getattr__ = submodules(__name__)
 
 # A module is imported when its backend is first asked for, so that Numba costs nothing where it is
 # not used.
@@ -23,7 +26,7 @@ BACKENDS = {
 def load(name: str) -> Backend:
     """The backend ``name``.
 
-    ImportError with the reason, and the way out, if it cannot be had here.
+    ImportError with the reason, and the way out, if it cannot be used here.
     """
     return importlib.import_module(BACKENDS[name]).BACKEND
 

@@ -103,6 +103,8 @@ def fit(
     OSError
         If ``output`` cannot be written; before anything is read.
     """
+    from sklearn.exceptions import ConvergenceWarning
+
     from fastnn.cli.training import train
     from fastnn.estimators.inspect import network_of
     from fastnn.persistence import TableModel, save_model
@@ -114,8 +116,8 @@ def fit(
         warnings.simplefilter("always")
         model = train(known, goal, training, reporter)
     seconds = time.perf_counter() - start
-    for message in dict.fromkeys(str(warning.message) for warning in caught):
-        option = " (--epochs)" if "Maximum iterations" in message else ""
+    for message, category in _different(caught):
+        option = " (--epochs)" if issubclass(category, ConvergenceWarning) else ""
         reporter.note(message.replace("Stochastic Optimizer: ", "") + option)
     about = _about(table, known, goal) | {"seconds": seconds}
     if training.threshold is not None:
@@ -434,6 +436,7 @@ def _searched(
     from fastnn.cli.training import learns_logarithms, network, refuse_unsuitable, row_weights
     from fastnn.search.estimator import TradeoffSearchCV
     from fastnn.tabular.encode import table_model
+    from fastnn.training.loop import InterruptedWarning
 
     refuse_unsuitable(known.schema, goal)
     log_target = learns_logarithms(known, goal, Training(), reporter)
@@ -459,12 +462,18 @@ def _searched(
                 raise
             raise NoCandidateWithinLimits(str(error), search) from error
     # Candidates are meant to be stopped early and to fail; the results say which did.
-    for message in dict.fromkeys(str(warning.message) for warning in caught):
-        (reporter.note if "interrupted" in message else reporter.detail)(message)
+    for message, category in _different(caught):
+        interrupted = issubclass(category, InterruptedWarning)
+        (reporter.note if interrupted else reporter.detail)(message)
     for i, why in enumerate(search.cv_results_["failure"]):
         if why:
             reporter.detail(f"candidate {i} failed: {why}")
     return search
+
+
+def _different(caught: list[warnings.WarningMessage]) -> list[tuple[str, type[Warning]]]:
+    """Return the message and the category of each warning, the same ones once."""
+    return list(dict.fromkeys((str(warning.message), warning.category) for warning in caught))
 
 
 def _scorer(metric: str | None, known: TrainingTable) -> Any:

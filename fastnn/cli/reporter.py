@@ -1,4 +1,4 @@
-"""Who hears what a command does while it works? A reporter; this one keeps everything to itself."""
+"""How does a command report its progress? To a reporter; this base class shows nothing."""
 
 from __future__ import annotations
 

@@ -2,3 +2,7 @@
 
 Layers, activations, losses, optimizers, schedules, costs; NumPy alone.
 """
+
+from fastnn._lazy import submodules
+
+__getattr__ = submodules(__name__)

@@ -29,7 +29,7 @@ from fastnn.estimators.subclasses import name_constructor, warn_of_hooks
 from fastnn.estimators.targets import Targets
 from fastnn.training import lbfgs
 from fastnn.training.callbacks import PrintLoss, Validation
-from fastnn.training.data import design_matrix, hold_out, row_numbers, row_weights, take_rows
+from fastnn.training.data import design_matrix, hold_out, row_numbers, row_weights, select_rows
 from fastnn.training.loop import train
 from fastnn.training.model import Network, thread_limit
 from fastnn.training.state import LoopState
@@ -183,7 +183,7 @@ class BaseMLP(SharedParameters):
             loop.rows, held_out = hold_out(
                 loop.rows, self.validation_fraction, strata, loop.random_state
             )
-            validation = Validation(engine, n_out, take_rows(data, held_out), self._scorer())
+            validation = Validation(engine, n_out, select_rows(data, held_out), self._scorer())
             loop.best_loss = np.inf  # what is judged is the score
             if first:  # a later fit keeps its last parameters unless a better score comes
                 loop.best_params = loop.params.copy()

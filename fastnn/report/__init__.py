@@ -7,11 +7,14 @@ from typing import Any
 
 from sklearn.utils.validation import check_is_fitted
 
+from fastnn._lazy import submodules
 from fastnn.report.gather import Data, gather
 from fastnn.report.page import render
 from fastnn.tabular.schema import Schema
 
 __all__ = ["write_report"]
+
+__getattr__ = submodules(__name__)
 
 
 def write_report(

@@ -29,6 +29,7 @@ from fastnn.search.run import Run, with_params
 from fastnn.search.space import Space, default_space, describe
 from fastnn.search.tasks import Task
 from fastnn.search.trials import Trials
+from fastnn.training.loop import InterruptedWarning
 
 DEFAULT_TRIALS = 50
 
@@ -223,6 +224,7 @@ class TradeoffSearchCV(BaseSearchCV):
             n_found = len(run.succeeded)
             warnings.warn(
                 f"Search interrupted by user; it ends with the {n_found} candidates found so far.",
+                InterruptedWarning,
                 stacklevel=3,
             )
         self._publish(run)

@@ -78,8 +78,9 @@ def refuse_dates(array: np.ndarray, name: str) -> None:
     if found or (array.dtype.kind == "O" and any(isinstance(v, kinds) for v in array.flat)):
         raise TypeError(
             f"{name} must hold real numbers, got dates or durations (dtype {array.dtype}). Choose a"
-            " unit and convert them first, for example durations to days:"
-            f" {name} / np.timedelta64(1, 'D')."
+            " unit and convert them first, for example to days: durations by"
+            f" {name} / np.timedelta64(1, 'D'), dates by"
+            f" ({name} - {name}.min()) / np.timedelta64(1, 'D')."
         )
 
 
@@ -88,7 +89,7 @@ def row_numbers(n_rows: int) -> NDArray[np.integer]:
     return np.arange(n_rows, dtype=np.int32 if n_rows < 2**31 else np.int64)
 
 
-def take_rows(data: Data, rows: NDArray[np.integer]) -> Data:
+def select_rows(data: Data, rows: NDArray[np.integer]) -> Data:
     """A copy of some rows."""
     return Data(data.X[rows], data.y[rows], None if data.weight is None else data.weight[rows])
 

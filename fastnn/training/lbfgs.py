@@ -14,7 +14,7 @@ from fastnn.core.activations import Array
 from fastnn.core.losses import batch_objective
 from fastnn.core.network import NetworkSpec
 from fastnn.training.callbacks import Callback, pass_ended, watching
-from fastnn.training.loop import INTERRUPTED, check_finite_params
+from fastnn.training.loop import INTERRUPTED, InterruptedWarning, check_finite_params
 from fastnn.training.state import LoopState
 
 Objective = Callable[[Array], tuple[float, Array]]
@@ -64,7 +64,7 @@ def minimise(
             options={"maxfun": max_fun, "maxiter": loop.rules.max_iter, "gtol": loop.rules.tol},
         )
     except KeyboardInterrupt:
-        warnings.warn(INTERRUPTED, stacklevel=2)
+        warnings.warn(INTERRUPTED, InterruptedWarning, stacklevel=2)
         return loop.losses[-1] if loop.losses else np.nan
     loop.params[...] = result.x
     check_finite_params(loop.params)

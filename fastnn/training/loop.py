@@ -33,6 +33,10 @@ NON_FINITE = (
 INTERRUPTED = "Training interrupted by user."
 
 
+class InterruptedWarning(UserWarning):
+    """Ctrl-C ended a training or a search; what was reached until then is kept."""
+
+
 def train(
     loop: LoopState, engine: Engine, data: Data, callbacks: tuple[Callback, ...] = ()
 ) -> None:
@@ -74,7 +78,7 @@ def train(
                 stacklevel=2,
             )
     except KeyboardInterrupt:
-        warnings.warn(INTERRUPTED, stacklevel=2)
+        warnings.warn(INTERRUPTED, InterruptedWarning, stacklevel=2)
     if loop.best_params is not None:
         loop.params[...] = loop.best_params
     check_finite_params(loop.params)

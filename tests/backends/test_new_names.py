@@ -267,7 +267,7 @@ def is_installed(requirement: Requirement) -> bool:
 @pytest.mark.parametrize("name", ["cython", "numba"])
 def test_an_activation_is_added_as_the_readme_says(name, tmp_path):
     if reason := backends.why_not(name):
-        pytest.skip(f"the {name} backend cannot be had here: {reason}")
+        pytest.skip(f"the {name} backend cannot be used here: {reason}")
     if name == "cython" and (lacking := lacking_to_build()):
         pytest.skip(f"building takes {lacking}, not installed here")
     for folder in ("fastnn", "csrc", "tests"):

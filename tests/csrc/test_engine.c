@@ -2,9 +2,9 @@
  * difference.
  *
  * usage: test_engine [instruction set]; arrays are allocated to the byte, so that a sanitizer sees
- * any step beyond them. The Makefile sends the core's calls of malloc and its kin through this file,
- * which watches them and can refuse them. FASTNN_TESTING adds silu, an activation whose slope does
- * not follow from its value.
+ * any step beyond them. The Makefile sends the calls of malloc and its kin in the core through this
+ * file, which watches them and can refuse them. FASTNN_TESTING adds silu, an activation whose slope
+ * does not follow from its value.
  */
 #include <math.h>
 #include <pthread.h>

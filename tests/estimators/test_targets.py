@@ -48,16 +48,22 @@ def test_dates_and_durations_are_no_numbers(y, method):
     before = pickle.dumps(model)
     message = (
         r"^y must hold real numbers, got dates or durations \(dtype .*\)\. Choose a unit and"
-        r" convert them first, for example durations to days: y / np\.timedelta64\(1, 'D'\)\.$"
+        r" convert them first, for example to days: durations by y / np\.timedelta64\(1, 'D'\),"
+        r" dates by \(y - y\.min\(\)\) / np\.timedelta64\(1, 'D'\)\.$"
     )
     with pytest.raises(TypeError, match=message):
         getattr(model, method)(X, y)
     assert pickle.dumps(model) == before
 
 
-def test_the_way_out_of_durations_works():
+@pytest.mark.parametrize(
+    "y",
+    [SPANS / np.timedelta64(1, "D"), (DAYS - DAYS.min()) / np.timedelta64(1, "D")],
+    ids=["durations", "dates"],
+)
+def test_the_way_out_of_dates_and_durations_works(y):
     model = MLPRegressor(**QUICK)
-    train(model, lambda model: model.fit(X, SPANS / np.timedelta64(1, "D")))
+    train(model, lambda model: model.fit(X, y))
     assert np.isfinite(model.predict(X)).all()
 
 

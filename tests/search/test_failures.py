@@ -14,6 +14,7 @@ from sklearn.datasets import load_iris
 from support.timed import Timed
 
 from fastnn import MLPClassifier, TradeoffSearchCV
+from fastnn.training.loop import InterruptedWarning
 
 pytest.importorskip("optuna")
 
@@ -79,7 +80,7 @@ def test_ctrl_c_ends_with_what_has_been_found(clock, no_processes):
     parts = [{"skill": [skill]} for skill in (0.9, 0.6, 0.5, 0.2, 0.1, 0.3)]
     search = TradeoffSearchCV(Interrupting(), parts, cv=2, random_state=3)
     with pytest.warns(
-        UserWarning,
+        InterruptedWarning,
         match=r"Search interrupted by user; it ends with the \d candidates found so far.",
     ):
         search.fit(X, y)

@@ -1,4 +1,4 @@
-"""What do the compiled functions get? The Numba backend: networks, data and aligned memory.
+"""How does the Numba backend call its compiled functions? It prepares their arrays and settings.
 
 Nothing compiles before an engine's first call, and what was compiled once is found on disk by the
 next process.

@@ -365,4 +365,4 @@ def _slope_in_place(slope):
 activate = by_code([_in_place(value) for value, _ in ACTIVATIONS.values()])
 times_slope = by_code([_slope_in_place(slope) for _, slope in ACTIVATIONS.values()])
 find_loss = by_code(LOSSES.values())
-take_step = by_code(OPTIMIZERS.values())
+update_step = by_code(OPTIMIZERS.values())

@@ -15,7 +15,7 @@ import numpy as np
 
 from fastnn.backends.numba.compiler import FLUSH, entry, fast, swap_float_mode
 from fastnn.backends.numba.layout import NO_PLACE, ZEROS
-from fastnn.backends.numba.math import Step, activate, find_loss, take_step, times_slope
+from fastnn.backends.numba.math import Step, activate, find_loss, times_slope, update_step
 from fastnn.backends.numba.tile import Matrix, product
 
 BLOCK_ROWS = 256  # rows that go through the network together: what bounds the scratch memory
@@ -287,7 +287,7 @@ def update(network, task, weight_sum, rate, effective):
             part.epsilon,
             1 - rate * part.rate * part.decay,
         )
-        take_step(task.optimizer, task.settings, network.padded, step)
+        update_step(task.optimizer, task.settings, network.padded, step)
 
 
 @fast
