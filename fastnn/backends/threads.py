@@ -1,11 +1,11 @@
-"""How many threads may a call take?
+"""How many threads may a call use?
 
 One budget of workers for the whole process, shared by fits that run side by side.
 
-A call that works with several threads wraps its work in ``with reserve(n_wanted) as n:`` and starts n
-- 1 of them, its own being the first. It holds them for one pass, not for a fit, so that two long
-fits settle on half the machine each within a pass and never spin against each other for longer than
-that.
+A call that works with several threads wraps its work in ``with reserve(n_wanted) as n:`` and
+starts n - 1 of them, its own being the first. It holds them for one pass, not for a fit, so that
+two long fits settle on half the machine each within a pass and never spin against each other for
+longer than that.
 """
 
 from __future__ import annotations
