@@ -1,7 +1,8 @@
 """Which backends are tested, and what do tests share?
 
-Every test that takes the ``backend`` fixture runs once for each backend and each instruction set of
-the compiled one. Two environment variables, names separated by commas, say otherwise:
+Every test that takes the ``backend`` fixture runs once for each backend, those of numbers once for
+each instruction set of the compiled one. Two environment variables, names separated by commas, say
+otherwise:
 
 FASTNN_REQUIRE
     Backends whose tests fail, instead of being skipped, where the backend is not usable.
@@ -18,6 +19,7 @@ import hashlib
 import os
 import pickle
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -55,6 +57,7 @@ def chosen(names: list[str]) -> dict[str, tuple[str, str | None]]:
 
 REQUIRED = named_in("FASTNN_REQUIRE")
 TESTED = chosen(named_in("FASTNN_TEST_BACKENDS"))
+NUMBERS = ("test_parity.py", "test_training.py")  # beside the engines' own tests
 
 if unknown := sorted(set(REQUIRED) - set(backends.BACKENDS)):
     raise pytest.UsageError(
@@ -62,11 +65,23 @@ if unknown := sorted(set(REQUIRED) - set(backends.BACKENDS)):
     )
 
 
+def variants_for(path: Path) -> dict[str, tuple[str, str | None]]:
+    """All variants where numbers are compared, elsewhere the fastest of each backend.
+
+    What an estimator takes, refuses and shows does not depend on the instruction set.
+    """
+    if path.parent.name in ("backends", "core") or path.name in NUMBERS:
+        return TESTED
+    fastest = {name: key for key, (name, _) in reversed(TESTED.items())}
+    return {key: TESTED[key] for key in reversed(fastest.values())}
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what takes ``backend`` on each variant in turn before any other parameter changes."""
     if "backend" in metafunc.fixturenames:
-        metafunc.parametrize("backend", TESTED.values(), ids=TESTED, indirect=True)
+        tested = variants_for(metafunc.definition.path)
+        metafunc.parametrize("backend", tested.values(), ids=tested, indirect=True)
 
 
 @pytest.fixture
