@@ -42,13 +42,14 @@ enum { VALUES, CODES };
 #define ENTRY(name, keeps, place) {#name, keeps},
 static const fnn_activation_entry activations[] = {ACTIVATIONS(ENTRY)};
 #undef ENTRY
-#define ENTRY(name, target, over_outputs, inverse_link) {#name, #inverse_link, target},
+#define ENTRY(name, target, over_outputs, settings) {#name, target, settings},
 static const fnn_loss_entry losses[] = {LOSSES(ENTRY)};
 #undef ENTRY
 #define ENTRY(name, n_slots, n_settings) {#name, n_slots, n_settings},
 static const fnn_optimizer_entry optimizers[] = {OPTIMIZERS(ENTRY)};
 #undef ENTRY
 #define ENTRY(name) #name,
+static const char *const links[] = {INVERSE_LINKS(ENTRY)};
 static const char *const functions[] = {FUNCTIONS(ENTRY)};
 #undef ENTRY
 static const char *const precisions[] = {[FNN_F32] = "float32", [FNN_F64] = "float64"};
@@ -57,5 +58,6 @@ static const char *const precisions[] = {[FNN_F32] = "float32", [FNN_F64] = "flo
 const fnn_activation_entry *fnn_activation_at(int code) { return AT(activations, code); }
 const fnn_loss_entry *fnn_loss_at(int code) { return AT(losses, code); }
 const fnn_optimizer_entry *fnn_optimizer_at(int code) { return AT(optimizers, code); }
+const char *fnn_inverse_link_name(int i) { return i < LENGTH(links) ? links[i] : NULL; }
 const char *fnn_function_name(int i) { return i < LENGTH(functions) ? functions[i] : NULL; }
 const char *fnn_precision_name(int i) { return i < LENGTH(precisions) ? precisions[i] : NULL; }

@@ -34,7 +34,8 @@ typedef struct {
 
 struct fnn_engine {
     const fnn_kernels *k;
-    int loss;
+    fnn_criterion criterion; /* its settings are the engine's own */
+    int inverse_link;
     ptrdiff_t n_layers, n_params, n_weights, n_units, max_width;
     fnn_engine_layer *layers;
 

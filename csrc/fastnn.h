@@ -24,6 +24,9 @@ enum fnn_activation { ACTIVATIONS(CODE) FNN_N_ACTIVATIONS };
 #define CODE(name, ...) FNN_LOSS_##name,
 enum fnn_loss { LOSSES(CODE) FNN_N_LOSSES };
 #undef CODE
+#define CODE(name) FNN_INVERSE_LINK_##name,
+enum fnn_inverse_link { INVERSE_LINKS(CODE) FNN_N_INVERSE_LINKS };
+#undef CODE
 #define CODE(name, ...) FNN_OPTIMIZER_##name,
 enum fnn_optimizer { OPTIMIZERS(CODE) FNN_N_OPTIMIZERS };
 #undef CODE
@@ -40,8 +43,8 @@ typedef struct {
     int keeps_input; /* the slope does not follow from the value */
 } fnn_activation_entry;
 typedef struct {
-    const char *name, *inverse_link;
-    int y_is_codes;
+    const char *name;
+    int y_is_codes, n_settings; /* or PER_OUTPUT */
 } fnn_loss_entry;
 typedef struct {
     const char *name;
@@ -50,6 +53,7 @@ typedef struct {
 const fnn_activation_entry *fnn_activation_at(int code);
 const fnn_loss_entry *fnn_loss_at(int code);
 const fnn_optimizer_entry *fnn_optimizer_at(int code);
+const char *fnn_inverse_link_name(int link);
 const char *fnn_precision_name(int precision);
 const char *fnn_function_name(int function);
 
@@ -62,7 +66,8 @@ typedef struct {
 typedef struct {
     const fnn_layer *layers;
     ptrdiff_t n_layers, n_params;
-    int loss;
+    int loss, inverse_link;
+    const double *loss_settings; /* as many as the loss has */
 } fnn_network;
 
 /* How the weights or the biases of a layer train; see Segment in core/network.py. */

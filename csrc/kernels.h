@@ -27,6 +27,13 @@ typedef struct {
     double alpha, scale;
 } fnn_rule;
 
+/* A loss, and the settings of its first output; those of the next stand `stride` further. */
+typedef struct {
+    int loss;
+    const double *settings;
+    ptrdiff_t stride;
+} fnn_criterion;
+
 /* Rows of a block, or those that share a T panel: the other lanes repeat the last of them. */
 typedef struct {
     const fnn_data *data;
@@ -92,7 +99,8 @@ typedef struct {
     void (*forward_row)(const fnn_dense *d, const void *in, void *out);
     /* One T panel of raw outputs -> its delta, times weight, in place; returns the weighted loss,
      * adds up the weights. */
-    double (*loss)(int loss, ptrdiff_t n_out, const fnn_rows *r, void *panel, double *weight);
+    double (*loss)(const fnn_criterion *criterion, ptrdiff_t n_out, const fnn_rows *r, void *panel,
+                   double *weight);
     /* below = (delta W') * slope: deltas of the layer below, from the outputs or slopes it kept. */
     void (*backward)(const fnn_dense *d, const void *delta, int slope, const void *kept,
                      void *below, ptrdiff_t panels);
@@ -117,7 +125,7 @@ typedef struct {
     /* Whether none of n numbers is NaN or infinite. */
     int (*all_finite)(const void *x, ptrdiff_t n);
     /* Raw outputs -> predictions, in place. */
-    void (*inverse_link)(int loss, void *raw, ptrdiff_t n_rows, ptrdiff_t n_out);
+    void (*inverse_link)(int link, void *raw, ptrdiff_t n_rows, ptrdiff_t n_out);
     void (*apply)(int function, void *values, ptrdiff_t n);
     double (*fma_peak)(ptrdiff_t n);
 } fnn_kernels;

@@ -10,14 +10,22 @@ fnn_engine *fnn_engine_new(const fnn_isa *isa, int precision, const fnn_network 
 {
     fnn_engine *e = calloc(1, sizeof *e);
     fnn_engine_layer *layers = calloc(network->n_layers, sizeof *layers);
-    if (!e || !layers) {
+    const int n_fixed = fnn_loss_at(network->loss)->n_settings;
+    const ptrdiff_t n_out = network->layers[network->n_layers - 1].n_out;
+    const size_t n_settings = n_fixed == PER_OUTPUT ? n_out : n_fixed;
+    double *settings = calloc(n_settings + 1, sizeof *settings); /* never none: NULL is an error */
+    if (!e || !layers || !settings) {
         free(e);
         free(layers);
+        free(settings);
         return NULL;
     }
+    for (size_t i = 0; i < n_settings; i++)
+        settings[i] = network->loss_settings[i];
     const fnn_kernels *k = isa->kernels[precision];
     e->k = k;
-    e->loss = network->loss;
+    e->criterion = (fnn_criterion){network->loss, settings, n_fixed == PER_OUTPUT};
+    e->inverse_link = network->inverse_link;
     e->n_layers = network->n_layers;
     e->n_params = network->n_params;
     e->layers = layers;
@@ -49,6 +57,7 @@ void fnn_engine_free(fnn_engine *e)
     if (e) {
         free(e->memory);
         free(e->layers);
+        free((double *)e->criterion.settings);
         free(e);
     }
 }

@@ -92,6 +92,6 @@ int fnn_predict(const fnn_engine *e, const void *params, const fnn_data *data, p
 {
     const int error = answer(e, params, data, n_rows, 1, out, bytes);
     if (!error)
-        e->k->inverse_link(e->loss, out, n_rows, e->layers[e->n_layers - 1].n_out);
+        e->k->inverse_link(e->inverse_link, out, n_rows, e->layers[e->n_layers - 1].n_out);
     return error;
 }

@@ -1,5 +1,29 @@
 """What may be minimised? The losses, with their settings."""
 
-from fastnn.core.losses import BinaryLogLoss, LogLoss, Loss, Poisson, SquaredError
+from fastnn.core.losses import (
+    AbsoluteError,
+    Brier,
+    Focal,
+    Gamma,
+    Huber,
+    LabelLoss,
+    LogLoss,
+    Loss,
+    Poisson,
+    Quantile,
+    SquaredError,
+)
 
-__all__ = ["BinaryLogLoss", "LogLoss", "Loss", "Poisson", "SquaredError"]
+__all__ = [
+    "AbsoluteError",
+    "Brier",
+    "Focal",
+    "Gamma",
+    "Huber",
+    "LabelLoss",
+    "LogLoss",
+    "Loss",
+    "Poisson",
+    "Quantile",
+    "SquaredError",
+]

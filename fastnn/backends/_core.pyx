@@ -27,6 +27,7 @@ cdef extern from "fastnn.h" nogil:
         FNN_DENSE, FNN_CSR
         FNN_OK, FNN_NO_MEMORY, FNN_NOT_FINITE
         FNN_MAX_SETTINGS
+        PER_OUTPUT
 
     ctypedef struct fnn_activation_entry:
         const char *name
@@ -34,8 +35,7 @@ cdef extern from "fastnn.h" nogil:
 
     ctypedef struct fnn_loss_entry:
         const char *name
-        const char *inverse_link
-        int y_is_codes
+        int y_is_codes, n_settings
 
     ctypedef struct fnn_optimizer_entry:
         const char *name
@@ -49,7 +49,8 @@ cdef extern from "fastnn.h" nogil:
     ctypedef struct fnn_network:
         const fnn_layer *layers
         ptrdiff_t n_layers, n_params
-        int loss
+        int loss, inverse_link
+        const double *loss_settings
 
     ctypedef struct fnn_segment:
         double rate, l2, decay, epsilon
@@ -93,6 +94,7 @@ cdef extern from "fastnn.h" nogil:
     const fnn_activation_entry *fnn_activation_at(int code)
     const fnn_loss_entry *fnn_loss_at(int code)
     const fnn_optimizer_entry *fnn_optimizer_at(int code)
+    const char *fnn_inverse_link_name(int link)
     const char *fnn_precision_name(int precision)
     const char *fnn_function_name(int function)
     const fnn_isa *fnn_isa_at(int i)
@@ -122,7 +124,7 @@ cdef struct bitgen:  # NumPy's public bitgen_t (numpy/random/bitgen.h)
 
 
 Activation = namedtuple("Activation", "code keeps")
-Loss = namedtuple("Loss", "code inverse_link y_is_codes")
+Loss = namedtuple("Loss", "code y_is_codes n_settings")  # None: a setting for each output
 Optimizer = namedtuple("Optimizer", "code n_slots n_settings")
 
 
@@ -140,8 +142,9 @@ def _losses():
     cdef int i = 0
     found = {}
     while fnn_loss_at(i) != NULL:
-        inverse_link, y_is_codes = fnn_loss_at(i).inverse_link.decode(), fnn_loss_at(i).y_is_codes
-        found[fnn_loss_at(i).name.decode()] = Loss(i, inverse_link, bool(y_is_codes))
+        n_settings = fnn_loss_at(i).n_settings
+        found[fnn_loss_at(i).name.decode()] = Loss(
+            i, bool(fnn_loss_at(i).y_is_codes), None if n_settings == PER_OUTPUT else n_settings)
         i += 1
     return found
 
@@ -152,6 +155,15 @@ def _optimizers():
     while fnn_optimizer_at(i) != NULL:
         n_slots, n_settings = fnn_optimizer_at(i).n_slots, fnn_optimizer_at(i).n_settings
         found[fnn_optimizer_at(i).name.decode()] = Optimizer(i, n_slots, n_settings)
+        i += 1
+    return found
+
+
+def _inverse_links():
+    cdef int i = 0
+    found = {}
+    while fnn_inverse_link_name(i) != NULL:
+        found[fnn_inverse_link_name(i).decode()] = i
         i += 1
     return found
 
@@ -176,6 +188,7 @@ def _functions():
 
 # What the C core knows, by the names of core/: its lists are the only ones.
 ACTIVATIONS, LOSSES, OPTIMIZERS = _activations(), _losses(), _optimizers()
+INVERSE_LINKS = _inverse_links()
 PRECISIONS = _precisions()  # dtype names
 FUNCTIONS = _functions()  # of `apply`
 
@@ -247,30 +260,39 @@ cdef class Engine:
     """A network in C and its scratch.
 
     ``layers`` are tuples (n_in, n_out, activation's code, where its weights and where its biases
-    start in the parameter vector).
+    start in the parameter vector); ``loss`` is (its name, its settings, the inverse link's name).
     """
 
     cdef fnn_engine *engine
-    cdef int loss
+    cdef bint y_is_codes
     cdef Py_ssize_t itemsize
     cdef str kind
     cdef readonly Py_ssize_t n_in, n_out, n_params
     cdef bint busy
 
-    def __cinit__(self, str isa, str dtype, layers, Py_ssize_t n_params, int loss):
+    def __cinit__(self, str isa, str dtype, layers, Py_ssize_t n_params, loss):
         cdef int precision = _precision(isa, dtype)
-        cdef fnn_layer *c_layers = <fnn_layer *> calloc(len(layers), sizeof(fnn_layer))
         cdef fnn_network network
+        cdef Py_buffer numbers
+        name, settings, link = loss
+        entry = LOSSES[name]
+        n_out = layers[len(layers) - 1][1]
+        n_settings = n_out if entry.n_settings is None else entry.n_settings
+        _borrow(settings, &numbers, "d", 8, n_settings, False, f"settings of {name!r}")
+        cdef fnn_layer *c_layers = <fnn_layer *> calloc(len(layers), sizeof(fnn_layer))
         if c_layers == NULL:
+            PyBuffer_Release(&numbers)
             raise MemoryError()
         for i, (n_in, n_out, activation, weights, biases) in enumerate(layers):
             c_layers[i] = fnn_layer(n_in, n_out, activation, weights, biases)
-        network = fnn_network(c_layers, len(layers), n_params, loss)
+        network = fnn_network(c_layers, len(layers), n_params, entry.code, INVERSE_LINKS[link],
+                              <const double *> numbers.buf)
         self.engine = fnn_engine_new(_find(isa), precision, &network)
+        PyBuffer_Release(&numbers)
         free(c_layers)
         if self.engine == NULL:
             raise MemoryError("No memory for the description of a network.")
-        self.loss = loss
+        self.y_is_codes = entry.y_is_codes
         self.kind, self.itemsize = ("d", 8) if dtype == "float64" else ("f", 4)
         self.n_in, self.n_out, self.n_params = layers[0][0], n_out, n_params
 
@@ -420,7 +442,7 @@ cdef class Call:
         else:
             task.data.input = FNN_DENSE
             task.data.values = b.real(X, n_rows * owner.n_in, False, "X")
-        if fnn_loss_at(owner.loss).y_is_codes:
+        if owner.y_is_codes:
             task.data.y = b.borrow(y, "il", 4, n_rows, False, "y")
         else:
             task.data.y = b.real(y, n_rows * owner.n_out, False, "y")

@@ -174,6 +174,7 @@ def why_unsupported(
     *,
     activations: Collection[str],
     losses: Collection[str],
+    inverse_links: Collection[str],
     optimizers: Collection[str],
 ) -> str | None:
     """What a compiled backend that knows these names says of a network: None, or the reason."""
@@ -181,6 +182,7 @@ def why_unsupported(
         return f"it computes in float32 or float64, not in {np.dtype(dtype)}."
     asked = [("activation", layer.activation.name, activations) for layer in spec.layers]
     asked.append(("loss", spec.loss.name, losses))
+    asked.append(("inverse link", spec.loss.inverse_link, inverse_links))
     if plan is not None:
         asked.append(("optimizer", plan.optimizer.name, optimizers))
     for kind, name, known in asked:

@@ -104,7 +104,7 @@ class CythonEngine:
                 spec.layers, layout.weights, layout.biases, strict=True
             )
         ]
-        loss = _core.LOSSES[spec.loss.name].code
+        loss = spec.loss.name, spec.loss.settings_for(spec.n_out), spec.loss.inverse_link
         self._core = _core.Engine(isa, self.dtype.name, layers, layout.n_params, loss)
 
     def forward(self, params: Array, X: Array | csr_array, out: Array) -> None:
@@ -220,6 +220,7 @@ class CythonBackend:
             plan,
             activations=_core.ACTIVATIONS,
             losses=_core.LOSSES,
+            inverse_links=_core.INVERSE_LINKS,
             optimizers=_core.OPTIMIZERS,
         )
 

@@ -33,7 +33,7 @@ class LayerSpec:
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """Dense layers in order, and the loss.
+    """Dense layers in order, and the loss; settings that it leaves open become scikit-learn's.
 
     The last layer's activation is the identity: its raw output goes to the loss, or through the
     loss's inverse link to become a prediction.
@@ -43,6 +43,7 @@ class NetworkSpec:
     loss: Loss
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "loss", self.loss.filled())  # the class is frozen
         for below, above in pairwise(self.layers):
             if below.n_out != above.n_in:
                 raise ValueError(

@@ -234,9 +234,8 @@ class BaseMLP(SharedParameters):
     def _encode_targets(self, y: Any, first: bool, incremental: bool) -> Targets:
         """Targets as a network learns them; ``first`` is False where a fitted model goes on."""
 
-    @staticmethod
     @abstractmethod
-    def _default_score(predictions: Array, held_out: Data) -> float:
+    def _default_score(self, predictions: Array, held_out: Data) -> float:
         """What early stopping watches by default; greater is better."""
 
     @abstractmethod
@@ -291,7 +290,8 @@ class BaseMLP(SharedParameters):
         """The loss of the fit; where attributes were set by hand, one of ``out_activation_``."""
         if hasattr(self, "_loss"):
             return self._loss
-        return next(loss for loss in LOSSES.values() if loss.inverse_link == self.out_activation_)
+        losses = (loss.filled() for loss in LOSSES.values())
+        return next(loss for loss in losses if loss.inverse_link == self.out_activation_)
 
     def _network_to_go_on(self, hidden: list[int], n_outputs: int) -> Network:
         """The network of now, if the parameters and targets of now fit it."""

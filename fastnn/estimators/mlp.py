@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from numbers import Real
+from typing import Any, ClassVar, cast
 
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
@@ -10,10 +11,12 @@ from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import unique_labels
+from sklearn.utils.validation import check_is_fitted
 
-from fastnn._sklearn import StrOptions, fit_context
-from fastnn.core.family import chosen
-from fastnn.core.losses import LOSSES, Loss
+from fastnn._sklearn import Interval, StrOptions, fit_context
+from fastnn.backends.base import Data
+from fastnn.core.activations import Array
+from fastnn.core.losses import LABEL_LOSSES, LOSSES, LabelLoss, Loss
 from fastnn.core.optimizers import Optimizer
 from fastnn.core.schedules import Schedule
 from fastnn.estimators import targets
@@ -25,12 +28,19 @@ from fastnn.estimators.targets import Targets
 class MLPClassifier(ClassifierMixin, BaseMLP):  # noqa: D101 - the f-string is its docstring
     __doc__ = f"""Multi-layer perceptron classifier: scikit-learn's, with a compiled training pass.
 
-    Minimises the log loss. The same parameters and ``random_state`` give scikit-learn's model, up
-    to rounding.
+    Minimises the log loss, or another. The same parameters and ``random_state`` give scikit-learn's
+    model, up to rounding.
 
     Parameters
     ----------
     {PARAMETERS}
+    loss : {{'log_loss', 'squared_error', 'focal'}} or Loss, default='log_loss'
+        What is minimised: the cross-entropy; the squared error of the probabilities, Brier's score;
+        the focal loss. An object of :mod:`fastnn.losses` brings its own settings:
+        ``Focal(gamma=3.0)``.
+    label_smoothing : float, default=0.0
+        In [0, 1]: the share of each row's label that is spread evenly over all classes; for two
+        classes and for labels of a multilabel target over yes and no.
 
     Attributes
     ----------
@@ -48,8 +58,57 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # noqa: D101 - the f-string is i
     array([1, 0, 1, 0, 1])
     """
 
-    loss: ClassVar[str] = "log_loss"
-    _default_score = staticmethod(targets.accuracy)
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **SharedParameters._parameter_constraints,
+        "loss": [StrOptions(LABEL_LOSSES.keys()), Loss],
+        "label_smoothing": [Interval(Real, 0, 1, closed="both")],
+    }
+
+    def __init__(
+        self,
+        hidden_layer_sizes: Any = (100,),
+        activation: Any = "relu",
+        *,
+        solver: str | Optimizer = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | str = "auto",
+        learning_rate: str | Schedule = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: bool | int = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        backend: str = "auto",
+        n_threads: int | None = None,
+        dtype: str = "auto",
+        scoring: Any = None,
+        loss: str | Loss = "log_loss",
+        label_smoothing: float = 0.0,
+    ) -> None:
+        # scikit-learn reads parameters off this signature; all but the last two are the base's.
+        parameters = {
+            name: value
+            for name, value in locals().items()
+            if name not in ("self", "loss", "label_smoothing", "__class__")
+        }
+        super().__init__(**parameters)
+        self.loss = loss
+        self.label_smoothing = label_smoothing
+
+    def _default_score(self, predictions: Array, held_out: Data) -> float:
+        return targets.accuracy(predictions, held_out)
 
     def _decoded(self, y: np.ndarray) -> np.ndarray:
         if self._label_binarizer.y_type_.startswith("multilabel"):
@@ -62,7 +121,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # noqa: D101 - the f-string is i
             self.classes_ = self._label_binarizer.classes_
         else:
             targets.check_known_labels(y, self._label_binarizer, all_of_them=self.warm_start)
-        return targets.encode_labels(y, self._label_binarizer)
+        loss = targets.chosen_loss(self, LABEL_LOSSES, "classes")
+        return targets.encode_labels(y, self._label_binarizer, cast(LabelLoss, loss))
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict using the multi-layer perceptron classifier.
@@ -164,13 +224,16 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # noqa: D101 - the f-string is i
 class MLPRegressor(RegressorMixin, BaseMLP):  # noqa: D101 - the f-string is its docstring
     __doc__ = f"""Multi-layer perceptron regressor: scikit-learn's, with a compiled training pass.
 
-    Minimises half the squared error or half the Poisson deviance. The same parameters and
-    ``random_state`` give scikit-learn's model, up to rounding.
+    Minimises half the squared error, or another loss. The same parameters and ``random_state`` give
+    scikit-learn's model, up to rounding.
 
     Parameters
     ----------
-    loss : {{'squared_error', 'poisson'}}, default='squared_error'
-        What is minimised. 'poisson' needs ``y >= 0`` and predicts through an exponential.
+    loss : str or Loss, default='squared_error'
+        What is minimised: 'squared_error', 'absolute_error', 'huber', 'quantile' (the median),
+        'poisson', which needs ``y >= 0``, or 'gamma', which needs ``y > 0``; the last two are half
+        deviances and predict through an exponential. An object of :mod:`fastnn.losses` brings its
+        own settings: ``Huber(delta=0.5)``, ``Quantile([0.05, 0.5, 0.95])``.
     {PARAMETERS}
 
     Attributes
@@ -191,10 +254,13 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # noqa: D101 - the f-string is its
         **SharedParameters._parameter_constraints,
         "loss": [StrOptions(targets.NUMBER_LOSSES), Loss],
     }
-    _default_score = staticmethod(targets.r2)
+
+    def _default_score(self, predictions: Array, held_out: Data) -> float:
+        return targets.score_of_numbers(self._loss, predictions, held_out)
 
     def _decoded(self, y: np.ndarray) -> np.ndarray:
-        return y.ravel() if y.shape[1] == 1 else y
+        one_target = y.shape[1] == 1 or len(self._loss.levels) > 1
+        return y[:, 0] if one_target else y
 
     def __init__(
         self,
@@ -239,9 +305,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # noqa: D101 - the f-string is its
         self.loss = loss
 
     def _encode_targets(self, y: np.ndarray, first: bool, incremental: bool) -> Targets:
-        encoded = targets.encode_numbers(y, chosen("loss", self.loss, LOSSES))
+        loss = targets.chosen_loss(self, LOSSES, "numbers")
         # A network goes on with the loss that it was fitted with.
-        return encoded if first else targets.encode_numbers(encoded.values, self._trained_by())
+        return targets.encode_numbers(y, loss if first else self._trained_by())
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict using the multi-layer perceptron model.
@@ -254,10 +320,35 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # noqa: D101 - the f-string is its
         Returns
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            The predicted values.
+            The predicted values. Of several quantiles ``(n_samples, n_quantiles)``, in increasing
+            order in each row.
         """
         predictions = self._predictions(X)
         return predictions.ravel() if predictions.shape[1] == 1 else predictions
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return R2 on the given data; for a loss of quantiles the mean D2 pinball score.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The input data.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            The true values.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How much each row counts.
+
+        Returns
+        -------
+        score : float
+            At most 1. D2 is the share of the pinball loss that is left out of that of the best
+            constants; scikit-learn's ``d2_pinball_score``, averaged over the quantiles.
+        """
+        check_is_fitted(self)
+        loss = self._trained_by()
+        if loss.levels:
+            return targets.d2_pinball(loss, self._predictions(X), y, sample_weight)
+        return super().score(X, y, sample_weight)
 
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,18 +12,16 @@ from sklearn.utils.multiclass import type_of_target, unique_labels
 
 from fastnn.backends.base import Data
 from fastnn.core.activations import Array
-from fastnn.core.losses import INVERSE_LINKS, LOSSES, Loss
+from fastnn.core.family import chosen
+from fastnn.core.losses import INVERSE_LINKS, LOSSES, LabelLoss, Loss
 from fastnn.training.data import refuse_dates
-
-# The losses that labels are trained by; all others are of numbers.
-MULTICLASS, BINARY = "log_loss", "binary_log_loss"
 
 
 class _NumberLosses(Set[str]):
     """The names of the losses of numbers, those that were registered later among them."""
 
     def __contains__(self, name: object) -> bool:
-        return name in LOSSES and name not in (MULTICLASS, BINARY)
+        return name in LOSSES and LOSSES[str(name)].targets == "numbers"
 
     def __iter__(self) -> Iterator[str]:
         return filter(self.__contains__, LOSSES)
@@ -35,6 +33,21 @@ class _NumberLosses(Set[str]):
 
 
 NUMBER_LOSSES = _NumberLosses()
+
+
+def chosen_loss(estimator: Any, family: Mapping[str, Loss], targets: str) -> Loss:
+    """What the ``loss`` of an estimator names in ``family`` or is, its open settings filled.
+
+    ValueError if it is a loss of others than ``targets``.
+    """
+    loss = chosen("loss", estimator.loss, family)
+    if loss.targets != targets:
+        names = (name for name, member in family.items() if member.targets == targets)
+        raise ValueError(
+            f"loss={loss!r} is a loss of {loss.targets}, but {type(estimator).__name__} takes those"
+            f" of {targets}: {', '.join(names)}, or such an object of fastnn.losses."
+        )
+    return loss.filled(vars(estimator))
 
 
 @dataclass(frozen=True)
@@ -64,24 +77,24 @@ class Targets:
         if self.loss.y_is_codes:
             return self.values
         columns = self.values if self.values.ndim == 2 else self.values[:, None]
+        if columns.shape[1] != self.n_outputs:  # several outputs for one target
+            columns = np.repeat(columns, self.n_outputs, axis=1)
         return np.require(columns, dtype, ["C", "ALIGNED"])
 
 
-def encode_labels(y: np.ndarray, binarizer: LabelBinarizer) -> Targets:
+def encode_labels(y: np.ndarray, binarizer: LabelBinarizer, loss: LabelLoss) -> Targets:
     """Labels ``(n_rows,)``, or an indicator matrix ``(n_rows, n_labels)``, as targets.
 
-    ``binarizer`` is fitted to all classes.
+    ``binarizer`` is fitted to all classes; ``loss`` is one of classes.
     """
     classes = binarizer.classes_
     if binarizer.y_type_ == "multiclass":
-        return Targets(
-            np.searchsorted(classes, y).astype(np.int32), len(classes), LOSSES[MULTICLASS]
-        )
+        return Targets(np.searchsorted(classes, y).astype(np.int32), len(classes), loss)
     if binarizer.y_type_.startswith("multilabel"):
-        return Targets(binarizer.transform(y).astype(bool), len(classes), LOSSES[BINARY])
+        return Targets(binarizer.transform(y).astype(bool), len(classes), loss.for_labels())
     # A single class is never the positive one.
     positive = (y == classes[-1]) & (len(classes) > 1)
-    return Targets(positive, 1, LOSSES[BINARY], strata=y)
+    return Targets(positive, 1, loss.for_labels(), strata=y)
 
 
 def encode_numbers(y: np.ndarray, loss: Loss) -> Targets:
@@ -95,9 +108,8 @@ def encode_numbers(y: np.ndarray, loss: Loss) -> Targets:
         raise TypeError(f"y must hold real numbers, got dtype {y.dtype}.")
     if y.dtype.kind in "OUS":
         y = y.astype(np.float64)
-    if loss.name == "poisson" and (y < 0).any():
-        raise ValueError(f"loss='poisson' needs y >= 0, got values down to {y.min()}.")
-    return Targets(y, 1 if y.ndim == 1 else y.shape[1], loss)
+    loss.check_targets(y)
+    return Targets(y, loss.n_outputs(1 if y.ndim == 1 else y.shape[1]), loss)
 
 
 def first_binarizer(y: Any, classes: Any, known: np.ndarray | None) -> LabelBinarizer | None:
@@ -162,10 +174,36 @@ def negative_loss(loss: Loss, predictions: Array, held_out: Data) -> float:
     return -float(np.average(losses, weights=held_out.weight))
 
 
-def r2(predictions: Array, held_out: Data) -> float:
-    """The coefficient of determination, weighted; NaN if a prediction is not finite."""
+def score_of_numbers(loss: Loss, predictions: Array, held_out: Data) -> float:
+    """R2, or for quantiles the mean D2 pinball score; NaN if a prediction is not finite."""
     from sklearn.metrics import r2_score  # as above
 
     if not np.isfinite(predictions).all():
         return np.nan
+    if loss.levels:
+        return d2_pinball(loss, predictions, held_out.y, held_out.weight)
     return float(r2_score(held_out.y, predictions, sample_weight=held_out.weight))
+
+
+def d2_pinball(loss: Loss, predictions: Array, y: Any, weight: Any) -> float:
+    """The share of the best constants' pinball loss that is left out; the mean over outputs.
+
+    Parameters
+    ----------
+    loss : Loss
+        One of quantiles.
+    predictions : ndarray of shape (n_rows, n_outputs)
+    y : array-like of shape (n_rows,), (n_rows, 1) or (n_rows, n_outputs)
+    weight : array-like of shape (n_rows,) or None
+    """
+    from sklearn.metrics import d2_pinball_score  # as above
+
+    y = np.asarray(y)
+    loss.check_targets(y)
+    columns = np.broadcast_to(y.reshape(len(y), -1), (len(y), predictions.shape[1]))
+    levels = loss.settings_for(predictions.shape[1])
+    scores = [
+        d2_pinball_score(columns[:, j], predictions[:, j], sample_weight=weight, alpha=level)
+        for j, level in enumerate(levels)
+    ]
+    return float(np.mean(scores))

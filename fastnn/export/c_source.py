@@ -51,6 +51,13 @@ INVERSE_LINKS = {
     for (int i = 1; i < $N; i++) if (out[i] > largest) largest = out[i];
     for (int i = 0; i < $N; i++) { out[i] = expf(out[i] - largest); sum += out[i]; }
     for (int i = 0; i < $N; i++) out[i] /= sum;""",
+    "sorted": """
+    for (int i = 1; i < $N; i++) {
+        const float value = out[i];
+        int at = i;
+        for (; at > 0 && out[at - 1] > value; at--) out[at] = out[at - 1];
+        out[at] = value;
+    }""",
 }
 
 # Expressions of a column v with the operands {0}, {1}, ...

@@ -47,6 +47,10 @@ class Step:
     kind: str
     operands: tuple[NDArray[np.float64], ...] = ()
 
+    def for_columns(self, n: int) -> Step:
+        """The step for n columns; what is done to a target is done to each of its quantiles."""
+        return replace(self, operands=tuple(np.resize(operand, n) for operand in self.operands))
+
 
 @dataclass(frozen=True)
 class Description:
@@ -137,7 +141,8 @@ def describe(model: Any, dtype: DTypeLike) -> Description:
         return replace(inner, before=before + inner.before, feature_names=names)
     if isinstance(model, TransformedTargetRegressor):
         inner = describe(model.regressor_, dtype)
-        return replace(inner, after=inner.after + steps_back(model), feature_names=names)
+        back = tuple(step.for_columns(inner.n_out) for step in steps_back(model))
+        return replace(inner, after=inner.after + back, feature_names=names)
     if not isinstance(model, MLPClassifier | MLPRegressor):
         raise TypeError(
             f"A {_full_name(model)} cannot be exported; fastnn's MLPClassifier and MLPRegressor"

@@ -45,12 +45,18 @@ class Graph:
         self._unique = unique or (lambda name: f"{name}_{len(self.nodes) + len(self.constants)}")
 
     def __call__(
-        self, op: str, *inputs: str | float | NDArray[Any], output: str = "", **attributes: Any
+        self,
+        op: str,
+        *inputs: str | float | NDArray[Any],
+        output: str = "",
+        n_unused: int = 0,
+        **attributes: Any,
     ) -> str:
-        """Add a node and return the name of its output."""
+        """Add a node and return the name of its output, the first where others are not used."""
         names = [value if isinstance(value, str) else self._constant(value) for value in inputs]
         output = output or self._unique(op.lower())
-        node = self.onnx.helper.make_node(op, names, [output], self._unique(op), **attributes)
+        outputs = [output, *(f"{output}_{i + 1}" for i in range(n_unused))]
+        node = self.onnx.helper.make_node(op, names, outputs, self._unique(op), **attributes)
         self.nodes.append(node)
         return output
 
@@ -93,6 +99,7 @@ INVERSE_LINKS: dict[str, Operation] = {
     "logistic": ACTIVATIONS["logistic"],
     "exp": lambda g, raw: g("Exp", raw),
     "softmax": lambda g, raw: g("Softmax", raw, axis=1),
+    "sorted": lambda g, raw: _sorted(g, raw),
 }
 
 # The steps after a regressor; those before a network are scikit-learn's, and skl2onnx's to write.
@@ -101,6 +108,12 @@ STEPS: dict[str, Callable[..., str]] = {
     "exp": lambda g, v: g("Exp", v),
     "expm1": lambda g, v: g("Sub", g("Exp", v), 1.0),
 }
+
+
+def _sorted(g: Graph, raw: str) -> str:
+    """Each row in increasing order; the second output, where values stood, is not used."""
+    width = g("Gather", g("Shape", raw), np.array([1]))
+    return g("TopK", raw, width, n_unused=1, axis=1, largest=0, sorted=1)
 
 
 # Of these ONNX Runtime has the operators in float32 only.

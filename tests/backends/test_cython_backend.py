@@ -12,7 +12,7 @@ import pytest
 from support.problems import fresh_state, problem
 
 from fastnn.core.activations import ACTIVATIONS
-from fastnn.core.losses import LOSSES
+from fastnn.core.losses import INVERSE_LINKS, LOSSES
 from fastnn.core.network import NetworkSpec
 from fastnn.core.optimizers import OPTIMIZERS, SGD
 
@@ -38,8 +38,10 @@ def test_what_c_says_of_a_name_is_what_the_registries_say():
     for name, entry in _core.ACTIVATIONS.items():
         assert entry.keeps == ACTIVATIONS[name].keeps
     for name, entry in _core.LOSSES.items():
-        assert entry.inverse_link == LOSSES[name].inverse_link
         assert entry.y_is_codes == LOSSES[name].y_is_codes
+        if entry.n_settings is not None:
+            assert entry.n_settings == len(LOSSES[name].filled().settings())
+    assert set(_core.INVERSE_LINKS) <= set(INVERSE_LINKS)
     for name, entry in _core.OPTIMIZERS.items():
         assert entry.n_slots == OPTIMIZERS[name].n_slots
         assert entry.n_settings == len(OPTIMIZERS[name].filled().settings())

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.problems import as_csr, fresh_state, problem
+from support.problems import LOSS_VARIANTS, as_csr, fresh_state, problem
 
 from fastnn.backends import load
 from fastnn.core.activations import ACTIVATIONS
@@ -22,10 +22,15 @@ HIDDEN = {
     "mixed": (["tanh", "relu", "logistic"], [3, 9, 2]),
     "mixed otherwise": (["logistic", "identity", "tanh"], [3, 9, 2]),
 }
-# Every hidden part with every loss; the rest in turn: pairs, not the whole product.
+# Every hidden part with every loss; other settings and the rest in turn: pairs, not the product.
 CASES = [
     (hidden, loss, (1, 3)[i % 2], bool(i // 2 % 2), bool(i // 4 % 2))
-    for i, (hidden, loss) in enumerate(itertools.product(HIDDEN, LOSSES))
+    for i, (hidden, loss) in enumerate(
+        [
+            *itertools.product(HIDDEN, LOSSES),
+            *zip(itertools.cycle(HIDDEN), LOSS_VARIANTS.keys() - LOSSES.keys()),
+        ]
+    )
 ]
 EPSILON = 1e-6
 
@@ -43,10 +48,10 @@ def numeric_gradient(function, params: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize(("hidden", "loss", "n_out", "sparse", "weighted"), CASES)
 def test_gradient_is_the_derivative_of_the_loss(backend, hidden, loss, n_out, sparse, weighted):
-    if loss == "log_loss" and n_out == 1:
+    if LOSS_VARIANTS[loss].y_is_codes and n_out == 1:
         n_out = 2  # one class out of one is no question
     activations, sizes = HIDDEN[hidden]
-    spec = NetworkSpec.dense([4, *sizes, n_out], activations or "relu", loss)
+    spec = NetworkSpec.dense([4, *sizes, n_out], activations or "relu", LOSS_VARIANTS[loss])
     data = problem(spec, 9, seed=3, weighted=weighted)
     if sparse:
         data = as_csr(data)

@@ -11,9 +11,30 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from fastnn.backends.base import Data, Engine, Plan, TrainState
-from fastnn.core.losses import batch_objective
+from fastnn.core.losses import (
+    LOSSES,
+    Focal,
+    Huber,
+    LabelLoss,
+    Loss,
+    Quantile,
+    batch_objective,
+)
 from fastnn.core.network import NetworkSpec, initialise
 from fastnn.core.optimizers import Optimizer
+
+# Every loss with its default settings, and those that have settings with others.
+LOSS_VARIANTS: dict[str, Loss] = {
+    **LOSSES,
+    "small huber": Huber(0.3),
+    "quantiles": Quantile([0.1, 0.5, 0.9]),
+    "sharp focal": Focal(0.5),
+    **{
+        f"smoothed {loss.name}": replace(loss, label_smoothing=0.3)
+        for loss in LOSSES.values()
+        if isinstance(loss, LabelLoss)
+    },
+}
 
 
 def problem(
@@ -24,10 +45,12 @@ def problem(
     X = np.where(rng.random((n_rows, spec.n_in)) < 0.3, 0, rng.normal(size=(n_rows, spec.n_in)))
     if spec.loss.y_is_codes:
         y = rng.integers(spec.n_out, size=n_rows).astype(np.int32)
-    elif spec.loss.name == "binary_log_loss":
+    elif spec.loss.targets == "labels":
         y = rng.integers(2, size=(n_rows, spec.n_out)).astype(dtype)
     elif spec.loss.name == "poisson":
         y = rng.poisson(1.5, size=(n_rows, spec.n_out)).astype(dtype)
+    elif spec.loss.name == "gamma":
+        y = rng.gamma(2.0, size=(n_rows, spec.n_out)).astype(dtype)
     else:
         y = rng.normal(size=(n_rows, spec.n_out)).astype(dtype)
     weight = rng.uniform(0.2, 3, n_rows).astype(dtype) if weighted else None

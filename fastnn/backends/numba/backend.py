@@ -20,7 +20,8 @@ from fastnn.backends.checks import (
 )
 from fastnn.backends.numba import passes as kernels
 from fastnn.backends.numba.layout import aligned, lay_out
-from fastnn.backends.numba.math import ACTIVATIONS, LOSSES, OPTIMIZERS, code
+from fastnn.backends.numba.losses import LOSSES
+from fastnn.backends.numba.math import ACTIVATIONS, OPTIMIZERS, code
 from fastnn.core.activations import Array
 from fastnn.core.losses import INVERSE_LINKS
 from fastnn.core.network import NetworkSpec, Segment
@@ -57,7 +58,8 @@ class _Scratch:
         n = layout.n_padded
         padded = aligned(n_lines * n, dtype).reshape(n_lines, n)
         work = aligned(layout.n_work, dtype)
-        return kernels.Network(code(LOSSES, spec.loss.name), *layout[:3], padded, work)
+        loss, settings = code(LOSSES, spec.loss.name), spec.loss.settings_for(spec.n_out)
+        return kernels.Network(loss, settings, *layout[:3], padded, work)
 
 
 class NumbaTrainer:
@@ -161,7 +163,13 @@ class NumbaBackend:
 
     def supports(self, spec: NetworkSpec, dtype: np.dtype, plan: Plan | None = None) -> str | None:
         return why_unsupported(
-            spec, dtype, plan, activations=ACTIVATIONS, losses=LOSSES, optimizers=OPTIMIZERS
+            spec,
+            dtype,
+            plan,
+            activations=ACTIVATIONS,
+            losses=LOSSES,
+            inverse_links=INVERSE_LINKS,
+            optimizers=OPTIMIZERS,
         )
 
     def engine(self, spec: NetworkSpec, dtype: np.dtype, n_threads: int = 1) -> Engine:

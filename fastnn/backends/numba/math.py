@@ -1,4 +1,4 @@
-"""What are activations, losses and optimizers, for Numba? A dict each, at the bottom of this file.
+"""What are activations and optimizers, for Numba? A dict each, at the bottom of this file.
 
 An entry is a name of ``fastnn.core`` and the compiled functions for it; what has no entry here is
 refused. :func:`by_code` makes a dict one compiled function; an entry's code is its place.
@@ -152,92 +152,6 @@ def logistic_slope(a):
     return a * (type(a)(1) - a)
 
 
-# Losses
-
-
-@fast
-def clip_probability(p, eps):
-    """P within [eps, 1 - eps]; a NaN stays."""
-    p = eps if p < eps else p
-    return type(p)(1) - eps if p > type(p)(1) - eps else p
-
-
-@fast
-def log_loss(value, delta, n_rows, n_out, ld):
-    """Softmax and cross-entropy; a row's code comes in the first column of ``delta``."""
-    eps = value.dtype.type(np.finfo(value.dtype).eps)
-    for i in range(n_rows):
-        raw = value[i * ld : i * ld + n_out]
-        top = raw[0]
-        for j in range(1, n_out):
-            top = raw[j] if raw[j] > top else top
-        for j in range(n_out):
-            raw[j] -= top
-    for i in range(value.size):
-        value[i] = exp(value[i])
-    for i in range(n_rows):
-        e = value[i * ld : i * ld + n_out]
-        p = delta[i * ld : i * ld + n_out]
-        code = int(p[0])
-        total = e.sum()
-        for j in range(n_out):
-            p[j] = e[j] / total
-        e[0] = -math.log(clip_probability(p[code], eps))
-        p[code] -= value.dtype.type(1)
-    return 1
-
-
-def elementwise(line):
-    """The loss of a block of rows that is a sum over outputs, from that of a line of outputs.
-
-    ``line(value, delta, n_out)`` finds raw outputs in ``value`` and y in ``delta``; it leaves each
-    output's loss, and its derivative.
-    """
-
-    @fast
-    def block(value, delta, n_rows, n_out, ld):
-        if ld == 1:  # single outputs are one long line, fit for vector instructions
-            line(value[:n_rows], delta[:n_rows], n_out)
-        else:
-            for i in range(n_rows):
-                line(value[i * ld : i * ld + n_out], delta[i * ld : i * ld + n_out], n_out)
-        return n_out
-
-    return block
-
-
-@fast
-def squared_error(value, delta, n_out):
-    """Half the squared error, averaged over outputs; its gradient is not."""
-    share = value.dtype.type(0.5 / n_out)
-    for j in range(value.size):
-        delta[j] = value[j] - delta[j]
-        value[j] = delta[j] * delta[j] * share
-
-
-@fast
-def poisson(value, delta, n_out):
-    """Half the Poisson deviance with p = exp(raw)."""
-    zero = value.dtype.type(0)
-    for j in range(value.size):
-        y, raw = delta[j], value[j]
-        p = exp(raw)
-        delta[j] = p - y
-        value[j] = (y * (math.log(y) - raw) if y > 0 else zero) - y + p
-
-
-@fast
-def binary_log_loss(value, delta, n_out):
-    """Cross-entropy of yes/no outputs with p = expit(raw)."""
-    one, eps = value.dtype.type(1), value.dtype.type(np.finfo(value.dtype).eps)
-    for j in range(value.size):
-        y, p = delta[j], expit(value[j])
-        delta[j] = p - y
-        value[j] = clip_probability(p, eps) if y > 0 else one - clip_probability(p, eps)
-    for j in range(value.size):  # apart: the logarithm is no vector code
-        value[j] = -math.log(value[j])
-
-
 # Optimizers
 
 
@@ -300,16 +214,6 @@ ACTIVATIONS = {
     "relu": (relu, relu_slope),
 }
 
-# loss(value, delta, n_rows, n_out, ld) takes raw outputs in value and y in delta, both with rows of
-# length ld. It leaves the derivative in delta and shares of a row's loss in the first columns of
-# value, and returns how many these are.
-LOSSES = {
-    "squared_error": elementwise(squared_error),
-    "poisson": elementwise(poisson),
-    "binary_log_loss": elementwise(binary_log_loss),
-    "log_loss": log_loss,
-}
-
 # optimizer(settings, padded, step) takes parameters, gradient and slots in the rows of padded.
 OPTIMIZERS = {"sgd": sgd, "adam": adam}
 
@@ -364,5 +268,4 @@ def _slope_in_place(slope):
 
 activate = by_code([_in_place(value) for value, _ in ACTIVATIONS.values()])
 times_slope = by_code([_slope_in_place(slope) for _, slope in ACTIVATIONS.values()])
-find_loss = by_code(LOSSES.values())
 update_step = by_code(OPTIMIZERS.values())

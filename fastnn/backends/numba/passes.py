@@ -15,7 +15,8 @@ import numpy as np
 
 from fastnn.backends.numba.compiler import FLUSH, entry, fast, swap_float_mode
 from fastnn.backends.numba.layout import NO_PLACE, ZEROS
-from fastnn.backends.numba.math import Step, activate, find_loss, times_slope, update_step
+from fastnn.backends.numba.losses import find_loss
+from fastnn.backends.numba.math import Step, activate, times_slope, update_step
 from fastnn.backends.numba.tile import Matrix, product
 
 BLOCK_ROWS = 256  # rows that go through the network together: what bounds the scratch memory
@@ -27,6 +28,8 @@ class Network(NamedTuple):
     Attributes
     ----------
     loss : int, its code
+    loss_settings : ndarray of float64
+        What it reads; of a quantile's loss a level for each output.
     layers, segments, parts : tables; see layout.py
     padded : ndarray of shape (2 + n_slots, n_padded)
         Parameters, gradient and slots, with rows of whole vectors. The first row is all that
@@ -35,6 +38,7 @@ class Network(NamedTuple):
     """
 
     loss: int
+    loss_settings: np.ndarray
     layers: np.ndarray
     segments: np.ndarray
     parts: np.ndarray
@@ -131,11 +135,12 @@ def forward_block(layers, padded, data, rows, work):
 
 
 @fast
-def loss_block(loss, layer, data, rows, work):
+def loss_block(network, layer, data, rows):
     """The weighted sum of the rows' losses, from the raw output in ``out``.
 
     Leaves its derivative in ``delta``.
     """
+    work, settings = network.work, network.loss_settings
     m, n_out, ld = rows.size, layer.n_out, layer.ld
     value = work[layer.out : layer.out + m * ld]
     delta = work[layer.delta : layer.delta + m * ld]
@@ -144,7 +149,7 @@ def loss_block(loss, layer, data, rows, work):
             delta[i * ld] = data.codes[rows[i]]
         else:
             copy(data.y[rows[i] * n_out : (rows[i] + 1) * n_out], delta[i * ld : i * ld + n_out])
-    n_shares = find_loss(loss, value, delta, m, n_out, ld)
+    n_shares = find_loss(network.loss, settings, value, delta, m, n_out, ld)
     total = 0.0
     for i in range(m):
         row_value = 0.0
@@ -242,7 +247,7 @@ def batch_gradient(network, data, rows):
     for start in range(0, rows.size, BLOCK_ROWS):
         block = rows[start : start + BLOCK_ROWS]
         forward_block(layers, padded, data, block, work)
-        loss_sum += loss_block(network.loss, layers[layers.size - 1], data, block, work)
+        loss_sum += loss_block(network, layers[layers.size - 1], data, block)
         backward_block(layers, padded, grad, data, block, work)
     weight_sum = np.float64(rows.size)
     if data.weight.size > 0:
