@@ -305,9 +305,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # noqa: D101 - the f-string is its
         self.loss = loss
 
     def _encode_targets(self, y: np.ndarray, first: bool, incremental: bool) -> Targets:
-        loss = targets.chosen_loss(self, LOSSES, "numbers")
+        encoded = targets.encode_numbers(y, targets.chosen_loss(self, LOSSES, "numbers"))
         # A network goes on with the loss that it was fitted with.
-        return targets.encode_numbers(y, loss if first else self._trained_by())
+        return encoded if first else targets.encode_numbers(encoded.values, self._trained_by())
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict using the multi-layer perceptron model.
@@ -347,6 +347,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # noqa: D101 - the f-string is its
         check_is_fitted(self)
         loss = self._trained_by()
         if loss.levels:
+            y = np.asarray(y)
+            loss.check_targets(y)
             return targets.d2_pinball(loss, self._predictions(X), y, sample_weight)
         return super().score(X, y, sample_weight)
 

@@ -185,7 +185,7 @@ def score_of_numbers(loss: Loss, predictions: Array, held_out: Data) -> float:
     return float(r2_score(held_out.y, predictions, sample_weight=held_out.weight))
 
 
-def d2_pinball(loss: Loss, predictions: Array, y: Any, weight: Any) -> float:
+def d2_pinball(loss: Loss, predictions: Array, y: np.ndarray, weight: Any) -> float:
     """The share of the best constants' pinball loss that is left out; the mean over outputs.
 
     Parameters
@@ -193,13 +193,11 @@ def d2_pinball(loss: Loss, predictions: Array, y: Any, weight: Any) -> float:
     loss : Loss
         One of quantiles.
     predictions : ndarray of shape (n_rows, n_outputs)
-    y : array-like of shape (n_rows,), (n_rows, 1) or (n_rows, n_outputs)
+    y : ndarray of shape (n_rows,), (n_rows, 1) or (n_rows, n_outputs)
     weight : array-like of shape (n_rows,) or None
     """
     from sklearn.metrics import d2_pinball_score  # as above
 
-    y = np.asarray(y)
-    loss.check_targets(y)
     columns = np.broadcast_to(y.reshape(len(y), -1), (len(y), predictions.shape[1]))
     levels = loss.settings_for(predictions.shape[1])
     scores = [

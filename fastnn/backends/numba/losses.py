@@ -133,12 +133,11 @@ def elementwise(line):
 
     @fast
     def block(settings, value, delta, n_rows, n_out, ld):
-        if ld == 1:  # single outputs are one long line, fit for vector instructions
-            line(settings, value[:n_rows], delta[:n_rows], n_out)
-        else:
-            for i in range(n_rows):
-                row = slice(i * ld, i * ld + n_out)
-                line(settings, value[row], delta[row], n_out)
+        # Single outputs are one long line, fit for vector instructions.
+        n_lines, width = (1, n_rows) if ld == 1 else (n_rows, n_out)
+        for i in range(n_lines):
+            start, stop = i * ld, i * ld + width
+            line(settings, value[start:stop], delta[start:stop], n_out)
         return n_out
 
     return block
