@@ -15,7 +15,7 @@ from support.homes import homes
 import fastnn
 from fastnn import MLPClassifier, MLPRegressor
 from fastnn.core.activations import ACTIVATIONS
-from fastnn.core.losses import LOSSES
+from fastnn.core.losses import LABEL_LOSSES, LOSSES
 from fastnn.core.optimizers import OPTIMIZERS
 from fastnn.core.schedules import SCHEDULES
 from fastnn.estimators.targets import NUMBER_LOSSES
@@ -71,6 +71,11 @@ ESTIMATORS |= {
 }
 ESTIMATORS["early stopping"] = MLPClassifier(early_stopping=True, validation_fraction=0.2)
 ESTIMATORS["towns"] = MLPClassifier()  # more than two classes
+ESTIMATORS |= {
+    f"{target}, {loss}": MLPClassifier(loss=loss)
+    for target in ("towns", "kinds")
+    for loss in LABEL_LOSSES
+}
 ESTIMATORS["float32"] = MLPClassifier(dtype="float32")
 ESTIMATORS |= {"table": None, "logarithms": None}  # the pipelines of the command line
 
@@ -78,7 +83,7 @@ ESTIMATORS |= {"table": None, "logarithms": None}  # the pipelines of the comman
 def fitted(kind):
     """An estimator of ESTIMATORS after three epochs, and rows it can predict."""
     frame = homes()
-    target = "price" if "regressor" in kind else "town" if kind == "towns" else "kind"
+    target = "price" if "regressor" in kind else "town" if "towns" in kind else "kind"
     X, y = frame[["age"]], frame[target].fillna("Oslo")
     model = ESTIMATORS[kind]
     if model is None:

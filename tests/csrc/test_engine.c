@@ -286,7 +286,13 @@ static void run(const fnn_isa *isa, int precision, const problem *p, int sparse,
     for (int i = n_members - 1; i >= 0; i--) /* raw outputs of the first remain */
         expected_loss[i] = plainly(p, params + i * m, X, y, raw, grad + i * m);
 
-    const fnn_network network = {p->layers, p->n_layers, m, p->loss};
+    static const double no_smoothing[] = {0};
+    const fnn_network network = {.layers = p->layers,
+                                 .n_layers = p->n_layers,
+                                 .n_params = m,
+                                 .loss = p->loss,
+                                 .inverse_link = FNN_INVERSE_LINK_identity,
+                                 .loss_settings = no_smoothing};
     const fnn_data data = {.input = sparse ? FNN_CSR : FNN_DENSE,
                            .values = c_X,
                            .indptr = sparse ? indptr : NULL,
