@@ -47,8 +47,7 @@ def model(seed: int) -> TransformedTargetRegressor:
     )
     network = MLPRegressor(
         Quantile(LEVELS),
-        (64, 64),
-        learning_rate_init=0.003,
+        (32,),
         early_stopping=True,
         validation_fraction=0.15,
         n_iter_no_change=20,

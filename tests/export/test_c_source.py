@@ -17,7 +17,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier as SklearnMLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
-from support.fitted import FORMULAS, TASKS, answers, network, random_network
+from support.fitted import FORMULAS, QUANTILES, TASKS, answers, network, random_network
 from support.members import activation, loss
 
 from fastnn import MLPClassifier, MLPRegressor
@@ -178,9 +178,10 @@ class TestAroundANetwork:
             {},
         ],
     )
-    def test_transformed_targets(self, transform, table, tmp_path):
+    @pytest.mark.parametrize("loss", ["squared_error", QUANTILES], ids=["mean", "quantiles"])
+    def test_transformed_targets(self, loss, transform, table, tmp_path):
         X, y = table
-        network = make_pipeline(StandardScaler(), regressor())
+        network = make_pipeline(StandardScaler(), regressor().set_params(loss=loss))
         model = TransformedTargetRegressor(network, **transform).fit(X, y)
         check(model, X, tmp_path)
 

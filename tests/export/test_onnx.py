@@ -18,7 +18,7 @@ from sklearn.preprocessing import (
     RobustScaler,
     StandardScaler,
 )
-from support.fitted import FORMULAS, TASKS, answers, network, random_network
+from support.fitted import FORMULAS, QUANTILES, TASKS, answers, network, random_network
 from support.members import activation, loss
 
 from fastnn import MLPClassifier, MLPRegressor
@@ -138,8 +138,8 @@ AROUND = {
 
 def unfitted(task):
     parameters = {"hidden_layer_sizes": (9,), "solver": "lbfgs", "max_fun": 30, "random_state": 0}
-    if task in ("squared_error", "poisson"):
-        return MLPRegressor(task, **parameters)
+    if task in ("squared_error", "poisson", "quantiles"):
+        return MLPRegressor(QUANTILES if task == "quantiles" else task, **parameters)
     return MLPClassifier(**parameters)
 
 
@@ -153,6 +153,7 @@ def table(task):
         "labels": (X[:, :3] > 0).astype(int),
         "squared_error": X[:, 0].astype(np.float64) * 30 + 1000,
         "poisson": rng.poisson(np.exp(X[:, 0])),
+        "quantiles": X[:, 0].astype(np.float64) * 30 + 1000,
     }
     return X.astype(np.float64), y[task]
 
@@ -195,9 +196,10 @@ class TestAroundANetwork:
         ],
     )
     @pytest.mark.parametrize("scaled_inside", [True, False])
-    def test_transformed_targets(self, transform, scaled_inside):
-        X, y = table("squared_error")
-        network, scaler = unfitted("squared_error"), StandardScaler()
+    @pytest.mark.parametrize("task", ["squared_error", "quantiles"])
+    def test_transformed_targets(self, task, transform, scaled_inside):
+        X, y = table(task)
+        network, scaler = unfitted(task), StandardScaler()
         if scaled_inside:
             network = make_pipeline(scaler, network)
         model = TransformedTargetRegressor(network, **transform)

@@ -9,8 +9,10 @@ from scipy.special import erf, expit
 
 from fastnn import MLPClassifier, MLPRegressor
 from fastnn.core.activations import ACTIVATIONS
+from fastnn.losses import Quantile
 
-TASKS = ("two classes", "classes", "labels", "squared_error", "poisson")
+TASKS = ("two classes", "classes", "labels", "squared_error", "poisson", "quantiles")
+QUANTILES = Quantile([0.1, 0.5, 0.9])
 
 # What the activations are that targets have an entry for, whether or not the core has them yet.
 FORMULAS = {
@@ -35,10 +37,11 @@ def network(task: str, seed: int = 0, dtype: Any = np.float64, **parameters: Any
     n_features = parameters.pop("n_features", 7)
     labels = parameters.pop("labels", np.array([3, 5, 8]))
     X = rng.normal(size=(60, n_features)).astype(np.float32).astype(dtype)
-    if task in ("squared_error", "poisson"):
+    if task in ("squared_error", "poisson", "quantiles"):
         n_outputs = parameters.pop("n_outputs", 1)
         y = rng.poisson(2, size=(60, n_outputs)).astype(float)
-        model = MLPRegressor(task, random_state=seed, **parameters)
+        loss = QUANTILES if task == "quantiles" else task
+        model = MLPRegressor(loss, random_state=seed, **parameters)
         model.partial_fit(X, y.ravel() if n_outputs == 1 else y)
     elif task == "labels":
         n_outputs = parameters.pop("n_outputs", 4)
