@@ -11,7 +11,7 @@ from fastnn._version import __version__
 if TYPE_CHECKING:
     from fastnn import backends, export, persistence, report
     from fastnn.cli.functions import evaluate_table, explore_table, fit_table, predict_table
-    from fastnn.display import LossCurveDisplay
+    from fastnn.display import LossCurveDisplay, WeightsDisplay
     from fastnn.environment import show_config
     from fastnn.estimators.mlp import MLPClassifier, MLPRegressor
     from fastnn.search.display import TradeoffDisplay
@@ -23,6 +23,7 @@ __all__ = [
     "MLPRegressor",
     "TradeoffDisplay",
     "TradeoffSearchCV",
+    "WeightsDisplay",
     "__version__",
     "backends",
     "evaluate_table",
@@ -43,6 +44,7 @@ _HOMES = {
     "MLPRegressor": "fastnn.estimators.mlp",
     "TradeoffDisplay": "fastnn.search.display",
     "TradeoffSearchCV": "fastnn.search.estimator",
+    "WeightsDisplay": "fastnn.display",
     "backends": None,
     "evaluate_table": "fastnn.cli.functions",
     "explore_table": "fastnn.cli.functions",

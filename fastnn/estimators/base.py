@@ -387,9 +387,7 @@ class BaseMLP(CallbackSupport, SharedParameters):
         if self.scoring is None:
             return self._default_score
         if self.scoring == "loss":
-            return lambda predictions, held_out: (
-                -targets.mean_loss(self._loss, predictions, held_out)
-            )
+            return partial(targets.negative_loss, self._loss)
         from sklearn.metrics import get_scorer  # it would make importing slower
 
         scorer = get_scorer(self.scoring)

@@ -187,15 +187,15 @@ def weights_of_classes(
         wrong = {
             label: weight
             for label, weight in class_weight.items()
-            if not (isinstance(weight, Real) and 0 <= weight < np.inf)
+            if not (isinstance(weight, Real) and 0 <= float(weight) < np.inf)
         }
         if wrong:
             raise ValueError(f"class_weight must hold finite numbers >= 0, got {wrong}.")
     elif incremental:
         raise ValueError(
-            "class_weight='balanced' needs all rows at once, and partial_fit sees some of them. Give"
-            " a dict, such as dict(zip(classes, sklearn.utils.class_weight.compute_class_weight("
-            "'balanced', classes=classes, y=y)))."
+            "class_weight='balanced' needs all rows at once, but partial_fit sees some of them."
+            " Give a dict of weights instead, such as"
+            " sklearn.utils.class_weight.compute_class_weight makes of all labels."
         )
     return compute_class_weight(class_weight, classes=classes, y=y)
 
@@ -242,6 +242,11 @@ def mean_loss(loss: str, predictions: Array, held_out: Data) -> float:
     raw = INVERSE_LINKS[LOSSES[loss].inverse_link].invert(predictions)
     losses, _ = LOSSES[loss].loss_and_grad(raw, held_out.y)
     return float(np.average(losses, weights=held_out.weight))
+
+
+def negative_loss(loss: str, predictions: Array, held_out: Data) -> float:
+    """Minus :func:`mean_loss`: the greater, the better."""
+    return -mean_loss(loss, predictions, held_out)
 
 
 def r2(predictions: Array, held_out: Data) -> float:

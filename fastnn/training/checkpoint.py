@@ -13,7 +13,6 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import fields
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -37,7 +36,7 @@ class Checkpoint:
 
     Given to ``set_callbacks`` of an estimator. A fit on minibatches that is killed, and then called
     with the same parameters and data in a new process, ends with the very numbers, to the bit, of a
-    fit that was never interrupted. Of a fit that had ended it gives the result at once. ``verbose``,
+    fit that was never interrupted. If it had ended, its result comes at once. ``verbose``,
     ``n_threads`` and ``max_time``, which counts from the resumption, may be others.
 
     Parameters
@@ -67,10 +66,10 @@ class Checkpoint:
     """
 
     def __init__(self, path: str | os.PathLike[str], every: int = 1) -> None:
-        if not isinstance(every, Integral) or every < 1:
-            raise ValueError(f"every must be a whole number of passes, at least 1, got {every!r}.")
         self.path = os.fspath(path)
-        self.every = int(every)
+        self.every = every
+        if int(every) != every or every < 1:
+            raise ValueError(f"every must be a whole number of passes, at least 1, got {every!r}.")
 
     def on_fit_begin(self, loop: LoopState, origin: Origin) -> None:
         """Put ``loop`` where the file says, if there is one."""
@@ -158,7 +157,7 @@ def _digest(values: tuple[Any, ...]) -> str:
     for value in values:
         array = np.ascontiguousarray(value)
         digest.update(f"{array.dtype.str}{array.shape}".encode())
-        digest.update(array.view(np.uint8) if array.dtype.kind in "biuf" else array.tobytes())
+        digest.update(array.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 
@@ -168,7 +167,7 @@ def _digest(values: tuple[Any, ...]) -> str:
 def _write(path: str, loop: LoopState) -> None:
     """Write all of ``loop``; the file is complete or is not replaced."""
     assert loop.random_state is not None
-    arrays = {
+    arrays: dict[str, Any] = {
         field.name: np.asarray(getattr(loop, field.name))
         for field in fields(LoopState)
         if field.name not in _APART and getattr(loop, field.name) is not None
@@ -182,10 +181,11 @@ def _write(path: str, loop: LoopState) -> None:
         "random_state": loop.random_state.get_state(legacy=False),
     }
     text = json.dumps(about, default=lambda array: array.tolist())
+    arrays["about"] = np.frombuffer(text.encode(), np.uint8)
     partial = f"{path}.part"
     try:
         with open(partial, "wb") as file:
-            np.savez(file, about=np.frombuffer(text.encode(), np.uint8), **arrays)
+            np.savez(file, **arrays)
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
@@ -209,8 +209,8 @@ def _read(path: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
             arrays = {name: archive[name] for name in archive.files} if known else {}
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, KeyError) as error:
         raise CheckpointError(
-            f"{path} is damaged: it was cut off or changed after it was written ({error}). Delete it"
-            " to start anew."
+            f"{path} is damaged: it was cut off or changed after it was written ({error})."
+            " Delete it to start anew."
         ) from error
     try:
         about = json.loads(arrays.pop("about").tobytes())
