@@ -10,6 +10,7 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import unique_labels
 
 from fastnn._sklearn import StrOptions, fit_context
 from fastnn.estimators import targets
@@ -245,7 +246,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # noqa: D101 - the f-string is i
     ) -> Any:
         binarizer = targets.first_binarizer(y, classes, getattr(self, "classes_", None))
         if binarizer is not None:
-            self._label_binarizer, self.classes_ = binarizer, binarizer.classes_
+            self._label_binarizer = binarizer
+            self.classes_ = binarizer.classes_ if classes is None else unique_labels(classes)
         return super()._learn_more(X, y, sample_weight, n_epochs)
 
     def __sklearn_tags__(self) -> Tags:
@@ -320,6 +322,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # noqa: D101 - the f-string is its
         n_threads: int | None = None,
         dtype: str = "auto",
         scoring: Any = None,
+        restore_best: bool | str = "auto",
+        max_time: float | None = None,
     ) -> None:
         # scikit-learn reads parameters off this signature, where `loss` comes first; all else is
         # the base's.

@@ -204,7 +204,7 @@ def _read(path: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     if beginning != b"PK"[: len(beginning)]:
         raise foreign
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             known = "about" in archive.files
             arrays = {name: archive[name] for name in archive.files} if known else {}
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, KeyError) as error:
