@@ -133,7 +133,8 @@ X = rng.normal(size=(100, 5))
 model = MLPClassifier((8,), max_iter=20, n_iter_no_change=20, random_state=1, early_stopping=True)
 model.set_callbacks(Checkpoint(sys.argv[1], every=3), Kill())
 model.fit(X, X[:, 0] > X[:, 1] ** 2)
-print([w.tobytes().hex() for w in model.coefs_], model.loss_curve_, model.validation_scores_)
+curves = model.loss_curve_ + model.validation_scores_ + model.validation_loss_curve_
+print([w.tobytes().hex() for w in model.coefs_], [float(value).hex() for value in curves])
 """
 
 
@@ -317,7 +318,7 @@ def test_what_it_cannot_keep_is_refused(tmp_path):
     model = MLPRegressor(**SETTINGS, solver="lbfgs").set_callbacks(Checkpoint(tmp_path / "fit"))
     message = (
         "^Checkpoint cannot be used with solver='lbfgs': SciPy keeps what L-BFGS remembers, so that"
-        r" it cannot go on later. Use another solver, or remove the callback by set_callbacks\(\)\.$"
+        r" it cannot go on later. Use another solver, or remove the callback by set_callbacks\(\)"
     )
     with pytest.raises(ValueError, match=message):
         model.fit(X, NUMBERS)
@@ -328,9 +329,9 @@ def test_what_it_cannot_keep_is_refused(tmp_path):
     with watched_by(Checkpoint(tmp_path / "fit")), pytest.raises(ValueError, match=message):
         MLPRegressor(**SETTINGS).partial_fit(X, NUMBERS)
     model = MLPRegressor(**SETTINGS).set_callbacks(Checkpoint(tmp_path / "none" / "fit.npz"))
-    with pytest.raises(FileNotFoundError, match=r"There is no folder .*none to write the check"):
+    with pytest.raises(FileNotFoundError, match=r"There is no folder \S*none to write the check"):
         model.fit(X, NUMBERS)
-    with pytest.raises(ValueError, match="^every must be a whole number of passes, .* got 0\\.$"):
+    with pytest.raises(ValueError, match=r"^every must be a whole number of passes, .* got 0\.$"):
         Checkpoint("fit.npz", every=0)
 
 
