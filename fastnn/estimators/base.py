@@ -20,9 +20,8 @@ from fastnn.backends import choose
 from fastnn.backends.base import Data, Engine, Plan
 from fastnn.backends.checks import NotFinite
 from fastnn.core.activations import Array
-from fastnn.core.losses import LOSSES
+from fastnn.core.losses import LOSSES, Loss
 from fastnn.core.network import NetworkSpec
-from fastnn.core.optimizers import OPTIMIZERS
 from fastnn.estimators import targets
 from fastnn.estimators.batches import check_n_epochs, learn
 from fastnn.estimators.callbacks import CallbackSupport
@@ -63,7 +62,7 @@ class BaseMLP(CallbackSupport, SharedParameters):
     Attributes with a trailing underscore are the truth outside a fit.
     """
 
-    _loss: str  # what the network is trained by, whatever the parameters say by now
+    _loss: Loss  # what the network is trained by, whatever the parameters say by now
     _loop: LoopState  # what later calls go on from; absent before the first with 'adam' or 'sgd'
     _model: Network  # the vector that coefs_ and intercepts_ are views of; absent from pickles
 
@@ -141,7 +140,7 @@ class BaseMLP(CallbackSupport, SharedParameters):
         if incremental:
             self._validate_params()  # scikit-learn does so at the first call only
         hidden = self._hidden_sizes()
-        if self.early_stopping and incremental and self.solver in OPTIMIZERS:
+        if self.early_stopping and incremental and self.solver != "lbfgs":
             raise ValueError("partial_fit does not support early_stopping=True")
         first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
         X, y = validate_data(
@@ -171,7 +170,7 @@ class BaseMLP(CallbackSupport, SharedParameters):
             spec = NetworkSpec.dense(units, self.activation, encoded.loss)
         else:
             spec = known.spec
-        self._loss, self.out_activation_ = spec.loss, LOSSES[spec.loss].inverse_link
+        self._loss, self.out_activation_ = spec.loss, spec.loss.inverse_link
         given = None if validation is None else self._encode_rows(validation, encoded, dtype)
         loop = self._begin(incremental)
         backend = choose(self.backend, spec, dtype, loop.plan)  # refuses before anything is drawn
@@ -201,7 +200,7 @@ class BaseMLP(CallbackSupport, SharedParameters):
     def _learn_more(self, X: Any, y: Any, sample_weight: Any, n_epochs: int) -> Any:
         """Add ``n_epochs`` passes to what is there, as ``partial_fit`` does."""
         check_n_epochs(n_epochs)
-        if n_epochs != 1 and self.solver not in OPTIMIZERS:
+        if n_epochs != 1 and self.solver == "lbfgs":
             raise ValueError(
                 f"n_epochs={n_epochs} needs a solver that goes through the data in passes, such as"
                 f" 'adam'; solver={self.solver!r} ends by itself, at the latest after max_iter"
@@ -220,7 +219,7 @@ class BaseMLP(CallbackSupport, SharedParameters):
         return self
 
     def _has_passes(self, method: str) -> bool:
-        if self.solver not in OPTIMIZERS:
+        if self.solver == "lbfgs":
             raise AttributeError(
                 f"{method} is only available for stochastic optimizers. {self.solver} is not"
                 " stochastic."
@@ -229,7 +228,7 @@ class BaseMLP(CallbackSupport, SharedParameters):
 
     def _begin(self, incremental: int) -> LoopState:
         """What a fit remembers at its start: today's settings, and what goes on from before."""
-        if self.solver not in OPTIMIZERS:
+        if self.solver == "lbfgs":
             return LoopState.without_plan(self._rules(0))
         rules = self._rules(incremental)
         earlier = getattr(self, "_loop", None)
@@ -426,12 +425,11 @@ class BaseMLP(CallbackSupport, SharedParameters):
             )
         return network
 
-    def _trained_by(self) -> str:
+    def _trained_by(self) -> Loss:
         """The loss of the fit; where attributes were set by hand, one of ``out_activation_``."""
         if hasattr(self, "_loss"):
             return self._loss
-        links = {name: loss.inverse_link for name, loss in LOSSES.items()}
-        return next(name for name, link in links.items() if link == self.out_activation_)
+        return next(loss for loss in LOSSES.values() if loss.inverse_link == self.out_activation_)
 
     def _network_to_go_on(self, hidden: list[int], n_outputs: int) -> Network:
         """The network of now, if the parameters and targets of now fit it."""
