@@ -225,7 +225,7 @@ def _read(path: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 def _restore(loop: LoopState, about: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
     """Put into ``loop`` what `_write` took from it. Its parameters are changed in place."""
     assert loop.random_state is not None
-    loop.random_state.set_state(_with_arrays(about["random_state"]))
+    loop.random_state.set_state(about["random_state"])
     for name, array in arrays.items():
         owner, name = (loop.state, name[6:]) if name.startswith("state.") else (loop, name)
         now = getattr(owner, name)
@@ -236,15 +236,3 @@ def _restore(loop: LoopState, about: dict[str, Any], arrays: dict[str, np.ndarra
         else:
             setattr(owner, name, array if array.ndim else array.item())
     loop.stopped = loop.converged
-
-
-def _with_arrays(state: dict[str, Any]) -> dict[str, Any]:
-    """The state of a generator as NumPy takes it: its key is an array."""
-    return {
-        name: _with_arrays(value)
-        if isinstance(value, dict)
-        else np.array(value, np.uint32)
-        if isinstance(value, list)
-        else value
-        for name, value in state.items()
-    }
