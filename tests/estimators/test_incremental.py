@@ -237,3 +237,15 @@ def test_ctrl_c_keeps_what_was_learned(reading):
     assert len(given) == 1
     assert (model.n_iter_, model.t_, len(model.loss_curve_)) == (1, 90, 1)
     assert model.random_state == 3
+
+
+def test_ctrl_c_before_the_first_batch_is_raised():
+    def read():
+        signal.raise_signal(signal.SIGINT)
+        yield X, NUMBERS
+
+    model = MLPRegressor(**SETTINGS)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit_batches(read)
+    assert model.random_state == 3
+    assert not hasattr(model, "coefs_")

@@ -8,6 +8,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -193,8 +194,10 @@ def test_the_time_limit_counts_from_the_resumption(tmp_path, monkeypatch):
     assert difference(numbers(model, X), numbers(expected, X))[0] == 0
 
 
-def test_a_warm_start_has_a_file_of_its_own(tmp_path):
-    model = MLPClassifier(**SETTINGS, warm_start=True).set_callbacks(Checkpoint(tmp_path / "fit"))
+@pytest.mark.parametrize("seed", [3, None])
+def test_a_warm_start_has_a_file_of_its_own(tmp_path, seed):
+    params = {**SETTINGS, "random_state": seed, "shuffle": False, "warm_start": True}
+    model = MLPClassifier(**params).set_callbacks(Checkpoint(tmp_path / "fit"))
     model.fit(X, LABELS)
     first = pickle.dumps(model)
     with pytest.raises(CheckpointError, match="with other first weights or another random_state"):
@@ -353,6 +356,17 @@ def test_a_time_limit_ends_a_fit_after_its_first_pass(backend):
         assert model.n_iter_ == len(caught) == 1
     with pytest.raises(ValueError, match="The 'max_time' parameter of MLPRegressor must be"):
         MLPRegressor(max_time=0).fit(X, NUMBERS)
+
+
+def test_a_time_limit_is_silent_about_a_fit_that_ends_by_itself(monkeypatch):
+    now = iter(range(1000))
+    monkeypatch.setattr("fastnn.training.stopping.time.monotonic", lambda: next(now))
+    params = {**SETTINGS, "tol": 1e9, "n_iter_no_change": 3}
+    n_iter = MLPRegressor(**params).fit(X, NUMBERS).n_iter_
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = MLPRegressor(**params, max_time=n_iter - 0.5).fit(X, NUMBERS)
+    assert model.n_iter_ == n_iter
 
 
 def test_the_names_that_a_user_imports():
