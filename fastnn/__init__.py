@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from fastnn import (
         activations,
         backends,
+        callbacks,
         export,
         losses,
         optimizers,
@@ -36,6 +37,7 @@ __all__ = [
     "__version__",
     "activations",
     "backends",
+    "callbacks",
     "evaluate_table",
     "explore_table",
     "export",
@@ -60,6 +62,7 @@ _HOMES = {
     "WeightsDisplay": "fastnn.display",
     "activations": None,
     "backends": None,
+    "callbacks": None,
     "evaluate_table": "fastnn.cli.functions",
     "explore_table": "fastnn.cli.functions",
     "export": None,

@@ -281,7 +281,7 @@ class BaseMLP(CallbackSupport, SharedParameters):
         if rows is None and len(loop.held_out):
             rows = select_rows(origin.data, loop.held_out)
         if rows is None:
-            if self.restore_best is True:
+            if self.restore_best and self.restore_best != "auto":
                 raise ValueError(
                     "restore_best=True needs rows to validate on: give fit X_val and y_val, or set"
                     " early_stopping=True."

@@ -86,6 +86,12 @@ class CallbackSupport(_Base):
         self._skl_callbacks = kept
         return self
 
+    def __sklearn_clone__(self) -> Any:
+        copy = super().__sklearn_clone__()
+        if hasattr(self, "_skl_callbacks"):
+            copy._skl_callbacks = self._skl_callbacks  # by itself only from 1.9 on
+        return copy
+
     @contextmanager
     def _watched(self, X: Any, y: Any, sample_weight: Any, max_iter: int) -> Iterator[None]:
         """Show the fit in this block to the callbacks that are set."""

@@ -95,6 +95,17 @@ def test_classes_of_an_indicator_matrix_that_do_not_fit():
         MLPClassifier(**SETTINGS).partial_fit(X, MULTILABEL, classes=[0, 1])
 
 
+@kinds
+def test_lbfgs_goes_on_from_the_weights_of_the_fit_before(backend, kind):
+    model = kind(**SETTINGS, solver="lbfgs", max_iter=4, warm_start=True, backend=backend)
+    losses = []
+    for _ in range(6):
+        model.fit(X, Y[kind])
+        losses.append(model.loss_)
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < losses[0] / 2
+
+
 # ---- fit_batches
 
 
