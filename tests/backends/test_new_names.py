@@ -287,8 +287,8 @@ def test_an_activation_is_added_as_the_readme_says(tmp_path):
             text = before + insertion + found + after
         (tmp_path / file).write_text(text)
 
-    environment = {
-        **os.environ,
+    environment = {  # without the settings of the pytest that runs this, such as its workers
+        **{name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")},
         "PYTHONPATH": str(tmp_path),
         "FASTNN_REQUIRE": ",".join(names),
         "FASTNN_TEST_BACKENDS": ",".join(names),
