@@ -386,3 +386,12 @@ def test_a_kink_has_slope_0(backend):
         model.fit(X, np.zeros(200))
         assert not model.coefs_[0].any() and not model.intercepts_[0].any()
         assert model.loss_ == 0
+
+
+def test_rows_to_validate_on_are_checked_by_the_loss():
+    model = MLPRegressor(QUANTILES, **QUICK).fit(X, Y, X_val=X[:50], y_val=Y[:50])
+    assert len(model.validation_scores_) == len(model.validation_loss_curve_) == 20
+    assert model.validation_scores_[-1] == pytest.approx(model.score(X[:50], Y[:50]), rel=1e-10)
+    message = "^X_val, y_val, sample_weight_val: loss='gamma' needs y > 0, got values down to -"
+    with pytest.raises(ValueError, match=message):
+        MLPRegressor("gamma", **QUICK).fit(X, np.exp(Y), X_val=X[:50], y_val=Y[:50])

@@ -185,6 +185,13 @@ class TestAroundANetwork:
         model = TransformedTargetRegressor(network, **transform).fit(X, y)
         check(model, X, tmp_path)
 
+    def test_what_is_done_to_a_target_is_done_to_each_quantile(self, table, tmp_path):
+        # Beyond the array a compiler may read what it likes, the right numbers too.
+        network = regressor().set_params(loss=QUANTILES)
+        model = TransformedTargetRegressor(network, transformer=StandardScaler()).fit(*table)
+        written = to_c(model, tmp_path / "model.c", X_val=table[0])
+        assert "float after_0_0[3]" in written.source.read_text()
+
     @pytest.mark.parametrize("search_outside", [True, False])
     def test_a_search_is_its_best_model(self, search_outside, table, tmp_path):
         X, y = table
