@@ -150,6 +150,7 @@ class BaseMLP(SharedParameters):
         else:
             loop.random_state = random_state
             self._fit_minibatches(loop, engine, data, spec.n_out, encoded.strata, first)
+        network.params[...] = loop.params  # the same memory, unless they are an average
         self.n_outputs_ = spec.n_out
         self.n_layers_ = len(spec.layers) + 1
         self._adopt(network)

@@ -70,7 +70,8 @@ def train(
             for loss in losses:
                 loop.record_pass(loss)
                 stopped = pass_ended(loop, callbacks)
-        if loop.rules.warn and not stopped:
+        planned = loop.schedule is not None and loop.schedule.has_horizon
+        if loop.rules.warn and not stopped and not planned:
             warnings.warn(
                 f"Stochastic Optimizer: Maximum iterations ({loop.rules.max_iter}) reached and the"
                 " optimization hasn't converged yet.",
@@ -80,7 +81,7 @@ def train(
     except KeyboardInterrupt:
         warnings.warn(INTERRUPTED, InterruptedWarning, stacklevel=2)
     if loop.best_params is not None:
-        loop.params[...] = loop.best_params
+        loop.state.params[...] = loop.params[...] = loop.best_params
     check_finite_params(loop.params)
 
 

@@ -97,7 +97,7 @@ def segments(spec: NetworkSpec, rng: np.random.Generator) -> tuple:
         replace(
             segment,
             rate=rng.uniform(0.2, 2),
-            l2=rng.choice([0.0, rng.uniform(0.2, 2)]),
+            penalty=rng.choice([0.0, rng.uniform(0.2, 2)]),
             decay=rng.choice([0.0, rng.uniform(0, 2)]),
             epsilon=rng.uniform(0.5, 5),
             trainable=bool(rng.random() < 0.75),

@@ -224,7 +224,7 @@ static void step(double *p, const double *grad, ptrdiff_t n, const fnn_segment *
                  double alpha, ptrdiff_t n_rows)
 {
     for (ptrdiff_t i = 0; s->trainable && i < n; i++) {
-        const double g = (grad[i] + alpha * s->l2 * p[i]) / n_rows;
+        const double g = (grad[i] + alpha * s->penalty * p[i]) / n_rows;
         p[i] = p[i] * (1 - rate * s->rate * s->decay) - rate * s->rate * g;
     }
 }
@@ -332,8 +332,8 @@ static void run(const fnn_isa *isa, int precision, const problem *p, int sparse,
             const fnn_segment w = weight_segments[l] = segment_of(l);
             const fnn_segment b = bias_segments[l] = segment_of(l + 1);
             const ptrdiff_t n_w = layer->n_in * layer->n_out, n_b = layer->n_out;
-            penalty += w.l2 * squares(q + layer->weights, n_w);
-            penalty += b.l2 * squares(q + layer->biases, n_b);
+            penalty += w.penalty * squares(q + layer->weights, n_w);
+            penalty += b.penalty * squares(q + layer->biases, n_b);
             step(q + layer->weights, g + layer->weights, n_w, &w, rate, plan.alpha, n);
             step(q + layer->biases, g + layer->biases, n_b, &b, rate, plan.alpha, n);
         }
@@ -342,7 +342,8 @@ static void run(const fnn_isa *isa, int precision, const problem *p, int sparse,
     task.plan = &plan;
     task.grad = NULL;
     task.slots = slots;
-    task.rates = task.effective_rates = &rate;
+    const fnn_step steps = {.rate = rate, .effective_rate = rate};
+    task.steps = &steps;
     work(e, &task);
     check(name, f64, "step", c_params, params, n_members * m);
     check(name, 1, "mean loss", loss, expected_loss, f64 ? n_members : 0);
