@@ -155,12 +155,13 @@ class Horizon(Schedule):
     def ruled(self, first_step: int, n_steps: int, n_rows: Sequence[int], rate: float) -> Numbers:
         """``rate`` times the factor at the share of steps done before each."""
         done = first_step + np.arange(len(n_rows) * n_steps)
-        t = np.minimum(done / (self.max_iter * n_steps), 1)
+        planned = self.max_iter * n_steps
+        t = np.minimum(done, planned - 1) / planned
         return rate * self.factor(t).reshape(len(n_rows), n_steps)
 
     @abstractmethod
     def factor(self, t: Numbers) -> Numbers:
-        """The factor where ``t (n,)``, in [0, 1], is the share of the steps that are done."""
+        """The factor where ``t (n,)``, in [0, 1), is the share of the steps that are done."""
 
 
 @dataclass(repr=False)
@@ -182,7 +183,7 @@ class Cosine(Horizon):
 
     def factor(self, t: Numbers) -> Numbers:
         """From 1 down to ``end``."""
-        start = min(self.passes(self.warmup) / self.max_iter, 1 - 1e-9)
+        start = min(self.passes(self.warmup) / self.max_iter, 1 - 1e-9)  # less than all
         t = np.maximum(t - start, 0) / (1 - start)
         return self.end + (1 - self.end) * (1 + np.cos(np.pi * t)) / 2
 
@@ -247,7 +248,7 @@ class Function(Horizon):
     Parameters
     ----------
     function : callable ``float -> float``
-        From t in [0, 1] to a factor of ``learning_rate_init``, finite and not negative.
+        From t in [0, 1) to a factor of ``learning_rate_init``, finite and not negative.
     """
 
     function: Callable[[float], float] = field(default=OPEN, kw_only=True)
