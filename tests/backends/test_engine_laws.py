@@ -205,11 +205,12 @@ def test_every_segment_trains_by_its_own_factors(backend, optimizer, dtype, spar
 def test_members_trained_in_one_call_are_each_trained_alone(
     backend, units, loss, shared, dtype, sparse
 ):
-    spec, plan, n = network(units, loss, "relu"), Plan(Adam(), BATCH, alpha=0.05), 5
+    optimizer, n = OPTIMIZERS["adam" if loss == "log_loss" else "all at once"], 5
+    spec, plan = network(units, loss, "relu"), Plan(optimizer, BATCH, alpha=0.05)
     data = problem_for(spec, dtype, sparse, weighted=True)
     work = passes(N_ROWS, n_members=1 if shared else n)
     engine = load(backend).engine(spec, np.dtype(dtype))
-    state = fresh_state(spec, Adam(), dtype, n_members=n)
+    state = fresh_state(spec, optimizer, dtype, n_members=n)
     alone = [member(state, i) for i in range(n)]
     losses = engine.trainer(plan).train(state, data, work)
     assert losses.shape == (n, 3)
@@ -337,14 +338,19 @@ def results(backend, spec, plan, data, work, dtype, n_threads, n_members=1) -> l
 
 @each_input
 @each_dtype
-@pytest.mark.parametrize("n_members", [1, 3])
-def test_the_number_of_threads_does_not_change_a_bit(backend, dtype, sparse, granted, n_members):
+@pytest.mark.parametrize(
+    ("optimizer", "n_members"), [("adam", 1), ("all at once", 1), ("all at once", 3)]
+)
+def test_the_number_of_threads_does_not_change_a_bit(
+    backend, dtype, sparse, granted, optimizer, n_members
+):
     # Large enough that a cost model shares a step out among threads on every instruction set.
     spec = network([200, 300, 100, 10], "log_loss", "relu")
     data = problem(spec, 230, dtype, weighted=True)
     if sparse:
         data = as_csr(data)
-    plan, work = Plan(Adam(), 200, alpha=0.01), passes(230, 1, batch=200, n_members=n_members)
+    plan = Plan(OPTIMIZERS[optimizer], 200, alpha=0.01)
+    work = passes(230, 1, batch=200, n_members=n_members)
     expected = results(backend, spec, plan, data, work, dtype, 1, n_members)
     for n_threads in [2, 3, 7]:
         granted.clear()
