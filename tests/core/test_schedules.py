@@ -78,6 +78,7 @@ FORMULAS = {
     "warmup": (SCHEDULES["warmup"], lambda t: min(1, (60 * t + 1) / 3)),
     "step": (SCHEDULES["step"], lambda t: 1.0 if t < 1 / 3 else 0.1 if t < 2 / 3 else 0.01),
     "step in passes": (Step(fall=0.5, every=5), lambda t: 0.5 ** (int(60 * t + 1e-9) // 25)),
+    "step often": (Step(fall=0.5, every=0.1), lambda t: 0.5 ** (round(60 * t) // 6)),
     "coslog4": (
         SCHEDULES["coslog4"],
         lambda t: 0.5 * (1 - math.cos(2 * math.pi * math.log2(1 + 15 * t))),

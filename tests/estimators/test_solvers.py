@@ -204,10 +204,14 @@ def test_edited_coefs_are_what_partial_fit_goes_on_from():
         each.partial_fit(X, Y).partial_fit(X, Y)
         for part in [*each.coefs_, *each.intercepts_]:
             part[...] = np.linspace(-1, 1, part.size).reshape(part.shape)
+    start = flat(plain)
     seen = Raw()
     with watched_by(seen):
-        model.partial_fit(X, Y)
-    np.testing.assert_array_equal(seen.trained[0], flat(plain.partial_fit(X, Y)))
+        model.partial_fit(X[:16], Y[:16])  # step 10
+    expected = flat(plain.partial_fit(X[:16], Y[:16]))
+    np.testing.assert_array_equal(seen.trained[0], expected)
+    average = 11 / 20 * start + 9 / 20 * expected
+    np.testing.assert_allclose(flat(model), average, rtol=1e-12, atol=1e-15)
 
 
 def test_a_warm_start_begins_with_the_average():
