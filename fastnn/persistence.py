@@ -21,11 +21,13 @@ from fastnn.core.activations import ACTIVATIONS
 from fastnn.core.losses import LOSSES
 from fastnn.core.optimizers import OPTIMIZERS
 from fastnn.core.schedules import SCHEDULES
+from fastnn.estimators.callbacks import Watching
 from fastnn.estimators.mlp import MLPClassifier, MLPRegressor
 from fastnn.tabular.encode import TableEncoder
 from fastnn.tabular.model import TableModel
 from fastnn.tabular.scale import LogScale
 from fastnn.tabular.schema import Schema
+from fastnn.training.checkpoint import Checkpoint
 from fastnn.training.state import LoopState, Rules
 
 FORMAT = "fastnn table model 1"
@@ -36,6 +38,8 @@ _KINDS = (
     MLPRegressor,
     LoopState,
     Rules,
+    Watching,
+    Checkpoint,
     Plan,
     TrainState,
     *(

@@ -98,6 +98,8 @@ def test_a_schedule_with_a_horizon_goes_on_to_its_end_without_a_warning():
         warnings.simplefilter("error")
         for learning_rate in ("cosine", "one_cycle", "step", "coslog4", lambda t: 1 - t):
             assert regressor(learning_rate=learning_rate, **plateau).fit(X, Y).n_iter_ == 12
+        validated = regressor(learning_rate="cosine", **plateau).fit(X, Y, X_val=X, y_val=Y)
+        assert validated.n_iter_ == 12  # without early stopping it is only measured
         early = regressor(learning_rate="cosine", early_stopping=True, **plateau).fit(X, Y)
     assert early.n_iter_ < 5  # the score decides
 
