@@ -111,7 +111,7 @@ int fnn_prepare(fnn_engine *e, const fnn_task *task, int n_threads, size_t *byte
     e->panel_loss = arena_add(&total, panels * sizeof(double));
     e->panel_weight = arena_add(&total, panels * sizeof(double));
     e->unit_penalty = arena_add(&total, e->n_units * sizeof(double));
-    e->unit_norm = arena_add(&total, e->n_units * sizeof(double));
+    e->unit_squares = arena_add(&total, e->n_units * sizeof(double));
     if (input->prepare) {
         const size_t entries = (size_t)e->block * task->data.max_in_row;
         e->csc_start = arena_add(&total, (e->layers[0].n_in + 2) * sizeof(ptrdiff_t));

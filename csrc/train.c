@@ -158,7 +158,7 @@ static void finish_unit(worker *w, ptrdiff_t number, const unit *u, const step *
     char *params = w->params + at, *g = gradient_of(w, at);
     set_rule(&w->rule, w->task->plan, segment_of(w->task->plan, u), s);
     if (measure)
-        doubles(w, e->unit_norm)[number] = k->gradient_squares(&w->rule, params, g, u->size);
+        doubles(w, e->unit_squares)[number] = k->gradient_squares(&w->rule, params, g, u->size);
     else
         doubles(w, e->unit_penalty)[number] =
             k->update(&w->rule, params, w->slots + at, e->n_params, g, u->size);
@@ -223,7 +223,7 @@ static void penalise_frozen(worker *w)
         set_rule(&w->rule, plan, segment, &none);
         doubles(w, e->unit_penalty)[number] =
             e->k->penalty(&w->rule, w->params + u.place * e->k->size, u.size);
-        doubles(w, e->unit_norm)[number] = 0;
+        doubles(w, e->unit_squares)[number] = 0;
     }
 }
 
@@ -258,7 +258,7 @@ static void clip_and_update(worker *w, step *s)
 {
     fnn_engine *e = w->e;
     fnn_queue *queues = (fnn_queue *)(w->space + e->queues);
-    const double norm = sqrt(sum_of(doubles(w, e->unit_norm), e->n_units));
+    const double norm = sqrt(sum_of(doubles(w, e->unit_squares), e->n_units));
     if (norm > w->task->plan->max_norm)
         s->scale *= w->task->plan->max_norm / norm;
     /* To the others a queue is empty until its thread has filled it again. */
