@@ -192,6 +192,7 @@ class BaseMLP(CallbackSupport, SharedParameters):
             self._fit_full_batch(loop, engine, origin)
         else:
             self._fit_minibatches(loop, engine, origin, encoded.strata, first)
+        network.params[...] = loop.params  # the same memory, unless they are an average
         self.n_outputs_ = spec.n_out
         self.n_layers_ = len(spec.layers) + 1
         self._adopt(network)

@@ -50,7 +50,7 @@ def fresh_state(
             for i in range(n_members)
         ]
     )
-    return TrainState(params, np.zeros((n_members, optimizer.n_slots, params.shape[1]), dtype))
+    return TrainState(params, optimizer.new_slots(params))
 
 
 def copy_state(state: TrainState) -> TrainState:
@@ -69,7 +69,13 @@ def loss_and_gradient(
     """The penalised mean loss of rows ``(n,)``; its gradient goes to ``grad (1, n_params)``."""
     (loss_sum,), (weight_sum,) = engine.gradient(state, data, np.asarray(rows)[None], grad)
     return batch_objective(
-        loss_sum, weight_sum, state.params[0], grad[0], plan.segments_of(spec), plan.alpha
+        loss_sum,
+        weight_sum,
+        state.params[0],
+        grad[0],
+        plan.segments_of(spec),
+        plan.alpha,
+        plan.optimizer.l1,
     )
 
 
