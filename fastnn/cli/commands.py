@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 # Each of five folds should hold a few rows.
 MIN_ROWS_TO_EXPLORE = 30
 SILENT = Reporter()
+MAX_REASONS = 3  # of failures, that are shown
 
 
 class NoCandidateWithinLimits(ValueError):
@@ -465,10 +467,23 @@ def _searched(
     for message, category in _different(caught):
         interrupted = issubclass(category, InterruptedWarning)
         (reporter.note if interrupted else reporter.detail)(message)
-    for i, why in enumerate(search.cv_results_["failure"]):
+    failures = search.cv_results_["failure"].tolist()
+    for i, why in enumerate(failures):
         if why:
             reporter.detail(f"candidate {i} failed: {why}")
+    if any(failures):
+        reporter.note(_commonest(failures))
     return search
+
+
+def _commonest(failures: list[str]) -> str:
+    """Say how many candidates failed, and the commonest reasons, each with an example."""
+    kinds = Counter(why.partition(":")[0] for why in failures if why)
+    reasons = [
+        f"{n} x {next(why for why in failures if why.partition(':')[0] == kind)}"
+        for kind, n in kinds.most_common(MAX_REASONS)
+    ]
+    return f"{kinds.total()} of {len(failures)} candidates failed: {'; '.join(reasons)}"
 
 
 def _different(caught: list[warnings.WarningMessage]) -> list[tuple[str, type[Warning]]]:

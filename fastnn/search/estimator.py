@@ -59,8 +59,9 @@ class TradeoffSearchCV(BaseSearchCV):
     max_time : float or None, default=None
         Seconds that ``fit`` may take, measuring the front and the last fit included. A fit that
         runs is not interrupted, so keep the slowest candidate well below it. A candidate that would
-        take over a tenth of it, and of which a fold takes four times as long as usual, is given up
-        after a fold.
+        take over a tenth of it, and of which a fold takes four times as long as usual, is put off
+        after that fold: it goes on when that turns out to be usual, or when nothing else is left to
+        try and there is time for it, and fails as too slow if neither comes.
     n_trials : int or None, default=None
         How many candidates are tried, those found in ``storage`` included; 50 where neither limit
         is given. A finite space that holds no more than these is enumerated, each candidate once.
@@ -85,7 +86,7 @@ class TradeoffSearchCV(BaseSearchCV):
     storage : str, path, Optuna storage or None, default=None
         Where candidates are kept as they are found: the path of a file, or a database URL. The same
         search - data, estimator, space, folds - started again goes on from there, after it was
-        killed too.
+        killed too. Started in several processes, it is one search that they share.
 
     Attributes
     ----------
