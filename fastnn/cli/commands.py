@@ -449,7 +449,7 @@ def _searched(
         max_time=settings.max_time or (None if settings.trials else 60.0),
         n_trials=settings.trials,
         cv=settings.cv,
-        scoring=_scorer(settings.metric, known),
+        scoring=_scoring(settings.metric, known),
         refit={**limits, "score": "max"} if limits else settings.choose,
         n_jobs=settings.jobs or available_cpus(),
         random_state=goal.seed,
@@ -491,7 +491,15 @@ def _different(caught: list[warnings.WarningMessage]) -> list[tuple[str, type[Wa
     return list(dict.fromkeys((str(warning.message), warning.category) for warning in caught))
 
 
-def _scorer(metric: str | None, known: TrainingTable) -> Any:
+def _scoring(metric: str | Sequence[str] | None, known: TrainingTable) -> Any:
+    """Return the scorer of a name, or those of several by name."""
+    names = [metric] if isinstance(metric, str) else metric or []
+    if len(names) > 1:
+        return {name: _scorer(name, known) for name in names}
+    return _scorer(names[0], known) if names else None
+
+
+def _scorer(metric: str, known: TrainingTable) -> Any:
     """Return a scorer; of two classes, those for one of them score the second.
 
     scikit-learn's own score the class 1, which there need not be.

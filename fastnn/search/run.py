@@ -30,7 +30,7 @@ from fastnn.search.measure import (
     prediction_times,
 )
 from fastnn.search.process import FreshProcesses
-from fastnn.search.quantities import QUANTITIES
+from fastnn.search.quantities import QUANTITIES, described
 from fastnn.search.shared_steps import SavedTime, SharedSteps, differ_in_the_last_step
 from fastnn.search.tasks import Task
 from fastnn.search.trials import Candidate, Trials
@@ -54,6 +54,7 @@ class Run:
     splits : list of (train, test)
         Row numbers of each fold.
     scorer : callable
+        Of one score, or of several as a dict whose first one is "score".
     refit : "knee", a quantity, limits, a callable or False
         As in :class:`fastnn.TradeoffSearchCV`.
     trials : Trials
@@ -67,7 +68,7 @@ class Run:
     estimator: BaseEstimator
     dataset: Dataset
     splits: list[Split]
-    scorer: Callable[..., float]
+    scorer: Callable[..., Any]
     refit: Any
     trials: Trials
     clock: Clock
@@ -108,8 +109,13 @@ class Run:
     def chosen(self) -> int:
         """Number of the candidate that ``refit`` selects; ValueError if none is within limits."""
         numbers, candidates = list(self.trials.candidates), list(self.trials.candidates.values())
-        values = {q: np.array([one.value(q) for one in candidates]) for q in QUANTITIES}
-        errors = np.array([one.standard_error() for one in candidates])
+        names = dict.fromkeys([*QUANTITIES, *self.trials.objectives])
+        values = {q: np.array([one.value(q) for one in candidates]) for q in names}
+        errors = {
+            q: np.array([one.standard_error(q) for one in candidates])
+            for q in self.trials.objectives
+            if described(q).better == "max"
+        }
         front = np.array([numbers.index(number) for number in self.front()], np.intp)
         return numbers[select(self.refit, values, self.trials.objectives, front, errors)]
 

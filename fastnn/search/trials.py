@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from fastnn._optional import require
 from fastnn.search.measure import Fold, Isolated
-from fastnn.search.quantities import QUANTITIES
+from fastnn.search.quantities import QUANTITIES, described
 from fastnn.search.sharing import Sharing
 from fastnn.search.space import Space
 
@@ -56,25 +56,25 @@ class Candidate:
         Those of the folds are multiplied by ``ratios``. With ``in_search`` they are those of the
         folds in any case, as they were measured.
         """
-        if QUANTITIES[quantity].timed and self.isolated is not None and not in_search:
+        if described(quantity).timed and self.isolated is not None and not in_search:
             return np.atleast_1d(getattr(self.isolated, quantity))
         if not self.folds:
             return np.empty(0)
-        found = np.hstack([getattr(one, quantity, []) for one in self.folds])
+        found = np.hstack([one.measured(quantity) for one in self.folds])
         return found if in_search else found * self.ratios.get(quantity, 1.0)
 
     def value(self, quantity: str, in_search: bool = False) -> float:
-        """The mean score over folds, the median of anything else; NaN where unknown."""
+        """The mean of a score over folds, the median of anything else; NaN where unknown."""
         if (quantity, in_search) not in self.values:
             repeats = self.repeats(quantity, in_search)
-            middle = np.mean if quantity == "score" else np.median
+            middle = np.mean if described(quantity).better == "max" else np.median
             value = float(middle(repeats)) if repeats.size else math.nan
             self.values[quantity, in_search] = value
         return self.values[quantity, in_search]
 
-    def standard_error(self) -> float:
-        """Standard error of the score, from its spread over folds."""
-        scores = self.repeats("score")
+    def standard_error(self, score: str) -> float:
+        """Standard error of a score, from its spread over folds."""
+        scores = self.repeats(score)
         return float(scores.std(ddof=1) / math.sqrt(len(scores))) if len(scores) > 1 else 0.0
 
 
@@ -147,7 +147,7 @@ class Trials:
                 study_name=name,
                 load_if_exists=True,
                 directions=[
-                    "maximize" if QUANTITIES[q].better == "max" else "minimize"
+                    "maximize" if described(q).better == "max" else "minimize"
                     for q in self.objectives
                 ],
             )
@@ -262,7 +262,7 @@ class Trials:
         )
         if unknown:
             candidate.failure = (
-                f"{unknown[0]} is an objective, but it is unknown: {QUANTITIES[unknown[0]].unknown}"
+                f"{unknown[0]} is an objective, but it is unknown: {described(unknown[0]).unknown}"
             )
         trial = self.pending.pop(number)
         record = {"folds": [asdict(one) for one in candidate.folds], "failure": candidate.failure}
@@ -303,12 +303,12 @@ class Trials:
 
 
 def _steering_value(candidate: Candidate, quantity: str) -> float:
-    """What the sampler sees: the score, and the logarithm of a cost.
+    """What the sampler sees: a score, and the logarithm of a cost.
 
     So a tenfold saving has the same weight anywhere.
     """
     value = candidate.value(quantity)
-    return value if quantity == "score" else math.log(max(value, 1e-12))
+    return value if described(quantity).better == "max" else math.log(max(value, 1e-12))
 
 
 def _open_storage(optuna: Any, storage: Any) -> Any:

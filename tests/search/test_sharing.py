@@ -1,4 +1,4 @@
-"""Do several processes share one search, with nothing lost, nothing twice, and no one in the way?"""
+"""Do several processes share one search, with nothing lost and nothing twice?"""
 
 from __future__ import annotations
 
