@@ -22,7 +22,7 @@ FLOORS = [
     {"_version", "_optional", "_lazy", "_sklearn", "core"},
     {"backends"},
     {"training"},
-    {"estimators", "display", "environment"},
+    {"estimators", "display", "environment", "persistence_parts"},
     {"search", "tabular", "export"},
     {"persistence"},
     {"report"},
