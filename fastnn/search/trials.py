@@ -104,7 +104,7 @@ class Trials:
     others : set of int
         Those that other processes are working on.
     awaited : bool
-        Whether some of these are on this machine, so that their end is certain to be seen.
+        Whether some of these are where their end is certain to be seen: on this machine.
     exhausted : bool
         Whether the space holds no other candidates.
     ratios : dict of str to float
@@ -215,7 +215,7 @@ class Trials:
             mark, key = trial.user_attrs["mark"], self.space.key(trial.params)
             if sharing.is_at_work(mark, trial.datetime_start):
                 self.others.add(trial.number)
-                self.awaited |= sharing.is_here(mark)
+                self.awaited |= sharing.is_seen(mark)
                 self.seen.add(key)
             else:
                 self.study.tell(trial.number, state=self.fail)

@@ -15,7 +15,7 @@ from sklearn.datasets import load_iris
 from support.timed import Timed
 
 from fastnn import TradeoffSearchCV
-from fastnn.search.sharing import TRUST_OTHER_MACHINES, Sharing
+from fastnn.search.sharing import TRUST_THE_UNSEEN, Sharing
 
 pytest.importorskip("optuna")
 
@@ -92,12 +92,17 @@ def test_a_process_is_at_work_until_it_says_otherwise(two):
     assert not Path(other.mark[1]).exists()
 
 
-def test_another_machine_is_trusted_for_a_day(two):
-    mark = ["elsewhere", two[1].mark[1]]
+def test_what_cannot_be_seen_is_trusted_for_a_day(two, monkeypatch):
     now = datetime.datetime.now()
-    assert not two[0].is_here(mark)
-    assert two[0].is_at_work(mark, now)
-    assert not two[0].is_at_work(mark, now - TRUST_OTHER_MACHINES)
+
+    def is_trusted(mark):
+        assert not two[0].is_seen(mark)
+        assert not two[0].is_at_work(mark, now - TRUST_THE_UNSEEN)
+        return two[0].is_at_work(mark, now)
+
+    assert is_trusted(["elsewhere", two[1].mark[1]])
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert is_trusted(two[1].mark)  # another user's
 
 
 def test_only_one_of_them_is_in_its_turn(two):
