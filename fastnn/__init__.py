@@ -9,9 +9,19 @@ from fastnn._lazy import submodules
 from fastnn._version import __version__
 
 if TYPE_CHECKING:
-    from fastnn import backends, export, persistence, report
+    from fastnn import (
+        activations,
+        backends,
+        callbacks,
+        export,
+        losses,
+        optimizers,
+        persistence,
+        report,
+        schedules,
+    )
     from fastnn.cli.functions import evaluate_table, explore_table, fit_table, predict_table
-    from fastnn.display import LossCurveDisplay
+    from fastnn.display import LossCurveDisplay, WeightsDisplay
     from fastnn.environment import show_config
     from fastnn.estimators.mlp import MLPClassifier, MLPRegressor
     from fastnn.search.display import TradeoffDisplay
@@ -23,15 +33,21 @@ __all__ = [
     "MLPRegressor",
     "TradeoffDisplay",
     "TradeoffSearchCV",
+    "WeightsDisplay",
     "__version__",
+    "activations",
     "backends",
+    "callbacks",
     "evaluate_table",
     "explore_table",
     "export",
     "fit_table",
+    "losses",
+    "optimizers",
     "persistence",
     "predict_table",
     "report",
+    "schedules",
     "show_config",
 ]
 
@@ -43,14 +59,20 @@ _HOMES = {
     "MLPRegressor": "fastnn.estimators.mlp",
     "TradeoffDisplay": "fastnn.search.display",
     "TradeoffSearchCV": "fastnn.search.estimator",
+    "WeightsDisplay": "fastnn.display",
+    "activations": None,
     "backends": None,
+    "callbacks": None,
     "evaluate_table": "fastnn.cli.functions",
     "explore_table": "fastnn.cli.functions",
     "export": None,
     "fit_table": "fastnn.cli.functions",
+    "losses": None,
+    "optimizers": None,
     "persistence": None,
     "predict_table": "fastnn.cli.functions",
     "report": None,
+    "schedules": None,
     "show_config": "fastnn.environment",
 }
 

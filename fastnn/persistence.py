@@ -17,27 +17,37 @@ from typing import Any
 
 from fastnn._optional import require
 from fastnn.backends.base import Plan, TrainState
+from fastnn.core.activations import ACTIVATIONS
+from fastnn.core.losses import LOSSES
 from fastnn.core.optimizers import OPTIMIZERS
 from fastnn.core.schedules import SCHEDULES
+from fastnn.estimators.callbacks import Watching
 from fastnn.estimators.mlp import MLPClassifier, MLPRegressor
 from fastnn.persistence_parts import UnknownPart, read_parts
 from fastnn.tabular.encode import TableEncoder
 from fastnn.tabular.model import TableModel
 from fastnn.tabular.scale import LogScale
 from fastnn.tabular.schema import Schema
+from fastnn.training.checkpoint import Checkpoint
 from fastnn.training.state import LoopState, Rules
 
 FORMAT = "fastnn table model 1"
 
+_FAMILIES: tuple[dict[str, Any], ...] = (ACTIVATIONS, LOSSES, OPTIMIZERS, SCHEDULES)
 _KINDS = (
     MLPClassifier,
     MLPRegressor,
     LoopState,
     Rules,
+    Watching,
+    Checkpoint,
     Plan,
     TrainState,
-    *OPTIMIZERS.values(),
-    *SCHEDULES.values(),
+    *(
+        type(member)
+        for family in (ACTIVATIONS, LOSSES, OPTIMIZERS, SCHEDULES)
+        for member in family.values()
+    ),
     TableEncoder,
     LogScale,
 )

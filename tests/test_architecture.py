@@ -20,8 +20,9 @@ PACKAGE = ROOT / "fastnn"
 # it in this list, which are below it in the house.
 FLOORS = [
     {"_version", "_optional", "_lazy", "_sklearn", "core"},
-    {"backends"},
+    {"activations", "losses", "optimizers", "schedules", "backends"},
     {"training"},
+    {"callbacks"},
     {"estimators", "display", "environment", "persistence_parts"},
     {"search", "tabular", "export"},
     {"persistence"},

@@ -11,8 +11,8 @@ from scipy.sparse import csr_array
 
 from fastnn.backends.base import Data, Engine, Passes, Plan, Trainer, TrainState
 from fastnn.backends.checks import check_csr, check_finite, check_gradient, check_training
-from fastnn.core.activations import ACTIVATIONS, Array
-from fastnn.core.losses import INVERSE_LINKS, LOSSES, batch_objective
+from fastnn.core.activations import Array
+from fastnn.core.losses import INVERSE_LINKS, batch_objective
 from fastnn.core.network import NetworkSpec
 from fastnn.core.optimizers import step
 
@@ -63,13 +63,13 @@ class NumpyEngine:
         for layer, W, b in zip(
             self.spec.layers, layout.coefs(params), layout.intercepts(params), strict=True
         ):
-            a, _ = ACTIVATIONS[layer.activation].value_and_slope(a @ W + b)
+            a, _ = layer.activation.value_and_slope(a @ W + b)
         out[...] = a
 
     def predict(self, params: Array, X: Array | csr_array, out: Array) -> None:
         check_finite(X)
         self.forward(params, X, out)
-        out[...] = INVERSE_LINKS[LOSSES[self.spec.loss].inverse_link].apply(out)
+        out[...] = INVERSE_LINKS[self.spec.loss.inverse_link].apply(out)
 
     def gradient(
         self, state: TrainState, data: Data, rows: NDArray[np.int64], grad: Array
@@ -91,11 +91,11 @@ class NumpyEngine:
         inputs = [data.X[rows]]  # inputs[i] feeds layer i
         slopes = []
         for layer, W, b in zip(self.spec.layers, coefs, layout.intercepts(params), strict=True):
-            a, slope = ACTIVATIONS[layer.activation].value_and_slope(inputs[-1] @ W + b)
+            a, slope = layer.activation.value_and_slope(inputs[-1] @ W + b)
             inputs.append(a)
             slopes.append(slope)
 
-        loss, delta = LOSSES[self.spec.loss].loss_and_grad(inputs[-1], data.y[rows])
+        loss, delta = self.spec.loss.loss_and_grad(inputs[-1], data.y[rows])
         weight = np.ones(len(rows), self.dtype) if data.weight is None else data.weight[rows]
         delta *= weight[:, None]
         for i in reversed(range(len(coefs))):

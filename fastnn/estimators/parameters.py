@@ -6,9 +6,9 @@ optimizer, a schedule, rules, callbacks.
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections import ChainMap
-from dataclasses import fields
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -17,12 +17,13 @@ from sklearn.base import BaseEstimator
 
 from fastnn._sklearn import Interval, Options, StrOptions
 from fastnn.backends import BACKENDS
-from fastnn.core.activations import ACTIVATIONS
+from fastnn.core.activations import ACTIVATIONS, Activation
+from fastnn.core.family import chosen
 from fastnn.core.optimizers import OPTIMIZERS, Optimizer
-from fastnn.core.schedules import SCHEDULES, Constant, Schedule
-from fastnn.training.callbacks import BestSnapshot, Callback, PrintDecision, PrintLoss, Validation
+from fastnn.core.schedules import SCHEDULES, Schedule
+from fastnn.training.callbacks import Best, Callback, PrintDecision, PrintLoss, Validation
 from fastnn.training.state import Rules
-from fastnn.training.stopping import NoImprovement
+from fastnn.training.stopping import NoImprovement, TimeLimit
 
 PARAMETERS = """hidden_layer_sizes : int or array-like of int, default=(100,)
         The number of neurons of each hidden layer; ``()`` is the linear model.
@@ -61,7 +62,7 @@ PARAMETERS = """hidden_layer_sizes : int or array-like of int, default=(100,)
         Whether 'sgd' uses Nesterov's momentum.
     early_stopping : bool, default=False
         Hold out rows, stop when their score no longer improves, and return the parameters that
-        scored best.
+        scored best. Where ``fit`` is given ``X_val``, those rows are used and none are held out.
     validation_fraction : float, default=0.1
         The share of rows held out.
     beta_1, beta_2 : float, default=0.9, 0.999
@@ -86,7 +87,14 @@ PARAMETERS = """hidden_layer_sizes : int or array-like of int, default=(100,)
         What early stopping watches on the rows held out, weighted by ``sample_weight``. None is
         scikit-learn's choice, accuracy or R2; 'loss' is the loss that is trained, without the
         penalty, as a negative number; a name is one of scikit-learn's scorers, such as 'roc_auc';
-        a callable is ``scorer(estimator, X, y)``. Greater is better."""
+        a callable is ``scorer(estimator, X, y)``. Greater is better.
+    restore_best : bool or 'auto', default='auto'
+        Whether a fit ends with the parameters that scored best on the validation rows, or with its
+        last ones. 'auto' is scikit-learn's choice: the best with early stopping. True does it
+        without early stopping, too, where ``X_val`` is given.
+    max_time : float or None, default=None
+        Seconds after which ``fit`` and ``fit_batches`` end, with a warning, at the end of a pass;
+        at least one is done."""
 
 ATTRIBUTES = """coefs_ : list of ndarray of shape (n_in, n_out)
         The weights of each layer. Edited in place or assigned anew, they are what predicting and
@@ -114,9 +122,17 @@ ATTRIBUTES = """coefs_ : list of ndarray of shape (n_in, n_out)
     best_loss_ : float or None
         The lowest loss; None with early stopping.
     validation_scores_ : list of float or None
-        The score of the held-out rows after each pass, with early stopping.
+        The score of the validation rows, those held out or ``X_val``, after each pass; None where
+        there are none.
     best_validation_score_ : float or None
-        The best of them."""
+        The best of them.
+    validation_loss_curve_ : list of float or None
+        The loss of the validation rows after each pass, without the penalty."""
+
+
+# Parameters that change no number of a fit, and what Python shows of an object beside its class.
+_WITHOUT_EFFECT = frozenset({"verbose", "n_threads", "max_time", "max_fun"})
+_ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
 
 
 class SharedParameters(BaseEstimator):
@@ -128,11 +144,14 @@ class SharedParameters(BaseEstimator):
     # Views of the registries: what is registered later is allowed, too.
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "activation": [StrOptions(ACTIVATIONS.keys())],
-        "solver": [StrOptions(ChainMap[str, Any]({"lbfgs": None}, OPTIMIZERS).keys())],
+        "activation": [StrOptions(ACTIVATIONS.keys()), Activation, list, tuple],
+        "solver": [
+            StrOptions(ChainMap[str, Any]({"lbfgs": None}, OPTIMIZERS).keys()),
+            Optimizer,
+        ],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [StrOptions(SCHEDULES.keys())],
+        "learning_rate": [StrOptions(SCHEDULES.keys()), Schedule],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "power_t": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
@@ -154,17 +173,19 @@ class SharedParameters(BaseEstimator):
         "n_threads": [None, Interval(Integral, 1, None, closed="left")],
         "dtype": [StrOptions({"auto", "float32", "float64"})],
         "scoring": [None, str, callable],
+        "restore_best": [StrOptions({"auto"}), "boolean"],
+        "max_time": [None, Interval(Real, 0, None, closed="neither")],
     }
 
     def __init__(
         self,
         hidden_layer_sizes: Any = (100,),
-        activation: str = "relu",
+        activation: Any = "relu",
         *,
-        solver: str = "adam",
+        solver: str | Optimizer = "adam",
         alpha: float = 0.0001,
         batch_size: int | str = "auto",
-        learning_rate: str = "constant",
+        learning_rate: str | Schedule = "constant",
         learning_rate_init: float = 0.001,
         power_t: float = 0.5,
         max_iter: int = 200,
@@ -186,6 +207,8 @@ class SharedParameters(BaseEstimator):
         n_threads: int | None = None,
         dtype: str = "auto",
         scoring: Any = None,
+        restore_best: bool | str = "auto",
+        max_time: float | None = None,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -214,6 +237,8 @@ class SharedParameters(BaseEstimator):
         self.n_threads = n_threads
         self.dtype = dtype
         self.scoring = scoring
+        self.restore_best = restore_best
+        self.max_time = max_time
 
     # ---- what is made of them
 
@@ -229,28 +254,28 @@ class SharedParameters(BaseEstimator):
         return sizes
 
     def _new_optimizer(self) -> Optimizer:
-        """What ``solver`` names, with those of its settings that are parameters."""
-        settings = {
-            "momentum": self.momentum,
-            "nesterov": self.nesterovs_momentum,
-            "beta_1": self.beta_1,
-            "beta_2": self.beta_2,
-            "epsilon": self.epsilon,
-        }
-        return _made(OPTIMIZERS[self.solver], settings)
+        """What ``solver`` names or is; settings that it leaves open are the parameters."""
+        return chosen("solver", self.solver, OPTIMIZERS).filled(vars(self))
 
     def _new_schedule(self) -> Schedule:
-        """What ``learning_rate`` names; as in scikit-learn only 'sgd' has a choice."""
-        settings = {"rate_init": self.learning_rate_init, "power_t": self.power_t}
-        return _made(SCHEDULES[self.learning_rate] if self.solver == "sgd" else Constant, settings)
+        """What ``learning_rate`` names or is, as :meth:`_new_optimizer`.
 
-    def _rules(self, incremental: bool) -> Rules:
+        Adam ignores 'invscaling' and 'adaptive', as in scikit-learn.
+        """
+        name = self.learning_rate
+        if self.solver == "adam" and name in ("invscaling", "adaptive"):
+            name = "constant"
+        return chosen("learning_rate", name, SCHEDULES).filled(vars(self))
+
+    def _rules(self, n_more: int) -> Rules:
+        """How a fit ends; ``n_more`` passes are done where that is not 0."""
         return Rules(
-            max_iter=1 if incremental else self.max_iter,
+            max_iter=n_more or self.max_iter,
             tol=self.tol,
             n_iter_no_change=self.n_iter_no_change,
             shuffle=self.shuffle,
-            warn=not incremental,
+            early_stopping=self.early_stopping,
+            converge=not n_more,
         )
 
     def _batch_size_for(self, n_rows: int) -> int:
@@ -265,16 +290,27 @@ class SharedParameters(BaseEstimator):
             )
         return min(int(self.batch_size), n_rows)
 
-    def _callbacks(self, validation: Validation | None) -> tuple[Callback, ...]:
-        """Who watches a fit on minibatches, in the order of ``fastnn.training.callbacks``."""
-        measure = (validation, BestSnapshot()) if validation else ()
-        if not self.verbose:
-            return (*measure, NoImprovement())
-        return (PrintLoss(), *measure, NoImprovement(), PrintDecision())
+    def _callbacks(
+        self, validation: Validation | None, rule: NoImprovement | None
+    ) -> tuple[Callback, ...]:
+        """Who watches a fit, in the order of ``fastnn.training.callbacks``."""
+        best = None if validation is None else Best(self._restores())
+        printing = (PrintLoss(), PrintDecision()) if self.verbose else (None, None)
+        watching = (printing[0], validation, rule, best, printing[1])
+        return tuple(callback for callback in watching if callback is not None)
 
+    def _time_limit(self) -> tuple[Callback, ...]:
+        """What ends a fit by ``max_time``, counted from now."""
+        return () if self.max_time is None else (TimeLimit(self.max_time),)
 
-def _made(kind: Any, settings: dict[str, Any]) -> Any:
-    """A ``kind``, a dataclass, with those of ``settings`` that are fields of it."""
-    return kind(
-        **{field.name: settings[field.name] for field in fields(kind) if field.name in settings}
-    )
+    def _told(self) -> dict[str, str]:
+        """The parameters on which the numbers of a fit depend, as text."""
+        return {
+            name: _ADDRESS.sub("", repr(value))
+            for name, value in self.get_params(deep=False).items()
+            if name not in _WITHOUT_EFFECT
+        }
+
+    def _restores(self) -> bool:
+        """Whether a fit with validation rows ends with the parameters of the best score."""
+        return self.early_stopping if self.restore_best == "auto" else bool(self.restore_best)
