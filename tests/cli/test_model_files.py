@@ -29,6 +29,7 @@ from fastnn.persistence_parts import UnknownPart, read_parts
 from fastnn.tabular.encode import features, table_model
 from fastnn.tabular.options import TypeOptions
 from fastnn.tabular.recognise import recognise
+from fastnn.training.checkpoint import Checkpoint
 
 skops_io = pytest.importorskip("skops.io")
 
@@ -169,8 +170,9 @@ def test_an_array_of_pickled_objects_is_not_loaded(tmp_path):
 @pytest.mark.filterwarnings("ignore:.*(Maximum iterations|failed to converge)")
 def test_no_type_is_trusted_in_vain(tmp_path):
     needed = set()
-    for kind in ESTIMATORS:
-        skops_io.dump(fitted(kind)[0], tmp_path / "m.skops")
+    watched = MLPClassifier().set_callbacks(Checkpoint(str(tmp_path / "fit.npz")))
+    for model in [watched, *(fitted(kind)[0] for kind in ESTIMATORS)]:
+        skops_io.dump(model, tmp_path / "m.skops")
         needed |= set(skops_io.get_untrusted_types(file=tmp_path / "m.skops"))
     assert sorted(needed) == TRUSTED_TYPES
 
