@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
+from numbers import Real
 
 import numpy as np
 
@@ -21,13 +22,15 @@ from fastnn.core.losses import LOSSES
 class LayerSpec:
     """A dense layer: ``n_in`` inputs, ``n_out`` neurons, an activation named in ``ACTIVATIONS``.
 
-    ``gain`` says how large its initial parameters are: see :func:`initialise`.
+    ``gain`` says how large its initial parameters are: see :func:`initialise`. ``dropout`` is the
+    share of its outputs that a training step silences: see :mod:`fastnn.core.dropout`.
     """
 
     n_in: int
     n_out: int
     activation: str
     gain: float = 6.0
+    dropout: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,11 @@ class NetworkSpec:
             raise ValueError(
                 "A network needs at least one layer, and its last activation must be 'identity'."
             )
+        for layer in self.layers:
+            if not 0 <= layer.dropout < 1:
+                raise ValueError(f"dropout must lie in [0, 1), got {layer.dropout!r}.")
+        if self.layers[-1].dropout:
+            raise ValueError("dropout is of hidden layers; that of the last layer must be 0.")
 
     @classmethod
     def dense(
@@ -89,6 +97,25 @@ class NetworkSpec:
             ),
             loss,
         )
+
+    def with_dropout(self, dropout: float | Sequence[float]) -> NetworkSpec:
+        """The same network with one share for all hidden layers, or with one for each."""
+        n_hidden = len(self.layers) - 1
+        shares = [dropout] * n_hidden if isinstance(dropout, Real) else list(dropout)
+        if len(shares) != n_hidden:
+            raise ValueError(
+                f"dropout must be one number or {n_hidden} numbers, one for each hidden layer, got"
+                f" {dropout!r}."
+            )
+        layers = zip(self.layers, [*shares, 0.0], strict=True)
+        return replace(
+            self, layers=tuple(replace(layer, dropout=share) for layer, share in layers)
+        )
+
+    @property
+    def drops(self) -> bool:
+        """Whether a training step silences outputs of any layer."""
+        return any(layer.dropout for layer in self.layers)
 
     @property
     def n_in(self) -> int:

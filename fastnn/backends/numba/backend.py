@@ -78,7 +78,7 @@ class NumbaTrainer:
         effective_rates, first_step = self.plan.optimizer.effective_rates, state.step + 1
         effective = np.array([effective_rates(rates, first_step) for rates in passes.rates])
         rows, rates = _plain(passes.rows), _plain(passes.rates)
-        task = kernels.Task(*self._plan, rows, rates, effective)
+        task = kernels.Task(*self._plan, rows, rates, effective, _draws(state))
         losses = np.empty((len(state.params), passes.rows.shape[1]))
         network, source = self._scratch.network(data.X), _source(self.spec, data.X, data)
         kernels.train(network, task, state.params, state.slots, source, losses)
@@ -113,11 +113,16 @@ class NumbaEngine:
         check_gradient(self.spec, self.dtype, state, data, rows, grad)
         sums = np.empty((len(state.params), 2))
         network, source = self._gradient.network(data.X), _source(self.spec, data.X, data)
-        kernels.gradient(network, _plain(state.params), source, _plain(rows), grad, sums)
+        params, rows = _plain(state.params), _plain(rows)
+        kernels.gradient(network, params, _draws(state), source, rows, grad, sums)
         return sums[:, 0], sums[:, 1]
 
     def trainer(self, plan: Plan) -> Trainer:
         return NumbaTrainer(self.spec, self.dtype, plan)
+
+
+def _draws(state: TrainState) -> kernels.Draws:
+    return kernels.Draws(state.each_seed, state.step)
 
 
 NO_NUMBERS = {np.dtype(t): np.empty(0, t) for t in (np.float32, np.float64, np.int32)}

@@ -15,7 +15,15 @@ import numpy as np
 
 from fastnn.backends.numba.compiler import FLUSH, entry, fast, swap_float_mode
 from fastnn.backends.numba.layout import NO_PLACE, ZEROS
-from fastnn.backends.numba.math import Step, activate, find_loss, times_slope, update_step
+from fastnn.backends.numba.math import (
+    Step,
+    activate,
+    find_loss,
+    lowest_kept,
+    mix,
+    times_slope,
+    update_step,
+)
 from fastnn.backends.numba.tile import Matrix, product
 
 BLOCK_ROWS = 256  # rows that go through the network together: what bounds the scratch memory
@@ -57,6 +65,13 @@ class Source(NamedTuple):
     weight: np.ndarray
 
 
+class Draws(NamedTuple):
+    """What dropout goes by: seeds (n_members,) and the steps done before; see core/dropout.py."""
+
+    seeds: np.ndarray
+    step: int
+
+
 class Task(NamedTuple):
     """``base.Plan`` and ``base.Passes``: an optimizer's code and settings, and what to visit.
 
@@ -71,6 +86,7 @@ class Task(NamedTuple):
     rows: np.ndarray
     rates: np.ndarray
     effective: np.ndarray
+    draws: Draws
 
 
 @fast
@@ -108,8 +124,25 @@ def weigh_inputs(layer, padded, data, rows, work, is_first):
 
 
 @fast
-def forward_block(layers, padded, data, rows, work):
-    """Carry ``rows`` through the network, up to the last layer's raw output."""
+def drop(layer, key, first_row, values, slopes):
+    """Multiply outputs and slopes, with rows of ``ld``, by 0 or what makes up for it."""
+    low, kept = lowest_kept(layer.dropout), values.dtype.type(1 / (1 - layer.dropout))
+    for i in range(values.size // layer.ld):
+        row_key = mix(key ^ np.uint32(first_row + i))
+        a = values[i * layer.ld : (i + 1) * layer.ld]
+        slope = slopes[i * layer.ld : (i + 1) * layer.ld]
+        for j in range(a.size):
+            factor = kept if np.int32(mix(row_key ^ np.uint32(j))) >= low else a.dtype.type(0)
+            a[j] *= factor
+            slope[j] *= factor
+
+
+@fast
+def forward_block(layers, padded, data, rows, work, place):
+    """Carry ``rows`` through the network, up to the last layer's raw output.
+
+    ``place`` is the key of the seed and the step, and the first row's position in its batch.
+    """
     n_in, inp = layers[0].n_in, layers[0].inp
     if data.indptr.size == 0:
         for i in range(rows.size):
@@ -122,12 +155,19 @@ def forward_block(layers, padded, data, rows, work):
         weigh_inputs(layer, padded, data, rows, work, i == 0)
         n = rows.size * layer.ld
         values = work[layer.out : layer.out + n]
-        if layer.slope != NO_PLACE:
-            slopes = work[layer.slope : layer.slope + n]
-            for j in range(n):
-                slopes[j] = 1
+        if layer.slope == NO_PLACE:
+            activate(layer.activation, values)
+            continue
+        slopes = work[layer.slope : layer.slope + n]
+        for j in range(n):
+            slopes[j] = 1
+        if layer.keeps_input:
             times_slope(layer.activation, values, slopes)
         activate(layer.activation, values)
+        if not layer.keeps_input:
+            times_slope(layer.activation, values, slopes)
+        if layer.dropout > 0:
+            drop(layer, mix(place[0] ^ np.uint32(i)), place[1], values, slopes)
 
 
 @fast
@@ -225,8 +265,9 @@ def backward_block(layers, padded, grad, data, rows, work):
 
 
 @fast
-def batch_gradient(network, data, rows):
+def batch_gradient(network, data, rows, seed, step):
     """(loss_sum, weight_sum) of the batch ``rows``; the gradient goes to the padded vector."""
+    key = mix(mix(seed) ^ np.uint32(step))
     layers, work, padded, grad = network.layers, network.work, network.padded[0], network.padded[1]
     for i in range(1, layers.size):
         layer = layers[i]
@@ -241,7 +282,7 @@ def batch_gradient(network, data, rows):
     loss_sum = 0.0
     for start in range(0, rows.size, BLOCK_ROWS):
         block = rows[start : start + BLOCK_ROWS]
-        forward_block(layers, padded, data, block, work)
+        forward_block(layers, padded, data, block, work, (key, start))
         loss_sum += loss_block(network.loss, layers[layers.size - 1], data, block, work)
         backward_block(layers, padded, grad, data, block, work)
     weight_sum = np.float64(rows.size)
@@ -319,11 +360,13 @@ def train(network, task, params, slots, data, losses):
         rows = task.rows[member % task.rows.shape[0]]
         rates = task.rates[member % task.rates.shape[0]]
         effective = task.effective[member % task.effective.shape[0]]
+        seed = task.draws.seeds[member]
         for i in range(rows.shape[0]):
             total = 0.0
             for j in range(rates.shape[1]):
                 batch = rows[i, j * task.batch_size : (j + 1) * task.batch_size]
-                loss_sum, weight_sum = batch_gradient(network, data, batch)
+                step = task.draws.step + i * rates.shape[1] + j
+                loss_sum, weight_sum = batch_gradient(network, data, batch, seed, step)
                 if weight_sum != 0:
                     total += batch.size * ((loss_sum + penalty(network, task.alpha)) / weight_sum)
                 update(network, task, weight_sum, rates[i, j], effective[i, j])
@@ -335,13 +378,15 @@ def train(network, task, params, slots, data, losses):
 
 
 @entry
-def gradient(network, params, data, rows, grads, sums):
+def gradient(network, params, draws, data, rows, grads, sums):
     """``Engine.gradient``; ``sums (n_members, 2)`` takes what it returns."""
     mode = swap_float_mode(FLUSH)
     for member in range(params.shape[0]):
         pad(network.segments, params[member], network.padded[0], False)
         own_rows = rows[member % rows.shape[0]]
-        sums[member, 0], sums[member, 1] = batch_gradient(network, data, own_rows)
+        sums[member, 0], sums[member, 1] = batch_gradient(
+            network, data, own_rows, draws.seeds[member], draws.step
+        )
         pad(network.segments, grads[member], network.padded[1], True)
     swap_float_mode(mode)
 
@@ -354,7 +399,7 @@ def forward(network, params, data, rows, out):
     last = layers[layers.size - 1]
     for start in range(0, out.shape[0], BLOCK_ROWS):
         block = rows[: out.shape[0] - start]
-        forward_block(layers, padded, data, block, work)
+        forward_block(layers, padded, data, block, work, (np.uint32(0), 0))
         for i in range(block.size):
             copy(work[last.out + i * last.ld : last.out + i * last.ld + last.n_out], out[start + i])
             block[i] += BLOCK_ROWS
