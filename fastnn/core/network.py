@@ -62,7 +62,7 @@ class NetworkSpec:
                 "A network needs at least one layer, and its last activation must be 'identity'."
             )
         for layer in self.layers:
-            if not 0 <= layer.dropout < 1:
+            if not (isinstance(layer.dropout, Real) and 0 <= layer.dropout < 1):
                 raise ValueError(f"dropout must lie in [0, 1), got {layer.dropout!r}.")
         if self.layers[-1].dropout:
             raise ValueError("dropout is of hidden layers; that of the last layer must be 0.")
@@ -99,7 +99,10 @@ class NetworkSpec:
         )
 
     def with_dropout(self, dropout: float | Sequence[float]) -> NetworkSpec:
-        """The same network with one share for all hidden layers, or with one for each."""
+        """The same network with this share for all hidden layers, or with one for each.
+
+        It trains with dropout; what it predicts is the same.
+        """
         n_hidden = len(self.layers) - 1
         shares = [dropout] * n_hidden if isinstance(dropout, Real) else list(dropout)
         if len(shares) != n_hidden:

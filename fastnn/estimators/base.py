@@ -137,12 +137,18 @@ class BaseMLP(SharedParameters):
             spec = known.spec
         self._loss, self.out_activation_ = spec.loss, LOSSES[spec.loss].inverse_link
         loop = self._begin(incremental)
-        backend = choose(self.backend, spec, dtype, loop.plan)  # refuses before anything is drawn
+        trained = spec.with_dropout(self.dropout)
+        if trained.drops and loop.plan is None:
+            raise ValueError(
+                f"dropout={self.dropout!r} needs solver='adam' or 'sgd': {self.solver!r} compares"
+                " losses of one and the same network. Set dropout=0, or another solver."
+            )
+        backend = choose(self.backend, trained, dtype, loop.plan)  # refuses before any draw
         network = known or Network.create(spec, X.dtype, random_state)
         if known is not None or network.params.dtype != dtype:
             network = network.copy(dtype)  # so that a diverging call costs nothing
         loop.set_params(network.params)
-        engine = backend.engine(spec, dtype, thread_limit(self.n_threads))
+        engine = backend.engine(trained, dtype, thread_limit(self.n_threads))
         if loop.plan is None:
             objective = lbfgs.full_batch(engine, spec, data, self.alpha)
             printing = (PrintLoss(),) if self.verbose else ()
@@ -150,6 +156,8 @@ class BaseMLP(SharedParameters):
             self.n_iter_ = loop.n_iter
         else:
             loop.random_state = random_state
+            if trained.drops:  # else scikit-learn's stream of draws stays untouched
+                loop.draw_seed()
             self._fit_minibatches(loop, engine, data, spec.n_out, encoded.strata, first)
         self.n_outputs_ = spec.n_out
         self.n_layers_ = len(spec.layers) + 1

@@ -224,6 +224,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # noqa: D101 - the f-string is its
         n_threads: int | None = None,
         dtype: str = "auto",
         scoring: Any = None,
+        dropout: Any = 0.0,
     ) -> None:
         # scikit-learn reads parameters off this signature, where `loss` comes first; all else is
         # the base's.

@@ -86,7 +86,11 @@ PARAMETERS = """hidden_layer_sizes : int or array-like of int, default=(100,)
         What early stopping watches on the rows held out, weighted by ``sample_weight``. None is
         scikit-learn's choice, accuracy or R2; 'loss' is the loss that is trained, without the
         penalty, as a negative number; a name is one of scikit-learn's scorers, such as 'roc_auc';
-        a callable is ``scorer(estimator, X, y)``. Greater is better."""
+        a callable is ``scorer(estimator, X, y)``. Greater is better.
+    dropout : float or array-like of float, default=0
+        'adam' and 'sgd' only. The share of each hidden layer's outputs, or of each layer one, that
+        a training step silences, in [0, 1); the others are multiplied by ``1 / (1 - share)``.
+        ``loss_curve_`` is of these thinned networks; predictions are of the whole one."""
 
 ATTRIBUTES = """coefs_ : list of ndarray of shape (n_in, n_out)
         The weights of each layer. Edited in place or assigned anew, they are what predicting and
@@ -154,6 +158,7 @@ class SharedParameters(BaseEstimator):
         "n_threads": [None, Interval(Integral, 1, None, closed="left")],
         "dtype": [StrOptions({"auto", "float32", "float64"})],
         "scoring": [None, str, callable],
+        "dropout": [Interval(Real, 0, 1, closed="left"), "array-like"],
     }
 
     def __init__(
@@ -186,6 +191,7 @@ class SharedParameters(BaseEstimator):
         n_threads: int | None = None,
         dtype: str = "auto",
         scoring: Any = None,
+        dropout: Any = 0.0,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -214,6 +220,7 @@ class SharedParameters(BaseEstimator):
         self.n_threads = n_threads
         self.dtype = dtype
         self.scoring = scoring
+        self.dropout = dropout
 
     # ---- what is made of them
 

@@ -48,7 +48,7 @@ class LoopState:
     Attributes
     ----------
     state : TrainState
-        One network: its parameters, the optimizer's slots, the steps done.
+        One network: its parameters, the optimizer's slots, the steps done, the seed.
     rules : Rules
     plan : Plan or None
         The optimizer, the batch size and the penalty; None for L-BFGS, which steps by itself.
@@ -143,7 +143,13 @@ class LoopState:
                 f"coefs_ and intercepts_ hold {len(params)} numbers, but the optimizer to go on"
                 f" with has trained {slots.shape[2]}. Call fit, whose optimizer is a new one."
             )
-        self.state = TrainState(params[None], slots.astype(params.dtype), self.state.step)
+        self.state = replace(self.state, params=params[None], slots=slots.astype(params.dtype))
+
+    def draw_seed(self) -> None:
+        """Draw what dropout goes by, unless the fit that this one goes on from has."""
+        assert self.random_state is not None
+        if self.state.seeds is None:
+            self.state.seeds = self.random_state.randint(2**32, size=1, dtype=np.uint32)
 
     def at_rest(self) -> LoopState:
         """What a later call goes on from.
@@ -152,7 +158,7 @@ class LoopState:
         """
         return replace(
             self,
-            state=TrainState(_nothing().params, self.state.slots, self.state.step),
+            state=replace(self.state, params=_nothing().params),
             rows=np.empty(0, np.int32),
             random_state=None,
             best_params=None,
