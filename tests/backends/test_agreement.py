@@ -49,6 +49,7 @@ class Case:
 
     units: list[int]
     activations: list[str]
+    dropout: list[float]
     loss: str
     dtype: type
     optimizer: Optimizer
@@ -70,12 +71,15 @@ def cases(draw) -> Case:
     names = st.sampled_from(list(ACTIVATIONS) if dtype == np.float64 else SMOOTH)
     activations = draw(st.lists(names, max_size=3))
     sizes = st.sampled_from(SIZES)
+    # What is kept is larger for it, too large for the exponential of "poisson".
+    shares = st.sampled_from([0.0] if loss == "poisson" else [0.0, 0.0, 0.1, 0.3])
     units = [draw(sizes) for _ in range(len(activations) + 2)]
     if loss == "log_loss":
         units[-1] = max(units[-1], 2)  # one class out of one is no question
     return Case(
         units,
         activations,
+        [draw(shares) for _ in activations],
         loss,
         dtype,
         optimizer=draw(st.sampled_from(OPTIMIZERS)),
@@ -110,6 +114,7 @@ def segments(spec: NetworkSpec, rng: np.random.Generator) -> tuple:
 @given(case=cases())
 def test_agrees_with_the_reference_on_random_networks(compiled_backend, case):
     spec = NetworkSpec.dense(case.units, case.activations or "tanh", case.loss)
+    spec = spec.with_dropout(case.dropout)
     rng = np.random.default_rng(case.seed)
     own = segments(spec, rng) if case.own_factors else None
     plan = Plan(case.optimizer, case.batch_size, case.alpha, own)

@@ -49,17 +49,21 @@ def fresh_state(
             for i in range(n_members)
         ]
     )
-    return TrainState(params, np.zeros((n_members, optimizer.n_slots, params.shape[1]), dtype))
+    slots = np.zeros((n_members, optimizer.n_slots, params.shape[1]), dtype)
+    seeds = np.arange(seed, seed + n_members, dtype=np.uint32) if spec.drops else None
+    return TrainState(params, slots, seeds=seeds)
 
 
 def copy_state(state: TrainState) -> TrainState:
     """An independent copy."""
-    return TrainState(state.params.copy(), state.slots.copy(), state.step)
+    return replace(state, params=state.params.copy(), slots=state.slots.copy())
 
 
 def member(state: TrainState, i: int) -> TrainState:
     """An independent copy of one network of several."""
-    return TrainState(state.params[i : i + 1].copy(), state.slots[i : i + 1].copy(), state.step)
+    one = slice(i, i + 1)
+    seeds = None if state.seeds is None else state.seeds[one]
+    return TrainState(state.params[one].copy(), state.slots[one].copy(), state.step, seeds)
 
 
 def loss_and_gradient(

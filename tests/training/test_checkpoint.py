@@ -32,6 +32,7 @@ FITS = {
         MLPClassifier,
         {"early_stopping": True, "learning_rate_init": 0.1, "n_iter_no_change": 4},
     ),
+    "dropout": (MLPRegressor, {"dropout": 0.3}),
     "not shuffled": (MLPRegressor, {"shuffle": False}),
 }
 
