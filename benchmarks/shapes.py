@@ -14,8 +14,8 @@ from fastnn.core.optimizers import SGD, Adam, Optimizer
 
 OPTIMIZERS: dict[str, Optimizer] = {
     "adam": Adam(),
-    "momentum": SGD(momentum=0.9, nesterov=False),
-    "sgd": SGD(0.0, nesterov=False),
+    "momentum": SGD(momentum=0.9, nesterovs_momentum=False),
+    "sgd": SGD(0.0, nesterovs_momentum=False),
 }
 
 

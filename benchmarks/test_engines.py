@@ -8,7 +8,6 @@ import pytest
 from fastnn import backends
 from fastnn.backends.base import Data, Passes, Plan, TrainState
 from fastnn.core.cost import predict_flops, step_flops
-from fastnn.core.losses import LOSSES
 from fastnn.core.network import initialise
 
 from shapes import OPTIMIZERS, Shape  # isort: skip
@@ -34,7 +33,7 @@ def test_training_step(benchmark, record, shape, dtype, backend):
     rng = np.random.default_rng(0)
     n_rows = n_steps * shape.batch
     X = rng.standard_normal((n_rows, spec.n_in)).astype(dtype)
-    if LOSSES[spec.loss].y_is_codes:
+    if spec.loss.y_is_codes:
         y = rng.integers(spec.n_out, size=n_rows).astype(np.int32)
     else:
         y = rng.integers(2, size=(n_rows, spec.n_out)).astype(dtype)

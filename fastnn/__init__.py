@@ -9,7 +9,16 @@ from fastnn._lazy import submodules
 from fastnn._version import __version__
 
 if TYPE_CHECKING:
-    from fastnn import backends, export, persistence, report
+    from fastnn import (
+        activations,
+        backends,
+        export,
+        losses,
+        optimizers,
+        persistence,
+        report,
+        schedules,
+    )
     from fastnn.cli.functions import evaluate_table, explore_table, fit_table, predict_table
     from fastnn.display import LossCurveDisplay
     from fastnn.environment import show_config
@@ -24,14 +33,18 @@ __all__ = [
     "TradeoffDisplay",
     "TradeoffSearchCV",
     "__version__",
+    "activations",
     "backends",
     "evaluate_table",
     "explore_table",
     "export",
     "fit_table",
+    "losses",
+    "optimizers",
     "persistence",
     "predict_table",
     "report",
+    "schedules",
     "show_config",
 ]
 
@@ -43,14 +56,18 @@ _HOMES = {
     "MLPRegressor": "fastnn.estimators.mlp",
     "TradeoffDisplay": "fastnn.search.display",
     "TradeoffSearchCV": "fastnn.search.estimator",
+    "activations": None,
     "backends": None,
     "evaluate_table": "fastnn.cli.functions",
     "explore_table": "fastnn.cli.functions",
     "export": None,
     "fit_table": "fastnn.cli.functions",
+    "losses": None,
+    "optimizers": None,
     "persistence": None,
     "predict_table": "fastnn.cli.functions",
     "report": None,
+    "schedules": None,
     "show_config": "fastnn.environment",
 }
 

@@ -13,9 +13,12 @@ from __future__ import annotations
 import json
 import os
 import zipfile
+from typing import Any
 
 from fastnn._optional import require
 from fastnn.backends.base import Plan, TrainState
+from fastnn.core.activations import ACTIVATIONS
+from fastnn.core.losses import LOSSES
 from fastnn.core.optimizers import OPTIMIZERS
 from fastnn.core.schedules import SCHEDULES
 from fastnn.estimators.mlp import MLPClassifier, MLPRegressor
@@ -27,6 +30,7 @@ from fastnn.training.state import LoopState, Rules
 
 FORMAT = "fastnn table model 1"
 
+_FAMILIES: tuple[dict[str, Any], ...] = (ACTIVATIONS, LOSSES, OPTIMIZERS, SCHEDULES)
 _KINDS = (
     MLPClassifier,
     MLPRegressor,
@@ -34,8 +38,11 @@ _KINDS = (
     Rules,
     Plan,
     TrainState,
-    *OPTIMIZERS.values(),
-    *SCHEDULES.values(),
+    *(
+        type(member)
+        for family in (ACTIVATIONS, LOSSES, OPTIMIZERS, SCHEDULES)
+        for member in family.values()
+    ),
     TableEncoder,
     LogScale,
 )

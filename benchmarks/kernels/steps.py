@@ -82,7 +82,7 @@ def step_time(
     )
     if loss == "binary_log_loss":
         y = (y > 0).astype(dtype)
-    data, rule = Data(X, y), OPTIMIZERS[optimizer]()
+    data, rule = Data(X, y), OPTIMIZERS[optimizer]
     state = TrainState(
         initialise(spec, dtype, np.random.RandomState(0))[None],
         np.zeros((1, rule.n_slots, spec.layout.n_params), dtype),

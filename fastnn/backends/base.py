@@ -115,6 +115,7 @@ class Plan:
     Attributes
     ----------
     optimizer : Optimizer
+        Settings that it leaves open become scikit-learn's defaults.
     batch_size : int
     alpha : float
         L2 penalty, in the sense of :func:`fastnn.core.losses.batch_objective`.
@@ -127,6 +128,9 @@ class Plan:
     batch_size: int = 200
     alpha: float = 0.0
     segments: tuple[Segment, ...] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "optimizer", self.optimizer.filled())  # the class is frozen
 
     def segments_of(self, spec: NetworkSpec) -> tuple[Segment, ...]:
         """How each part of the network trains.

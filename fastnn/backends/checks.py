@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from fastnn.core.activations import Array
-from fastnn.core.losses import LOSSES
 
 if TYPE_CHECKING:
     from fastnn.backends.base import Data, Passes, Plan, TrainState
@@ -120,7 +119,7 @@ def _check_seeds(spec: NetworkSpec, state: TrainState) -> None:
 
 
 def _check_data(spec: NetworkSpec, dtype: np.dtype, data: Data) -> None:
-    n_rows, codes = data.X.shape[0], LOSSES[spec.loss].y_is_codes
+    n_rows, codes = data.X.shape[0], spec.loss.y_is_codes
     _check_array("X", data.X, (n_rows, spec.n_in), dtype)
     _check_array(
         "y",
@@ -193,8 +192,8 @@ def why_unsupported(
     """What a compiled backend that knows these names says of a network: None, or the reason."""
     if np.dtype(dtype) not in (np.float32, np.float64):
         return f"it computes in float32 or float64, not in {np.dtype(dtype)}."
-    asked = [("activation", layer.activation, activations) for layer in spec.layers]
-    asked.append(("loss", spec.loss, losses))
+    asked = [("activation", layer.activation.name, activations) for layer in spec.layers]
+    asked.append(("loss", spec.loss.name, losses))
     if plan is not None:
         asked.append(("optimizer", plan.optimizer.name, optimizers))
     for kind, name, known in asked:

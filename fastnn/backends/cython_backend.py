@@ -96,7 +96,7 @@ class CythonEngine:
             (
                 layer.n_in,
                 layer.n_out,
-                _core.ACTIVATIONS[layer.activation].code,
+                _core.ACTIVATIONS[layer.activation.name].code,
                 layer.dropout,
                 weights.start,
                 biases.start,
@@ -105,7 +105,7 @@ class CythonEngine:
                 spec.layers, layout.weights, layout.biases, strict=True
             )
         ]
-        loss = _core.LOSSES[spec.loss].code
+        loss = _core.LOSSES[spec.loss.name].code
         self._core = _core.Engine(isa, self.dtype.name, layers, layout.n_params, loss)
 
     def forward(self, params: Array, X: Array | csr_array, out: Array) -> None:

@@ -12,8 +12,8 @@ from scipy.sparse import csr_array
 from fastnn.backends.base import Data, Engine, Passes, Plan, Trainer, TrainState
 from fastnn.backends.checks import check_csr, check_finite, check_gradient, check_training
 from fastnn.core import dropout
-from fastnn.core.activations import ACTIVATIONS, Array
-from fastnn.core.losses import INVERSE_LINKS, LOSSES, batch_objective
+from fastnn.core.activations import Array
+from fastnn.core.losses import INVERSE_LINKS, batch_objective
 from fastnn.core.network import NetworkSpec
 from fastnn.core.optimizers import step
 
@@ -66,13 +66,13 @@ class NumpyEngine:
         for layer, W, b in zip(
             self.spec.layers, layout.coefs(params), layout.intercepts(params), strict=True
         ):
-            a, _ = ACTIVATIONS[layer.activation].value_and_slope(a @ W + b)
+            a, _ = layer.activation.value_and_slope(a @ W + b)
         out[...] = a
 
     def predict(self, params: Array, X: Array | csr_array, out: Array) -> None:
         check_finite(X)
         self.forward(params, X, out)
-        out[...] = INVERSE_LINKS[LOSSES[self.spec.loss].inverse_link].apply(out)
+        out[...] = INVERSE_LINKS[self.spec.loss.inverse_link].apply(out)
 
     def gradient(
         self, state: TrainState, data: Data, rows: NDArray[np.int64], grad: Array
@@ -107,14 +107,14 @@ class NumpyEngine:
         slopes = []
         layers = zip(self.spec.layers, coefs, layout.intercepts(params), strict=True)
         for i, (layer, W, b) in enumerate(layers):
-            a, slope = ACTIVATIONS[layer.activation].value_and_slope(inputs[-1] @ W + b)
+            a, slope = layer.activation.value_and_slope(inputs[-1] @ W + b)
             if layer.dropout:
                 factors = dropout.factors(layer.dropout, (*place, i), a.shape, a.dtype)
                 a, slope = a * factors, slope * factors
             inputs.append(a)
             slopes.append(slope)
 
-        loss, delta = LOSSES[self.spec.loss].loss_and_grad(inputs[-1], data.y[rows])
+        loss, delta = self.spec.loss.loss_and_grad(inputs[-1], data.y[rows])
         weight = np.ones(len(rows), self.dtype) if data.weight is None else data.weight[rows]
         delta *= weight[:, None]
         for i in reversed(range(len(coefs))):

@@ -2,35 +2,46 @@
 
 Losses of the raw output, inverse links from it to predictions, the L2 penalty.
 
-``loss_and_grad(raw, y)`` takes ``raw (n_rows, n_out)``, the last layer's weighted input, and
-returns the loss of each row ``(n_rows,)`` and its derivative with respect to ``raw (n_rows,
+A loss's ``loss_and_grad(raw, y)`` takes ``raw (n_rows, n_out)``, the last layer's weighted input,
+and returns the loss of each row ``(n_rows,)`` and its derivative with respect to ``raw (n_rows,
 n_out)``. Working before the link makes any loss independent of the network below it. ``y`` is
 ``(n_rows, n_out)``, except for ``log_loss``, whose y holds label codes ``(n_rows,)``.
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from scipy.special import expit, logit, xlogy
 
 from fastnn.core.activations import Array
+from fastnn.core.family import Member, by_name
 
 if TYPE_CHECKING:
     from fastnn.core.network import Segment
 
 
-@dataclass(frozen=True)
-class Loss:
-    """A named loss, the inverse link that its predictions go through, and whether y holds codes."""
+class Loss(Member):
+    """What is minimised, as a function of raw outputs and targets.
 
-    name: str
-    inverse_link: str
-    loss_and_grad: Callable[[Array, np.ndarray], tuple[Array, Array]]
-    y_is_codes: bool = False
+    Attributes
+    ----------
+    inverse_link : str
+        What predictions go through; a name in ``INVERSE_LINKS``.
+    y_is_codes : bool
+        Whether y holds label codes ``(n_rows,)``.
+    """
+
+    inverse_link: ClassVar[str]
+    y_is_codes: ClassVar[bool] = False
+
+    @abstractmethod
+    def loss_and_grad(self, raw: Array, y: np.ndarray) -> tuple[Array, Array]:
+        """The loss of each row ``(n_rows,)``, its derivative by raw ``(n_rows, n_out)``."""
 
 
 def softmax(raw: Array) -> Array:
@@ -48,51 +59,74 @@ def exp(raw: Array) -> Array:
         return np.exp(raw)
 
 
-def squared_error(raw: Array, y: np.ndarray) -> tuple[Array, Array]:
+class SquaredError(Loss):
     """Half the squared error, averaged over outputs.
 
     The gradient is *not* divided by the number of outputs. That is scikit-learn's (its issue 8349),
     kept so that the same learning rate gives the same model.
     """
-    error = raw - y
-    return 0.5 * np.mean(error * error, axis=1), error
+
+    name = "squared_error"
+    inverse_link = "identity"
+
+    def loss_and_grad(self, raw: Array, y: np.ndarray) -> tuple[Array, Array]:
+        """``error = raw - y``."""
+        error = raw - y
+        return 0.5 * np.mean(error * error, axis=1), error
 
 
-def poisson(raw: Array, y: np.ndarray) -> tuple[Array, Array]:
-    """Half the Poisson deviance ``y log(y / p).
+class Poisson(Loss):
+    """Half the Poisson deviance ``y log(y / p) - y + p`` with ``p = exp(raw)``.
 
-    Y + p`` with ``p = exp(raw)``, summed over outputs.
+    Summed over outputs.
     """
-    p = exp(raw)
-    with np.errstate(invalid="ignore"):  # divergence is reported by the training loop
-        return np.sum(xlogy(y, y) - y * raw - y + p, axis=1), p - y
+
+    name = "poisson"
+    inverse_link = "exp"
+
+    def loss_and_grad(self, raw: Array, y: np.ndarray) -> tuple[Array, Array]:
+        """The gradient is ``p - y``."""
+        p = exp(raw)
+        with np.errstate(invalid="ignore"):  # divergence is reported by the training loop
+            return np.sum(xlogy(y, y) - y * raw - y + p, axis=1), p - y
 
 
-def binary_log_loss(raw: Array, y: np.ndarray) -> tuple[Array, Array]:
+class BinaryLogLoss(Loss):
     """Cross-entropy of independent yes/no outputs with ``p = expit(raw)``, summed over outputs.
 
     As in scikit-learn the reported value clips p to [eps, 1 - eps] of its dtype, while the gradient
     stays ``p - y``.
     """
-    p = expit(raw)
-    eps = np.finfo(raw.dtype).eps
-    clipped = np.clip(p, eps, 1 - eps)
-    return -np.sum(np.where(y > 0, np.log(clipped), np.log(1 - clipped)), axis=1), p - y
+
+    name = "binary_log_loss"
+    inverse_link = "logistic"
+
+    def loss_and_grad(self, raw: Array, y: np.ndarray) -> tuple[Array, Array]:
+        """The gradient is ``p - y``."""
+        p = expit(raw)
+        eps = np.finfo(raw.dtype).eps
+        clipped = np.clip(p, eps, 1 - eps)
+        return -np.sum(np.where(y > 0, np.log(clipped), np.log(1 - clipped)), axis=1), p - y
 
 
-def log_loss(raw: Array, y: np.ndarray) -> tuple[Array, Array]:
+class LogLoss(Loss):
     """Cross-entropy of one class out of many with ``p = softmax(raw)``.
 
-    Y holds codes ``(n_rows,)``.
-
-    The value is clipped as in :func:`binary_log_loss`.
+    The value is clipped as in :class:`BinaryLogLoss`.
     """
-    p = softmax(raw)
-    eps = np.finfo(raw.dtype).eps
-    rows = np.arange(len(raw))
-    loss = -np.log(np.clip(p[rows, y], eps, 1 - eps))
-    p[rows, y] -= 1
-    return loss, p
+
+    name = "log_loss"
+    inverse_link = "softmax"
+    y_is_codes = True
+
+    def loss_and_grad(self, raw: Array, y: np.ndarray) -> tuple[Array, Array]:
+        """The gradient is ``p``, less 1 at the row's class."""
+        p = softmax(raw)
+        eps = np.finfo(raw.dtype).eps
+        rows = np.arange(len(raw))
+        loss = -np.log(np.clip(p[rows, y], eps, 1 - eps))
+        p[rows, y] -= 1
+        return loss, p
 
 
 def batch_objective(
@@ -161,9 +195,4 @@ INVERSE_LINKS = {
     "softmax": InverseLink(softmax, log),
 }
 
-LOSSES = {
-    "squared_error": Loss("squared_error", "identity", squared_error),
-    "poisson": Loss("poisson", "exp", poisson),
-    "binary_log_loss": Loss("binary_log_loss", "logistic", binary_log_loss),
-    "log_loss": Loss("log_loss", "softmax", log_loss, y_is_codes=True),
-}
+LOSSES: dict[str, Loss] = by_name(SquaredError(), Poisson(), BinaryLogLoss(), LogLoss())

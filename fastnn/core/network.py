@@ -14,13 +14,14 @@ from numbers import Real
 
 import numpy as np
 
-from fastnn.core.activations import ACTIVATIONS, Array
-from fastnn.core.losses import LOSSES
+from fastnn.core.activations import ACTIVATIONS, Activation, Array
+from fastnn.core.family import chosen
+from fastnn.core.losses import LOSSES, Loss
 
 
 @dataclass(frozen=True)
 class LayerSpec:
-    """A dense layer: ``n_in`` inputs, ``n_out`` neurons, an activation named in ``ACTIVATIONS``.
+    """A dense layer: ``n_in`` inputs, ``n_out`` neurons, an activation or its name.
 
     ``gain`` says how large its initial parameters are: see :func:`initialise`. ``dropout`` is the
     share of its outputs that a training step silences: see :mod:`fastnn.core.dropout`.
@@ -28,36 +29,29 @@ class LayerSpec:
 
     n_in: int
     n_out: int
-    activation: str
+    activation: Activation
     gain: float = 6.0
     dropout: float = 0.0
 
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """Dense layers in order and the loss named in ``LOSSES``.
+    """Dense layers in order, and the loss.
 
-    The last layer's activation is "identity": its raw output goes to the loss, or through the
+    The last layer's activation is the identity: its raw output goes to the loss, or through the
     loss's inverse link to become a prediction.
     """
 
     layers: tuple[LayerSpec, ...]
-    loss: str
+    loss: Loss
 
     def __post_init__(self) -> None:
-        if self.loss not in LOSSES:
-            raise ValueError(f"loss must be one of {sorted(LOSSES)}, got {self.loss!r}.")
-        for layer in self.layers:
-            if layer.activation not in ACTIVATIONS:
-                raise ValueError(
-                    f"activation must be one of {sorted(ACTIVATIONS)}, got {layer.activation!r}."
-                )
         for below, above in pairwise(self.layers):
             if below.n_out != above.n_in:
                 raise ValueError(
                     f"A layer of {below.n_out} neurons cannot feed a layer of {above.n_in} inputs."
                 )
-        if not self.layers or self.layers[-1].activation != "identity":
+        if not self.layers or self.layers[-1].activation != ACTIVATIONS["identity"]:
             raise ValueError(
                 "A network needs at least one layer, and its last activation must be 'identity'."
             )
@@ -69,34 +63,28 @@ class NetworkSpec:
 
     @classmethod
     def dense(
-        cls, layer_units: Sequence[int], activation: str | Sequence[str], loss: str
+        cls,
+        layer_units: Sequence[int],
+        activation: str | Activation | Sequence[str | Activation],
+        loss: str | Loss,
     ) -> NetworkSpec:
         """The network of ``layer_units`` = (n_features, hidden sizes..., n_outputs).
 
-        ``activation`` names one for all hidden layers, or one for each. The output layer takes its
-        gain from the last of them; from a single name even where there are no hidden layers, as in
+        ``activation`` is one for all hidden layers, or one for each. The output layer takes its
+        gain from the last of them; from a single one even where there are no hidden layers, as in
         scikit-learn.
         """
         units = [int(n) for n in layer_units]
-        n_hidden = len(units) - 2
-        names = [activation] * n_hidden if isinstance(activation, str) else list(activation)
-        if len(names) != n_hidden:
-            raise ValueError(
-                f"activation must be one name or {n_hidden} names, one for each hidden layer, got"
-                f" {activation!r}."
-            )
-        gains = [_gain(name) for name in names]
-        gains.append(_gain(activation) if isinstance(activation, str) else gains[-1])
-        shapes = pairwise(units)
-        return cls(
-            tuple(
-                LayerSpec(n_in, n_out, name, gain)
-                for (n_in, n_out), name, gain in zip(
-                    shapes, [*names, "identity"], gains, strict=True
-                )
-            ),
-            loss,
+        hidden = hidden_activations(activation, len(units) - 2)
+        single = isinstance(activation, str | Activation) and not hidden
+        last = hidden_activations(activation, 1) if single else hidden[-1:]
+        activations = [*hidden, ACTIVATIONS["identity"]]
+        gains = [member.gain for member in (*hidden, *(last or activations[-1:]))]
+        layers = tuple(
+            LayerSpec(n_in, n_out, member, gain)
+            for (n_in, n_out), member, gain in zip(pairwise(units), activations, gains, strict=True)
         )
+        return cls(layers, chosen("loss", loss, LOSSES))
 
     def with_dropout(self, dropout: float | Sequence[float]) -> NetworkSpec:
         """The same network with this share for all hidden layers, or with one for each.
@@ -136,9 +124,22 @@ class NetworkSpec:
         return ParamLayout(self)
 
 
-def _gain(activation: str) -> float:
-    """The activation's gain; a name that does not exist is the spec's to refuse."""
-    return ACTIVATIONS[activation].gain if activation in ACTIVATIONS else LayerSpec.gain
+def hidden_activations(
+    activation: str | Activation | Sequence[str | Activation], n_hidden: int
+) -> tuple[Activation, ...]:
+    """The activation of each hidden layer, from one for all of them or one for each.
+
+    ValueError if they are fewer or more than there are layers, or a name is not known.
+    """
+    if isinstance(activation, str | Activation):
+        activation = [activation] * n_hidden
+    each: list[str | Activation] = list(activation)
+    if len(each) != n_hidden:
+        raise ValueError(
+            f"activation must be one for all hidden layers or a list of {n_hidden}, one for each"
+            f" hidden layer, got {each!r}."
+        )
+    return tuple(chosen("activation", member, ACTIVATIONS) for member in each)
 
 
 @dataclass(frozen=True)

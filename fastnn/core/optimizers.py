@@ -8,99 +8,101 @@ is no matter of a rule but of its segments: see :func:`step`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastnn.core.activations import Array
+from fastnn.core.family import OPEN, Member, Numbers, by_name
 
 if TYPE_CHECKING:
     from fastnn.core.network import Segment
 
-Numbers = NDArray[np.float64]
 
+class Optimizer(Member):
+    """An update rule.
 
-class Optimizer(Protocol):
-    """An update rule: its name, the memory it needs for each parameter, and its settings."""
+    Attributes
+    ----------
+    n_slots : int
+        Numbers that it remembers for each parameter.
+    """
 
-    name: ClassVar[str]
     n_slots: ClassVar[int]
-
-    def settings(self) -> Numbers:
-        """The numbers that a compiled backend's kernel of this name reads, float64 ``(n,)``."""
-        ...
 
     def effective_rates(self, rates: Numbers, first_step: int) -> Numbers:
         """What ``update`` takes for learning rates of any shape, whose steps count on in C order.
 
         ``first_step`` is the number of the first, from 1.
         """
-        ...
+        return rates
 
+    @abstractmethod
     def update(
         self, params: Array, grad: Array, slots: Array, rate: float, epsilon_factor: float = 1.0
     ) -> None:
-        """One step, in place."""
-        ...
+        """One step, in place; the optimizer's epsilon, if any, is multiplied by the factor."""
 
 
-@dataclass(frozen=True)
-class SGD:
+@dataclass(repr=False)
+class SGD(Optimizer):
     """Stochastic gradient descent with momentum, as in scikit-learn.
 
     ``v <- momentum v - rate g``, then ``p <- p + v``, or with Nesterov's momentum ``p <- p +
     momentum v - rate g``.
+
+    Parameters
+    ----------
+    momentum : float or None
+        In [0, 1].
+    nesterovs_momentum : bool or None
     """
 
-    momentum: float = 0.9
-    nesterov: bool = True
+    momentum: float = OPEN
+    nesterovs_momentum: bool = OPEN
 
-    name: ClassVar[str] = "sgd"
-    n_slots: ClassVar[int] = 1
-
-    def settings(self) -> Numbers:
-        """``[momentum, nesterov]``."""
-        return np.array([self.momentum, self.nesterov], np.float64)
-
-    def effective_rates(self, rates: Numbers, first_step: int) -> Numbers:
-        """``rates`` themselves."""
-        return rates
+    name = "sgd"
+    flat: ClassVar[Mapping[str, Any]] = {"momentum": 0.9, "nesterovs_momentum": True}
+    n_slots = 1
 
     def update(
         self, params: Array, grad: Array, slots: Array, rate: float, epsilon_factor: float = 1.0
     ) -> None:
-        """One step, in place; there is no epsilon to scale."""
+        """One step, in place; there is no epsilon."""
         (velocity,) = slots
         velocity *= self.momentum
         velocity -= rate * grad
-        if self.nesterov:
+        if self.nesterovs_momentum:
             params += self.momentum * velocity - rate * grad
         else:
             params += velocity
 
 
-@dataclass(frozen=True)
-class Adam:
+@dataclass(repr=False)
+class Adam(Optimizer):
     """Adam (Kingma and Ba 2014, arXiv 1412.6980).
 
     The bias corrections are folded into the rate, as in the last lines of its section 2.
     ``epsilon`` is added to the uncorrected root, as in scikit-learn; PyTorch adds it to the
     corrected one.
+
+    Parameters
+    ----------
+    beta_1, beta_2 : float or None
+        Decay rates of the averages of the gradient and of its square, in [0, 1).
+    epsilon : float or None
     """
 
-    beta_1: float = 0.9
-    beta_2: float = 0.999
-    epsilon: float = 1e-8
+    beta_1: float = OPEN
+    beta_2: float = OPEN
+    epsilon: float = OPEN
 
-    name: ClassVar[str] = "adam"
-    n_slots: ClassVar[int] = 2
-
-    def settings(self) -> Numbers:
-        """``[beta_1, beta_2, epsilon]``."""
-        return np.array([self.beta_1, self.beta_2, self.epsilon], np.float64)
+    name = "adam"
+    flat: ClassVar[Mapping[str, Any]] = {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8}
+    n_slots = 2
 
     def effective_rates(self, rates: Numbers, first_step: int) -> Numbers:
         """``rate sqrt(1 - beta_2^t) / (1 - beta_1^t)``: both bias corrections of step t."""
@@ -155,4 +157,4 @@ def step(
             )
 
 
-OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam}
+OPTIMIZERS: dict[str, Optimizer] = by_name(SGD(), Adam())

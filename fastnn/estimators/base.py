@@ -20,9 +20,8 @@ from fastnn.backends import choose
 from fastnn.backends.base import Data, Engine, Plan
 from fastnn.backends.checks import NotFinite
 from fastnn.core.activations import Array
-from fastnn.core.losses import LOSSES
+from fastnn.core.losses import LOSSES, Loss
 from fastnn.core.network import NetworkSpec
-from fastnn.core.optimizers import OPTIMIZERS
 from fastnn.estimators import targets
 from fastnn.estimators.parameters import SharedParameters
 from fastnn.estimators.subclasses import name_constructor, warn_of_hooks
@@ -59,7 +58,7 @@ class BaseMLP(SharedParameters):
     Attributes with a trailing underscore are the truth outside a fit.
     """
 
-    _loss: str  # what the network is trained by, whatever the parameters say by now
+    _loss: Loss  # what the network is trained by, whatever the parameters say by now
     _loop: LoopState  # what later calls go on from; absent before the first with 'adam' or 'sgd'
     _model: Network  # the vector that coefs_ and intercepts_ are views of; absent from pickles
 
@@ -105,7 +104,7 @@ class BaseMLP(SharedParameters):
         if incremental:
             self._validate_params()  # scikit-learn does so at the first call only
         hidden = self._hidden_sizes()
-        if self.early_stopping and incremental and self.solver in OPTIMIZERS:
+        if self.early_stopping and incremental and self.solver != "lbfgs":
             raise ValueError("partial_fit does not support early_stopping=True")
         first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
         X, y = validate_data(
@@ -135,13 +134,13 @@ class BaseMLP(SharedParameters):
             spec = NetworkSpec.dense(units, self.activation, encoded.loss)
         else:
             spec = known.spec
-        self._loss, self.out_activation_ = spec.loss, LOSSES[spec.loss].inverse_link
+        self._loss, self.out_activation_ = spec.loss, spec.loss.inverse_link
         loop = self._begin(incremental)
         trained = spec.with_dropout(self.dropout)
         if trained.drops and loop.plan is None:
             raise ValueError(
-                f"dropout={self.dropout!r} needs solver='adam' or 'sgd': {self.solver!r} compares"
-                " losses of one and the same network. Set dropout=0, or another solver."
+                f"dropout={self.dropout!r} cannot be used with solver='lbfgs', which compares"
+                " losses of one and the same network. Choose another solver, or dropout=0."
             )
         backend = choose(self.backend, trained, dtype, loop.plan)  # refuses before any draw
         network = known or Network.create(spec, X.dtype, random_state)
@@ -166,7 +165,7 @@ class BaseMLP(SharedParameters):
 
     def _begin(self, incremental: bool) -> LoopState:
         """What a fit remembers at its start: today's settings, and what goes on from before."""
-        if self.solver not in OPTIMIZERS:
+        if self.solver == "lbfgs":
             return LoopState.without_plan(self._rules(incremental=False))
         rules = self._rules(incremental)
         earlier = getattr(self, "_loop", None)
@@ -296,12 +295,11 @@ class BaseMLP(SharedParameters):
             )
         return network
 
-    def _trained_by(self) -> str:
+    def _trained_by(self) -> Loss:
         """The loss of the fit; where attributes were set by hand, one of ``out_activation_``."""
         if hasattr(self, "_loss"):
             return self._loss
-        links = {name: loss.inverse_link for name, loss in LOSSES.items()}
-        return next(name for name, link in links.items() if link == self.out_activation_)
+        return next(loss for loss in LOSSES.values() if loss.inverse_link == self.out_activation_)
 
     def _network_to_go_on(self, hidden: list[int], n_outputs: int) -> Network:
         """The network of now, if the parameters and targets of now fit it."""

@@ -12,7 +12,10 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import unique_labels
 
 from fastnn._sklearn import StrOptions, fit_context
-from fastnn.core.optimizers import OPTIMIZERS
+from fastnn.core.family import chosen
+from fastnn.core.losses import LOSSES, Loss
+from fastnn.core.optimizers import Optimizer
+from fastnn.core.schedules import Schedule
 from fastnn.estimators import targets
 from fastnn.estimators.base import BaseMLP, unchanged_on_error
 from fastnn.estimators.parameters import ATTRIBUTES, PARAMETERS, SharedParameters
@@ -145,7 +148,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # noqa: D101 - the f-string is i
             return self._fit(X, y, sample_weight, incremental=True)
 
     def _solver_is_stochastic(self) -> bool:
-        if self.solver not in OPTIMIZERS:
+        if self.solver == "lbfgs":
             raise AttributeError(
                 f"partial_fit is only available for stochastic optimizers. {self.solver} is not"
                 " stochastic."
@@ -186,7 +189,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # noqa: D101 - the f-string is its
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **SharedParameters._parameter_constraints,
-        "loss": [StrOptions(targets.NUMBER_LOSSES)],
+        "loss": [StrOptions(targets.NUMBER_LOSSES), Loss],
     }
     _default_score = staticmethod(targets.r2)
 
@@ -195,14 +198,14 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # noqa: D101 - the f-string is its
 
     def __init__(
         self,
-        loss: str = "squared_error",
+        loss: str | Loss = "squared_error",
         hidden_layer_sizes: Any = (100,),
-        activation: str = "relu",
+        activation: Any = "relu",
         *,
-        solver: str = "adam",
+        solver: str | Optimizer = "adam",
         alpha: float = 0.0001,
         batch_size: int | str = "auto",
-        learning_rate: str = "constant",
+        learning_rate: str | Schedule = "constant",
         learning_rate_init: float = 0.001,
         power_t: float = 0.5,
         max_iter: int = 200,
@@ -237,7 +240,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # noqa: D101 - the f-string is its
         self.loss = loss
 
     def _encode_targets(self, y: np.ndarray, first: bool, incremental: bool) -> Targets:
-        encoded = targets.encode_numbers(y, self.loss)
+        encoded = targets.encode_numbers(y, chosen("loss", self.loss, LOSSES))
         # A network goes on with the loss that it was fitted with.
         return encoded if first else targets.encode_numbers(encoded.values, self._trained_by())
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import warnings
 from collections import ChainMap
-from dataclasses import fields
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -17,9 +16,10 @@ from sklearn.base import BaseEstimator
 
 from fastnn._sklearn import Interval, Options, StrOptions
 from fastnn.backends import BACKENDS
-from fastnn.core.activations import ACTIVATIONS
+from fastnn.core.activations import ACTIVATIONS, Activation
+from fastnn.core.family import chosen
 from fastnn.core.optimizers import OPTIMIZERS, Optimizer
-from fastnn.core.schedules import SCHEDULES, Constant, Schedule
+from fastnn.core.schedules import SCHEDULES, Schedule
 from fastnn.training.callbacks import BestSnapshot, Callback, PrintDecision, PrintLoss, Validation
 from fastnn.training.state import Rules
 from fastnn.training.stopping import NoImprovement
@@ -88,9 +88,9 @@ PARAMETERS = """hidden_layer_sizes : int or array-like of int, default=(100,)
         penalty, as a negative number; a name is one of scikit-learn's scorers, such as 'roc_auc';
         a callable is ``scorer(estimator, X, y)``. Greater is better.
     dropout : float or array-like of float, default=0
-        'adam' and 'sgd' only. The share of each hidden layer's outputs, or of each layer one, that
-        a training step silences, in [0, 1); the others are multiplied by ``1 / (1 - share)``.
-        ``loss_curve_`` is of these thinned networks; predictions are of the whole one."""
+        The share of each hidden layer's outputs that a training step silences, in [0, 1), or one
+        share for each layer; the other outputs are multiplied by ``1 / (1 - share)``. Losses are of
+        these thinned networks, predictions of the whole one. Not with 'lbfgs'."""
 
 ATTRIBUTES = """coefs_ : list of ndarray of shape (n_in, n_out)
         The weights of each layer. Edited in place or assigned anew, they are what predicting and
@@ -132,11 +132,14 @@ class SharedParameters(BaseEstimator):
     # Views of the registries: what is registered later is allowed, too.
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "activation": [StrOptions(ACTIVATIONS.keys())],
-        "solver": [StrOptions(ChainMap[str, Any]({"lbfgs": None}, OPTIMIZERS).keys())],
+        "activation": [StrOptions(ACTIVATIONS.keys()), Activation, list, tuple],
+        "solver": [
+            StrOptions(ChainMap[str, Any]({"lbfgs": None}, OPTIMIZERS).keys()),
+            Optimizer,
+        ],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [StrOptions(SCHEDULES.keys())],
+        "learning_rate": [StrOptions(SCHEDULES.keys()), Schedule],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "power_t": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
@@ -164,12 +167,12 @@ class SharedParameters(BaseEstimator):
     def __init__(
         self,
         hidden_layer_sizes: Any = (100,),
-        activation: str = "relu",
+        activation: Any = "relu",
         *,
-        solver: str = "adam",
+        solver: str | Optimizer = "adam",
         alpha: float = 0.0001,
         batch_size: int | str = "auto",
-        learning_rate: str = "constant",
+        learning_rate: str | Schedule = "constant",
         learning_rate_init: float = 0.001,
         power_t: float = 0.5,
         max_iter: int = 200,
@@ -236,20 +239,18 @@ class SharedParameters(BaseEstimator):
         return sizes
 
     def _new_optimizer(self) -> Optimizer:
-        """What ``solver`` names, with those of its settings that are parameters."""
-        settings = {
-            "momentum": self.momentum,
-            "nesterov": self.nesterovs_momentum,
-            "beta_1": self.beta_1,
-            "beta_2": self.beta_2,
-            "epsilon": self.epsilon,
-        }
-        return _made(OPTIMIZERS[self.solver], settings)
+        """What ``solver`` names or is; settings that it leaves open are the parameters."""
+        return chosen("solver", self.solver, OPTIMIZERS).filled(vars(self))
 
     def _new_schedule(self) -> Schedule:
-        """What ``learning_rate`` names; as in scikit-learn only 'sgd' has a choice."""
-        settings = {"rate_init": self.learning_rate_init, "power_t": self.power_t}
-        return _made(SCHEDULES[self.learning_rate] if self.solver == "sgd" else Constant, settings)
+        """What ``learning_rate`` names or is, as :meth:`_new_optimizer`.
+
+        Adam ignores 'invscaling' and 'adaptive', as in scikit-learn.
+        """
+        name = self.learning_rate
+        if self.solver == "adam" and name in ("invscaling", "adaptive"):
+            name = "constant"
+        return chosen("learning_rate", name, SCHEDULES).filled(vars(self))
 
     def _rules(self, incremental: bool) -> Rules:
         return Rules(
@@ -278,10 +279,3 @@ class SharedParameters(BaseEstimator):
         if not self.verbose:
             return (*measure, NoImprovement())
         return (PrintLoss(), *measure, NoImprovement(), PrintDecision())
-
-
-def _made(kind: Any, settings: dict[str, Any]) -> Any:
-    """A ``kind``, a dataclass, with those of ``settings`` that are fields of it."""
-    return kind(
-        **{field.name: settings[field.name] for field in fields(kind) if field.name in settings}
-    )

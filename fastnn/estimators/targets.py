@@ -12,7 +12,7 @@ from sklearn.utils.multiclass import type_of_target, unique_labels
 
 from fastnn.backends.base import Data
 from fastnn.core.activations import Array
-from fastnn.core.losses import INVERSE_LINKS, LOSSES
+from fastnn.core.losses import INVERSE_LINKS, LOSSES, Loss
 from fastnn.training.data import refuse_dates
 
 # The losses that labels are trained by; all others are of numbers.
@@ -47,8 +47,8 @@ class Targets:
         Numbers or truth values ``(n_rows,)`` or ``(n_rows, n_outputs)``; for a loss whose y is
         codes, int32 positions ``(n_rows,)`` in the sorted classes.
     n_outputs : int
-    loss : str
-        The loss they are trained by, a key of ``LOSSES``.
+    loss : Loss
+        The loss they are trained by.
     strata : ndarray of shape (n_rows,) or None
         What a hold-out is stratified by: the user's labels where there are two. As in
         scikit-learn, more than two are not stratified.
@@ -56,12 +56,12 @@ class Targets:
 
     values: np.ndarray
     n_outputs: int
-    loss: str
+    loss: Loss
     strata: np.ndarray | None = None
 
     def as_dtype(self, dtype: np.dtype) -> np.ndarray:
         """The values as an engine reads them: codes, or columns ``(n_rows, n_outputs)``."""
-        if LOSSES[self.loss].y_is_codes:
+        if self.loss.y_is_codes:
             return self.values
         columns = self.values if self.values.ndim == 2 else self.values[:, None]
         return np.require(columns, dtype, ["C", "ALIGNED"])
@@ -74,15 +74,17 @@ def encode_labels(y: np.ndarray, binarizer: LabelBinarizer) -> Targets:
     """
     classes = binarizer.classes_
     if binarizer.y_type_ == "multiclass":
-        return Targets(np.searchsorted(classes, y).astype(np.int32), len(classes), MULTICLASS)
+        return Targets(
+            np.searchsorted(classes, y).astype(np.int32), len(classes), LOSSES[MULTICLASS]
+        )
     if binarizer.y_type_.startswith("multilabel"):
-        return Targets(binarizer.transform(y).astype(bool), len(classes), BINARY)
+        return Targets(binarizer.transform(y).astype(bool), len(classes), LOSSES[BINARY])
     # A single class is never the positive one.
     positive = (y == classes[-1]) & (len(classes) > 1)
-    return Targets(positive, 1, BINARY, strata=y)
+    return Targets(positive, 1, LOSSES[BINARY], strata=y)
 
 
-def encode_numbers(y: np.ndarray, loss: str) -> Targets:
+def encode_numbers(y: np.ndarray, loss: Loss) -> Targets:
     """Numbers ``(n_rows,)`` or ``(n_rows, n_outputs)`` as targets.
 
     Text of numbers is converted. Whatever else is no real number, dates and durations among them,
@@ -93,7 +95,7 @@ def encode_numbers(y: np.ndarray, loss: str) -> Targets:
         raise TypeError(f"y must hold real numbers, got dtype {y.dtype}.")
     if y.dtype.kind in "OUS":
         y = y.astype(np.float64)
-    if loss == "poisson" and (y < 0).any():
+    if loss.name == "poisson" and (y < 0).any():
         raise ValueError(f"loss='poisson' needs y >= 0, got values down to {y.min()}.")
     return Targets(y, 1 if y.ndim == 1 else y.shape[1], loss)
 
@@ -151,12 +153,12 @@ def accuracy(predictions: Array, held_out: Data) -> float:
     return float(accuracy_score(held_out.y, decided, sample_weight=held_out.weight))
 
 
-def negative_loss(loss: str, predictions: Array, held_out: Data) -> float:
+def negative_loss(loss: Loss, predictions: Array, held_out: Data) -> float:
     """Minus the mean loss, weighted, without the penalty; NaN if a prediction is not finite."""
     if not np.isfinite(predictions).all():
         return np.nan
-    raw = INVERSE_LINKS[LOSSES[loss].inverse_link].invert(predictions)
-    losses, _ = LOSSES[loss].loss_and_grad(raw, held_out.y)
+    raw = INVERSE_LINKS[loss.inverse_link].invert(predictions)
+    losses, _ = loss.loss_and_grad(raw, held_out.y)
     return -float(np.average(losses, weights=held_out.weight))
 
 

@@ -18,7 +18,6 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
-from fastnn.core.losses import LOSSES
 from fastnn.estimators.mlp import MLPClassifier, MLPRegressor
 
 
@@ -149,13 +148,13 @@ def describe(model: Any, dtype: DTypeLike) -> Description:
         Dense(
             _finite(f"coefs_[{i}]", coef, dtype),
             _finite(f"intercepts_[{i}]", intercept, dtype),
-            layer.activation,
+            layer.activation.name,
         )
         for i, (layer, coef, intercept) in enumerate(
             zip(network.spec.layers, network.coefs, network.intercepts, strict=True)
         )
     )
-    inverse_link = LOSSES[network.spec.loss].inverse_link
+    inverse_link = network.spec.loss.inverse_link
     return Description(layers, inverse_link, getattr(model, "classes_", None), feature_names=names)
 
 

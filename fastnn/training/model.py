@@ -11,9 +11,9 @@ import scipy.sparse
 from fastnn.backends import choose
 from fastnn.backends.base import Engine
 from fastnn.backends.threads import available_cpus
-from fastnn.core.activations import ACTIVATIONS, Array
+from fastnn.core.activations import ACTIVATIONS, Activation, Array
 from fastnn.core.cost import check_memory
-from fastnn.core.losses import INVERSE_LINKS, LOSSES
+from fastnn.core.losses import INVERSE_LINKS, Loss
 from fastnn.core.network import NetworkSpec, initialise
 from fastnn.training.data import design_matrix
 
@@ -33,6 +33,9 @@ class Network:
         self.coefs = tuple(spec.layout.coefs(params))
         self.intercepts = tuple(spec.layout.intercepts(params))
         self._activations = tuple(layer.activation for layer in spec.layers[:-1])
+        first = spec.layers[0].activation.name
+        alike = all(one == ACTIVATIONS.get(first) for one in self._activations)
+        self._common = first if alike else None  # the name that stands for all hidden layers
         self._engines: dict[tuple[str, np.dtype, int | None], Engine] = {}
 
     @classmethod
@@ -51,8 +54,8 @@ class Network:
         cls,
         coefs: Sequence[Array],
         intercepts: Sequence[Array],
-        activation: str | Sequence[str],
-        loss: str,
+        activation: str | Activation | Sequence[str | Activation],
+        loss: Loss,
     ) -> Network:
         """A network of copies of these arrays; shapes that do not fit together raise ValueError."""
         if not len(coefs):
@@ -83,19 +86,30 @@ class Network:
         self,
         coefs: Sequence[Array],
         intercepts: Sequence[Array],
-        activation: str | Sequence[str],
-        loss: str,
+        activation: str | Activation | Sequence[str | Activation],
+        loss: Loss,
     ) -> bool:
         """Whether this is the network of these very arrays: then an edit reaches ``params``."""
-        n_hidden = len(self._activations)
-        named = (activation,) * n_hidden if isinstance(activation, str) else tuple(activation)
         return (
-            self.spec.loss == loss
-            and self._activations == named
+            (self.spec.loss is loss or self.spec.loss == loss)
+            and self._has(activation)
             and len(coefs) == len(self.coefs)
             and len(intercepts) == len(self.intercepts)
             and all(map(operator.is_, coefs, self.coefs))
             and all(map(operator.is_, intercepts, self.intercepts))
+        )
+
+    def _has(self, activation: str | Activation | Sequence[str | Activation]) -> bool:
+        """Whether the hidden layers' activation is this."""
+        if activation == self._common:  # the usual case, in no time
+            return True
+        mine = self._activations
+        given: Sequence[str | Activation] = activation  # type: ignore[assignment]
+        if isinstance(activation, str | Activation):
+            given = (activation,) * len(mine)
+        return len(given) == len(mine) and all(
+            one == (ACTIVATIONS.get(other) if isinstance(other, str) else other)
+            for one, other in zip(mine, given, strict=True)
         )
 
     def predict(
@@ -127,8 +141,8 @@ class Network:
         outputs: list[Array] = []
         for layer, W, b in zip(self.spec.layers, self.coefs, self.intercepts, strict=True):
             below = outputs[-1] if outputs else X
-            outputs.append(ACTIVATIONS[layer.activation].value_and_slope(below @ W + b)[0])
-        outputs[-1] = INVERSE_LINKS[LOSSES[self.spec.loss].inverse_link].apply(outputs[-1])
+            outputs.append(layer.activation.value_and_slope(below @ W + b)[0])
+        outputs[-1] = INVERSE_LINKS[self.spec.loss.inverse_link].apply(outputs[-1])
         return outputs
 
 

@@ -111,7 +111,7 @@ class LoopState:
         cls, rules: Rules, plan: Plan, schedule: Schedule, earlier: LoopState | None
     ) -> LoopState:
         """A fit with a new optimizer; the counters of ``earlier`` go on, as in a warm start."""
-        loop = cls(_nothing(), rules, plan, schedule, schedule.rate_init)
+        loop = cls(_nothing(), rules, plan, schedule, schedule.learning_rate_init)
         if earlier is not None:
             loop.t = earlier.t
             loop.no_improvement_count = earlier.no_improvement_count

@@ -42,7 +42,7 @@ def test_what_c_says_of_a_name_is_what_the_registries_say():
         assert entry.y_is_codes == LOSSES[name].y_is_codes
     for name, entry in _core.OPTIMIZERS.items():
         assert entry.n_slots == OPTIMIZERS[name].n_slots
-        assert entry.n_settings == len(OPTIMIZERS[name]().settings())
+        assert entry.n_settings == len(OPTIMIZERS[name].filled().settings())
 
 
 def test_a_plan_with_other_settings_than_the_kernels_is_refused():

@@ -27,9 +27,9 @@ from fastnn.core.network import NetworkSpec
 from fastnn.core.optimizers import SGD, Adam, step
 
 OPTIMIZERS = {
-    "plain": SGD(momentum=0.0, nesterov=False),
-    "momentum": SGD(momentum=0.9, nesterov=False),
-    "nesterov": SGD(momentum=0.8, nesterov=True),
+    "plain": SGD(momentum=0.0, nesterovs_momentum=False),
+    "momentum": SGD(momentum=0.9, nesterovs_momentum=False),
+    "nesterov": SGD(momentum=0.8, nesterovs_momentum=True),
     "adam": Adam(),
     "adam, other betas": Adam(beta_1=0.5, beta_2=0.9, epsilon=1e-3),
 }

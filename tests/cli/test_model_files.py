@@ -14,6 +14,11 @@ from support.homes import homes
 
 import fastnn
 from fastnn import MLPClassifier, MLPRegressor
+from fastnn.core.activations import ACTIVATIONS
+from fastnn.core.losses import LOSSES
+from fastnn.core.optimizers import OPTIMIZERS
+from fastnn.core.schedules import SCHEDULES
+from fastnn.estimators.targets import NUMBER_LOSSES
 from fastnn.persistence import TRUSTED_TYPES, ModelFileError, TableModel, load_model, save_model
 from fastnn.tabular.encode import features, table_model
 from fastnn.tabular.options import TypeOptions
@@ -57,7 +62,15 @@ ESTIMATORS = {
     for learning_rate in ("constant", "invscaling", "adaptive")
 }
 ESTIMATORS["regressor"] = MLPRegressor()
+FAMILIES = {"activation": ACTIVATIONS, "solver": OPTIMIZERS, "learning_rate": SCHEDULES}
+NUMBERS = {"loss": {name: LOSSES[name] for name in NUMBER_LOSSES}}
+ESTIMATORS |= {
+    f"regressor, {type(member).__name__}": MLPRegressor(**{parameter: member})
+    for parameter, family in {**FAMILIES, **NUMBERS}.items()
+    for member in family.values()
+}
 ESTIMATORS["early stopping"] = MLPClassifier(early_stopping=True, validation_fraction=0.2)
+ESTIMATORS["towns"] = MLPClassifier()  # more than two classes
 ESTIMATORS["float32"] = MLPClassifier(dtype="float32")
 ESTIMATORS |= {"table": None, "logarithms": None}  # the pipelines of the command line
 
@@ -65,7 +78,8 @@ ESTIMATORS |= {"table": None, "logarithms": None}  # the pipelines of the comman
 def fitted(kind):
     """An estimator of ESTIMATORS after three epochs, and rows it can predict."""
     frame = homes()
-    X, y = frame[["age"]], frame["price" if kind == "regressor" else "kind"]
+    target = "price" if "regressor" in kind else "town" if kind == "towns" else "kind"
+    X, y = frame[["age"]], frame[target].fillna("Oslo")
     model = ESTIMATORS[kind]
     if model is None:
         schema = recognise(frame, "price", TypeOptions(drop=["kind"]))

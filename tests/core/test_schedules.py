@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.neural_network._stochastic_optimizers import SGDOptimizer
@@ -13,7 +15,7 @@ N_ROWS, N_STEPS = 70, 5
 
 def schedule(name):
     settings = {"power_t": 0.25} if name == "invscaling" else {}
-    return SCHEDULES[name](rate_init=0.3, **settings)
+    return replace(SCHEDULES[name], learning_rate_init=0.3, **settings)
 
 
 @pytest.mark.parametrize("passes", [[1] * 6, [6], [2, 1, 3]], ids=str)
@@ -21,7 +23,7 @@ def schedule(name):
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_rates_are_scikit_learns(name, rows_before, passes):
     ours, theirs = schedule(name), SGDOptimizer([], 0.3, name, power_t=0.25)
-    rate, t, step = ours.rate_init, rows_before, 0
+    rate, t, step = ours.learning_rate_init, rows_before, 0
     for n_passes in passes:  # asked for together
         rates = ours.rates(step, N_STEPS, range(t, t + n_passes * N_ROWS, N_ROWS), rate)
         assert rates.dtype == np.float64
@@ -38,7 +40,7 @@ def test_rates_are_scikit_learns(name, rows_before, passes):
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_a_plateau_ends_training_where_scikit_learns_does(name, capsys):
     ours, theirs = schedule(name), SGDOptimizer([], 0.3, name)
-    rate, n_falls = ours.rate_init, 0
+    rate, n_falls = ours.learning_rate_init, 0
     while (lower := ours.on_plateau(rate)) is not None:
         assert not theirs.trigger_stopping("message.", True)
         assert capsys.readouterr().out == f"message. Setting learning rate to {lower:f}\n"

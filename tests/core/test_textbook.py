@@ -69,7 +69,7 @@ def parts(params):
     return W1, b1, W2, b2
 
 
-PLAN = Plan(SGD(momentum=0.0, nesterov=False), batch_size=4)
+PLAN = Plan(SGD(momentum=0.0, nesterovs_momentum=False), batch_size=4)
 
 
 def engine(backend):

@@ -18,11 +18,10 @@ from sklearn.neural_network import MLPClassifier as SklearnMLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 from support.fitted import FORMULAS, TASKS, answers, network, random_network
+from support.members import activation, loss
 
 from fastnn import MLPClassifier, MLPRegressor
 from fastnn.core import activations, losses
-from fastnn.core.activations import Activation
-from fastnn.core.losses import Loss
 from fastnn.export import c_source, flash_bytes, to_c
 
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-O2"]
@@ -116,7 +115,7 @@ def test_large_outputs_do_not_overflow(task, tmp_path):
 @pytest.mark.parametrize("name", c_source.ACTIVATIONS)
 def test_activations_agree(name, tmp_path, monkeypatch):
     if name not in activations.ACTIVATIONS:
-        new = Activation(name, lambda z: (FORMULAS[name](z).astype(z.dtype), z), "input")
+        new = activation(name, lambda z: (FORMULAS[name](z).astype(z.dtype), z), "input")
         monkeypatch.setitem(activations.ACTIVATIONS, name, new)
     model = network("squared_error", backend="numpy")
     model.activation = name
@@ -410,14 +409,13 @@ def test_names_come_from_the_file_or_the_user(tmp_path):
 
 def test_unknown_activations_and_losses_are_refused(tmp_path, monkeypatch):
     model = network("squared_error", backend="numpy")
-    monkeypatch.setitem(activations.ACTIVATIONS, "bent", Activation("bent", np.tanh))
+    monkeypatch.setitem(activations.ACTIVATIONS, "bent", activation("bent", np.tanh))
     model.activation = "bent"
     with pytest.raises(
         ValueError, match=r"activation='bent' cannot be exported to C; these can: i"
     ):
         to_c(model, tmp_path / "model.c")
-    loss = Loss("squared_error", "probit", losses.squared_error)
-    monkeypatch.setitem(losses.LOSSES, "squared_error", loss)
+    model._loss = loss("squared_error", "probit", losses.LOSSES["squared_error"].loss_and_grad)
     model.activation = "tanh"
     with pytest.raises(
         ValueError, match="A loss whose inverse link is 'probit' cannot be exported"

@@ -19,11 +19,10 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 from support.fitted import FORMULAS, TASKS, answers, network, random_network
+from support.members import activation, loss
 
 from fastnn import MLPClassifier, MLPRegressor
 from fastnn.core import activations, losses
-from fastnn.core.activations import Activation
-from fastnn.core.losses import Loss
 from fastnn.export import onnx_graph, register_skl2onnx, to_onnx
 
 onnx = pytest.importorskip("onnx")
@@ -83,7 +82,7 @@ def test_every_opset_answers_alike(task, opset):
 @pytest.mark.parametrize("name", onnx_graph.ACTIVATIONS)
 def test_activations_agree(name, dtype, monkeypatch):
     if name not in activations.ACTIVATIONS:
-        new = Activation(name, lambda z: (FORMULAS[name](z).astype(z.dtype), z), "input")
+        new = activation(name, lambda z: (FORMULAS[name](z).astype(z.dtype), z), "input")
         monkeypatch.setitem(activations.ACTIVATIONS, name, new)
     model = network("squared_error", backend="numpy")
     model.activation = name
@@ -278,12 +277,11 @@ class TestAroundANetwork:
 
 def test_unknown_activations_and_losses_are_refused(monkeypatch):
     model = network("squared_error", backend="numpy")
-    monkeypatch.setitem(activations.ACTIVATIONS, "bent", Activation("bent", np.tanh))
+    monkeypatch.setitem(activations.ACTIVATIONS, "bent", activation("bent", np.tanh))
     model.activation = "bent"
     with pytest.raises(ValueError, match=r"activation='bent' cannot be exported to ONNX; these"):
         to_onnx(model)
-    loss = Loss("squared_error", "probit", losses.squared_error)
-    monkeypatch.setitem(losses.LOSSES, "squared_error", loss)
+    model._loss = loss("squared_error", "probit", losses.LOSSES["squared_error"].loss_and_grad)
     model.activation = "tanh"
     with pytest.raises(
         ValueError, match="A loss whose inverse link is 'probit' cannot be exported"

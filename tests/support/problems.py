@@ -11,7 +11,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from fastnn.backends.base import Data, Engine, Plan, TrainState
-from fastnn.core.losses import LOSSES, batch_objective
+from fastnn.core.losses import batch_objective
 from fastnn.core.network import NetworkSpec, initialise
 from fastnn.core.optimizers import Optimizer
 
@@ -22,11 +22,11 @@ def problem(
     """Rows that fit ``spec``; about a third of X is zero, for the same numbers as sparse input."""
     rng = np.random.default_rng(seed)
     X = np.where(rng.random((n_rows, spec.n_in)) < 0.3, 0, rng.normal(size=(n_rows, spec.n_in)))
-    if LOSSES[spec.loss].y_is_codes:
+    if spec.loss.y_is_codes:
         y = rng.integers(spec.n_out, size=n_rows).astype(np.int32)
-    elif spec.loss == "binary_log_loss":
+    elif spec.loss.name == "binary_log_loss":
         y = rng.integers(2, size=(n_rows, spec.n_out)).astype(dtype)
-    elif spec.loss == "poisson":
+    elif spec.loss.name == "poisson":
         y = rng.poisson(1.5, size=(n_rows, spec.n_out)).astype(dtype)
     else:
         y = rng.normal(size=(n_rows, spec.n_out)).astype(dtype)

@@ -8,9 +8,11 @@ import sklearn.neural_network
 from support.parity import train
 
 import fastnn
+from fastnn.core.losses import LOSSES
 from fastnn.core.network import NetworkSpec
 from fastnn.training.model import Network
 
+SQUARED_ERROR = LOSSES["squared_error"]
 X = np.random.default_rng(0).normal(size=(30, 4))
 
 
@@ -21,9 +23,9 @@ def network(activations=("relu", "tanh"), loss="squared_error"):
 
 def test_it_holds_its_own_arrays_in_any_sequence():
     one = network()
-    assert one.holds(list(one.coefs), list(one.intercepts), ["relu", "tanh"], "squared_error")
+    assert one.holds(list(one.coefs), list(one.intercepts), ["relu", "tanh"], SQUARED_ERROR)
     same = network("relu")
-    assert same.holds(same.coefs, same.intercepts, "relu", "squared_error")
+    assert same.holds(same.coefs, same.intercepts, "relu", SQUARED_ERROR)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +41,7 @@ def test_it_holds_its_own_arrays_in_any_sequence():
 )
 def test_it_does_not_hold_another_network(activation, loss):
     one = network()
-    assert not one.holds(one.coefs, one.intercepts, activation, loss)
+    assert not one.holds(one.coefs, one.intercepts, activation, LOSSES[loss])
 
 
 def test_it_does_not_hold_copies():

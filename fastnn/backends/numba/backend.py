@@ -23,7 +23,6 @@ from fastnn.backends.numba.layout import aligned, lay_out
 from fastnn.backends.numba.math import ACTIVATIONS, LOSSES, OPTIMIZERS, code
 from fastnn.core.activations import Array
 from fastnn.core.losses import INVERSE_LINKS
-from fastnn.core.losses import LOSSES as DEFINITIONS
 from fastnn.core.network import NetworkSpec, Segment
 
 
@@ -58,7 +57,7 @@ class _Scratch:
         n = layout.n_padded
         padded = aligned(n_lines * n, dtype).reshape(n_lines, n)
         work = aligned(layout.n_work, dtype)
-        return kernels.Network(code(LOSSES, spec.loss), *layout[:3], padded, work)
+        return kernels.Network(code(LOSSES, spec.loss.name), *layout[:3], padded, work)
 
 
 class NumbaTrainer:
@@ -105,7 +104,7 @@ class NumbaEngine:
     def predict(self, params: Array, X: Array | csr_array, out: Array) -> None:
         check_finite(X)
         self.forward(params, X, out)
-        out[...] = INVERSE_LINKS[DEFINITIONS[self.spec.loss].inverse_link].apply(out)
+        out[...] = INVERSE_LINKS[self.spec.loss.inverse_link].apply(out)
 
     def gradient(
         self, state: TrainState, data: Data, rows: NDArray[np.int64], grad: Array
@@ -137,7 +136,7 @@ def _source(spec: NetworkSpec, X: Array | csr_array, data: Data | None = None) -
     else:
         values = _plain(X).reshape(-1)
     if data is not None:
-        if DEFINITIONS[spec.loss].y_is_codes:
+        if spec.loss.y_is_codes:
             codes = _plain(data.y)
         else:
             y = _plain(data.y).reshape(-1)

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from fastnn.backends.numba.compiler import SOURCES, VECTOR_BYTES
 from fastnn.backends.numba.math import ACTIVATIONS, code
-from fastnn.core import activations
 from fastnn.core.activations import Array
 from fastnn.core.network import NetworkSpec, Segment
 
@@ -101,10 +100,10 @@ def lay_out(
     inp, ld_in = reserve(0 if sparse else n_rows * spec.n_in), spec.n_in  # a block's rows of X
     for i, (row, layer, ld) in enumerate(zip(layers, spec.layers, widths, strict=True)):
         row["n_in"], row["n_out"], row["ld_in"], row["ld"] = layer.n_in, layer.n_out, ld_in, ld
-        row["activation"] = code(ACTIVATIONS, layer.activation)
+        row["activation"] = code(ACTIVATIONS, layer.activation.name)
         row["inp"], row["out"], row["delta"] = inp, reserve(n_rows * ld), reserve(n_rows * ld)
         row["w_t"] = reserve(layer.n_out * ld_in if i else 0)
-        row["keeps_input"] = activations.ACTIVATIONS[layer.activation].keeps == "input"
+        row["keeps_input"] = layer.activation.keeps == "input"
         row["dropout"] = layer.dropout
         kept = slopes and (row["keeps_input"] or row["dropout"])
         row["slope"] = reserve(n_rows * ld) if kept else NO_PLACE

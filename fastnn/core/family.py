@@ -1,0 +1,94 @@
+"""How is a member of a family chosen? By its name, or as a small object with settings of its own.
+
+The families are activations, losses, optimizers and schedules. Each keeps a dict from names to
+members with default settings. Members obey scikit-learn's parameter protocol, so that an estimator
+that holds one can be cloned, and a grid can name ``solver__weight_decay``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Numbers = NDArray[np.float64]
+
+OPEN: Any = None  # a setting for which the estimator's parameter of that name is meant
+
+
+@dataclass(repr=False)
+class Member:
+    """The base of all members; their dataclass fields are their settings.
+
+    Attributes
+    ----------
+    name : str
+        The member's name in its family's dict, and that of its kernel in compiled backends.
+    flat : mapping of str to float
+        Settings that an estimator has as parameters of its own, and scikit-learn's defaults. Such a
+        field is None where the estimator's value is meant: see :meth:`filled`.
+    """
+
+    name: ClassVar[str]
+    flat: ClassVar[Mapping[str, Any]] = {}
+
+    def settings(self) -> Numbers:
+        """The numbers that a compiled backend's kernel of this name reads, float64 ``(n,)``."""
+        return np.array([getattr(self, field.name) for field in fields(self)], np.float64)
+
+    def filled(self, flat: Mapping[str, Any] | None = None) -> Self:
+        """A copy whose settings that are None are those of ``flat``, or scikit-learn's."""
+        given = {**self.flat, **(flat or {})}
+        missing = [name for name in self.flat if getattr(self, name) is None]
+        return replace(self, **{name: given[name] for name in missing})
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The settings by name, as scikit-learn's ``get_params``."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def set_params(self, **params: Any) -> Self:
+        """Change settings in place, as scikit-learn's ``set_params``; return self.
+
+        ValueError, before anything is changed, if there is no such setting.
+        """
+        known = self.get_params()
+        for name in params:
+            if name not in known:
+                raise ValueError(
+                    f"{type(self).__name__} has no setting {name!r}; it has"
+                    f" {', '.join(known) or 'none'}."
+                )
+        for name, value in params.items():
+            setattr(self, name, value)
+        return self
+
+    def __repr__(self) -> str:
+        changed = [
+            f"{field.name}={value!r}"
+            for field in fields(self)
+            if (value := getattr(self, field.name)) is not field.default
+        ]
+        return f"{type(self).__name__}({', '.join(changed)})"
+
+
+M = TypeVar("M", bound=Member)
+
+
+def chosen(parameter: str, value: str | M, family: Mapping[str, M]) -> M:
+    """The member of ``family`` that ``value`` is or names.
+
+    ValueError, naming the parameter, if there is none of that name.
+    """
+    if isinstance(value, Member):
+        return value
+    if value not in family:
+        raise ValueError(f"{parameter} must be one of {sorted(family)}, got {value!r}.")
+    return family[value]
+
+
+def by_name(*members: M) -> dict[str, M]:
+    """The dict of a family."""
+    return {member.name: member for member in members}
