@@ -11,6 +11,7 @@ from fastnn._version import __version__
 if TYPE_CHECKING:
     from fastnn import (
         activations,
+        augment,
         backends,
         export,
         losses,
@@ -34,6 +35,7 @@ __all__ = [
     "TradeoffSearchCV",
     "__version__",
     "activations",
+    "augment",
     "backends",
     "evaluate_table",
     "explore_table",
@@ -57,6 +59,7 @@ _HOMES = {
     "TradeoffDisplay": "fastnn.search.display",
     "TradeoffSearchCV": "fastnn.search.estimator",
     "activations": None,
+    "augment": None,
     "backends": None,
     "evaluate_table": "fastnn.cli.functions",
     "explore_table": "fastnn.cli.functions",

@@ -94,7 +94,8 @@ class TrainState:
     slots : ndarray of shape (n_members, optimizer.n_slots, n_params), optimizer memory
     step : int, minibatches done so far
     seeds : ndarray of uint32, shape (n_members or 1,), or None
-        What dropout is drawn from, by :func:`fastnn.core.dropout.factors`; it needs them.
+        What dropout is drawn from, by :func:`fastnn.core.dropout.factors`, and batches are
+        augmented by; only these need them.
     """
 
     params: Array

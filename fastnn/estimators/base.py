@@ -137,10 +137,12 @@ class BaseMLP(SharedParameters):
         self._loss, self.out_activation_ = spec.loss, spec.loss.inverse_link
         loop = self._begin(incremental)
         trained = spec.with_dropout(self.dropout)
-        if trained.drops and loop.plan is None:
+        draws = {"dropout": trained.drops, "augment": self._augmentations(data.X)}
+        for name in [name for name, used in draws.items() if used and loop.plan is None]:
             raise ValueError(
-                f"dropout={self.dropout!r} cannot be used with solver='lbfgs', which compares"
-                " losses of one and the same network. Choose another solver, or dropout=0."
+                f"{name}={getattr(self, name)!r} cannot be used with solver='lbfgs', which compares"
+                " losses of the same network on the same rows. Choose another solver, or leave"
+                f" {name} out."
             )
         backend = choose(self.backend, trained, dtype, loop.plan)  # refuses before any draw
         network = known or Network.create(spec, X.dtype, random_state)
@@ -155,7 +157,7 @@ class BaseMLP(SharedParameters):
             self.n_iter_ = loop.n_iter
         else:
             loop.random_state = random_state
-            if trained.drops:  # else scikit-learn's stream of draws stays untouched
+            if any(draws.values()):  # else scikit-learn's stream of draws stays untouched
                 loop.draw_seed()
             self._fit_minibatches(loop, engine, data, spec.n_out, encoded.strata, first)
         self.n_outputs_ = spec.n_out
@@ -196,7 +198,7 @@ class BaseMLP(SharedParameters):
                 loop.best_params = loop.params.copy()
         assert loop.plan is not None
         loop.plan = replace(loop.plan, batch_size=self._batch_size_for(len(loop.rows)))
-        train(loop, engine, data, self._callbacks(validation))
+        train(loop, engine, data, self._callbacks(validation), self._augmentations(data.X))
         self._show(loop)
 
     def _show(self, loop: LoopState) -> None:

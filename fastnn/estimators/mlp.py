@@ -228,6 +228,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # noqa: D101 - the f-string is its
         dtype: str = "auto",
         scoring: Any = None,
         dropout: Any = 0.0,
+        augment: Any = None,
     ) -> None:
         # scikit-learn reads parameters off this signature, where `loss` comes first; all else is
         # the base's.

@@ -12,11 +12,13 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 
 from fastnn._sklearn import Interval, Options, StrOptions
 from fastnn.backends import BACKENDS
 from fastnn.core.activations import ACTIVATIONS, Activation
+from fastnn.core.augmentations import AUGMENTATIONS, Augmentation
 from fastnn.core.family import chosen
 from fastnn.core.optimizers import OPTIMIZERS, Optimizer
 from fastnn.core.schedules import SCHEDULES, Schedule
@@ -90,7 +92,11 @@ PARAMETERS = """hidden_layer_sizes : int or array-like of int, default=(100,)
     dropout : float or array-like of float, default=0
         The share of each hidden layer's outputs that a training step silences, in [0, 1), or one
         share for each layer; the other outputs are multiplied by ``1 / (1 - share)``. Losses are of
-        these thinned networks, predictions of the whole one. Not with 'lbfgs'."""
+        these thinned networks, predictions of the whole one. Not with 'lbfgs'.
+    augment : None, {'input_noise', 'mixup'}, Augmentation or list of these, default=None
+        How the rows of a batch are changed before a step, each time anew: see
+        :mod:`fastnn.augment`. Of a list, one after the other. Losses are of the changed rows. Not
+        with 'lbfgs'."""
 
 ATTRIBUTES = """coefs_ : list of ndarray of shape (n_in, n_out)
         The weights of each layer. Edited in place or assigned anew, they are what predicting and
@@ -162,6 +168,7 @@ class SharedParameters(BaseEstimator):
         "dtype": [StrOptions({"auto", "float32", "float64"})],
         "scoring": [None, str, callable],
         "dropout": [Interval(Real, 0, 1, closed="left"), "array-like"],
+        "augment": [None, StrOptions(AUGMENTATIONS.keys()), Augmentation, list, tuple],
     }
 
     def __init__(
@@ -195,6 +202,7 @@ class SharedParameters(BaseEstimator):
         dtype: str = "auto",
         scoring: Any = None,
         dropout: Any = 0.0,
+        augment: Any = None,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -224,6 +232,7 @@ class SharedParameters(BaseEstimator):
         self.dtype = dtype
         self.scoring = scoring
         self.dropout = dropout
+        self.augment = augment
 
     # ---- what is made of them
 
@@ -251,6 +260,16 @@ class SharedParameters(BaseEstimator):
         if self.solver == "adam" and name in ("invscaling", "adaptive"):
             name = "constant"
         return chosen("learning_rate", name, SCHEDULES).filled(vars(self))
+
+    def _augmentations(self, X: Any) -> tuple[Augmentation, ...]:
+        """What ``augment`` names or is; ValueError if one of them cannot be applied to X."""
+        given = self.augment
+        if given is None or isinstance(given, str | Augmentation):
+            given = [] if given is None else [given]
+        found = tuple(chosen("augment", one, AUGMENTATIONS) for one in given)
+        for augmentation in found:
+            augmentation.check(sparse=issparse(X))
+        return found
 
     def _rules(self, incremental: bool) -> Rules:
         return Rules(

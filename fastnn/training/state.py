@@ -146,7 +146,7 @@ class LoopState:
         self.state = replace(self.state, params=params[None], slots=slots.astype(params.dtype))
 
     def draw_seed(self) -> None:
-        """Draw what dropout goes by, unless the fit that this one goes on from has."""
+        """Draw what dropout and augmentations go by, unless the fit to go on from has."""
         assert self.random_state is not None
         if self.state.seeds is None:
             self.state.seeds = self.random_state.randint(2**32, size=1, dtype=np.uint32)
