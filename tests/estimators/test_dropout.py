@@ -134,8 +134,8 @@ REFUSED = {
     "one of them": ({"dropout": [0.1, 1.5]}, r"^dropout must lie in \[0, 1\), got 1\.5\.$"),
     "lbfgs": (
         {"dropout": 0.5, "solver": "lbfgs"},
-        r"^dropout=0\.5 cannot be used with solver='lbfgs', which compares losses of one and the"
-        r" same network\. Choose another solver, or dropout=0\.$",
+        r"^dropout=0\.5 cannot be used with solver='lbfgs', which compares losses of the same"
+        r" network on the same rows\. Choose another solver, or leave dropout out\.$",
     ),
 }
 
