@@ -113,9 +113,7 @@ def _check_seeds(spec: NetworkSpec, state: TrainState) -> None:
             raise ValueError("seeds must be given, for the network has dropout; they are None.")
         return
     shared = len(state.seeds) == 1
-    _check_array(
-        "seeds", state.seeds, (1 if shared else len(state.params),), np.dtype(np.uint32)
-    )
+    _check_array("seeds", state.seeds, (1 if shared else len(state.params),), np.dtype(np.uint32))
 
 
 def _check_data(spec: NetworkSpec, dtype: np.dtype, data: Data) -> None:

@@ -1,4 +1,4 @@
-"""How are the rows of a batch changed before a step learns from them? Augmentations, batch by batch.
+"""How are the rows of a batch changed before a step learns from them? By augmentations.
 
 Nothing below training knows of them: what a step sees is an ordinary batch.
 """
@@ -35,7 +35,7 @@ class Augmentation(Member):
 
     copies: ClassVar[int] = 1
 
-    def check(self, sparse: bool) -> None:  # noqa: B027 - nothing is wrong with most
+    def check(self, sparse: bool) -> None:
         """Raise ValueError if it cannot be applied, as set, to such an X."""
 
     @abstractmethod

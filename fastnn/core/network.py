@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
-from numbers import Real
+from typing import Any
 
 import numpy as np
 
@@ -56,7 +56,7 @@ class NetworkSpec:
                 "A network needs at least one layer, and its last activation must be 'identity'."
             )
         for layer in self.layers:
-            if not (isinstance(layer.dropout, Real) and 0 <= layer.dropout < 1):
+            if not (np.isreal(layer.dropout) and 0 <= layer.dropout < 1):
                 raise ValueError(f"dropout must lie in [0, 1), got {layer.dropout!r}.")
         if self.layers[-1].dropout:
             raise ValueError("dropout is of hidden layers; that of the last layer must be 0.")
@@ -86,22 +86,20 @@ class NetworkSpec:
         )
         return cls(layers, chosen("loss", loss, LOSSES))
 
-    def with_dropout(self, dropout: float | Sequence[float]) -> NetworkSpec:
-        """The same network with this share for all hidden layers, or with one for each.
+    def with_dropout(self, dropout: Any) -> NetworkSpec:
+        """The same network with this share for all hidden layers, or with a list, one for each.
 
         It trains with dropout; what it predicts is the same.
         """
         n_hidden = len(self.layers) - 1
-        shares = [dropout] * n_hidden if isinstance(dropout, Real) else list(dropout)
+        shares: list[Any] = [dropout] * n_hidden if np.isscalar(dropout) else list(dropout)
         if len(shares) != n_hidden:
             raise ValueError(
                 f"dropout must be one number or {n_hidden} numbers, one for each hidden layer, got"
                 f" {dropout!r}."
             )
         layers = zip(self.layers, [*shares, 0.0], strict=True)
-        return replace(
-            self, layers=tuple(replace(layer, dropout=share) for layer, share in layers)
-        )
+        return replace(self, layers=tuple(replace(layer, dropout=share) for layer, share in layers))
 
     @property
     def drops(self) -> bool:

@@ -102,7 +102,9 @@ def test_the_seed_and_the_step_decide(augmentation):
 
 @pytest.mark.parametrize("augmentation", AUGMENTATIONS.values(), ids=AUGMENTATIONS)
 def test_backends_learn_the_same(compiled_backend, augmentation):
-    found, expected = (trained([augmentation], backend=name) for name in (compiled_backend, "numpy"))
+    found, expected = (
+        trained([augmentation], backend=name) for name in (compiled_backend, "numpy")
+    )
     np.testing.assert_allclose(found[0].params, expected[0].params, rtol=1e-9, atol=1e-11)
     np.testing.assert_allclose(found[1], expected[1], rtol=1e-9)
 
@@ -153,7 +155,10 @@ def vars_of(data: Data):
 def test_mixup_of_sparse_rows_is_that_of_dense_ones(index):
     data = problem(SPEC, N_ROWS, weighted=True)
     sparse = as_csr(data)
-    sparse.X.indices, sparse.X.indptr = sparse.X.indices.astype(index), sparse.X.indptr.astype(index)
+    sparse.X.indices, sparse.X.indptr = (
+        sparse.X.indices.astype(index),
+        sparse.X.indptr.astype(index),
+    )
     found, expected = (
         Mixup(0.5).applied(Batch(*vars_of(each)), np.random.default_rng(2))
         for each in (sparse, data)
