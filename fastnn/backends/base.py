@@ -13,7 +13,7 @@ The numbers are to the bit those of a call for each member.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
 
@@ -93,20 +93,20 @@ class TrainState:
     params : ndarray of shape (n_members, n_params), each in the order of ``ParamLayout``
     slots : ndarray of shape (n_members, optimizer.n_slots, n_params), optimizer memory
     step : int, minibatches done so far
-    seeds : ndarray of uint32, shape (n_members or 1,), or None
+    seeds : ndarray of uint32, shape (n_members or 1,)
         What dropout is drawn from, by :func:`fastnn.core.dropout.factors`, and batches are
-        augmented by; only these need them.
+        augmented by; empty where nothing is drawn.
     """
 
     params: Array
     slots: Array
     step: int = 0
-    seeds: NDArray[np.uint32] | None = None
+    seeds: NDArray[np.uint32] = field(default_factory=lambda: np.empty(0, np.uint32))
 
     @property
     def each_seed(self) -> NDArray[np.uint32]:
         """A new array ``(n_members,)``; zeros where nothing is drawn."""
-        return np.full(len(self.params), 0 if self.seeds is None else self.seeds, np.uint32)
+        return np.full(len(self.params), self.seeds if len(self.seeds) else 0, np.uint32)
 
 
 @dataclass(frozen=True)

@@ -108,12 +108,10 @@ def _check_params(spec: NetworkSpec, dtype: np.dtype, params: Array) -> int:
 
 
 def _check_seeds(spec: NetworkSpec, state: TrainState) -> None:
-    if state.seeds is None:
-        if spec.drops:
-            raise ValueError("seeds must be given, for the network has dropout; they are None.")
-        return
-    shared = len(state.seeds) == 1
-    _check_array("seeds", state.seeds, (1 if shared else len(state.params),), np.dtype(np.uint32))
+    if spec.drops and not len(state.seeds):
+        raise ValueError("seeds must be given, for the network has dropout; there are none.")
+    allowed = len(state.seeds) if len(state.seeds) < 2 else len(state.params)
+    _check_array("seeds", state.seeds, (allowed,), np.dtype(np.uint32))
 
 
 def _check_data(spec: NetworkSpec, dtype: np.dtype, data: Data) -> None:

@@ -148,7 +148,7 @@ class LoopState:
     def draw_seed(self) -> None:
         """Draw what dropout and augmentations go by, unless the fit to go on from has."""
         assert self.random_state is not None
-        if self.state.seeds is None:
+        if not len(self.state.seeds):
             self.state.seeds = self.random_state.randint(2**32, size=1, dtype=np.uint32)
 
     def at_rest(self) -> LoopState:

@@ -50,7 +50,7 @@ def fresh_state(
         ]
     )
     slots = np.zeros((n_members, optimizer.n_slots, params.shape[1]), dtype)
-    seeds = np.arange(seed, seed + n_members, dtype=np.uint32) if spec.drops else None
+    seeds = np.arange(seed, seed + (n_members if spec.drops else 0), dtype=np.uint32)
     return TrainState(params, slots, seeds=seeds)
 
 
@@ -62,8 +62,9 @@ def copy_state(state: TrainState) -> TrainState:
 def member(state: TrainState, i: int) -> TrainState:
     """An independent copy of one network of several."""
     one = slice(i, i + 1)
-    seeds = None if state.seeds is None else state.seeds[one]
-    return TrainState(state.params[one].copy(), state.slots[one].copy(), state.step, seeds)
+    return TrainState(
+        state.params[one].copy(), state.slots[one].copy(), state.step, state.seeds[one].copy()
+    )
 
 
 def loss_and_gradient(
