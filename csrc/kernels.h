@@ -100,9 +100,9 @@ typedef struct {
     void (*forward)(const fnn_dense *d, const void *in, void *out, void *slopes, ptrdiff_t panels);
     /* One row of numbers through one layer. */
     void (*forward_row)(const fnn_dense *d, const void *in, void *out);
-    /* T panels of a layer's outputs, in place, and their slopes, kept or not yet: times 0 or what
-     * makes up for it. */
-    void (*drop)(const fnn_dropout *d, int activation, ptrdiff_t n, void *out, void *slopes,
+    /* T panels of a layer's outputs, in place, and their slopes, times 0 or what makes up for it.
+     * Slopes are kept already, or are those of the outputs, as for `backward`. */
+    void (*drop)(const fnn_dropout *drop, const fnn_dense *d, int slope, void *out, void *slopes,
                  ptrdiff_t panels);
     /* One T panel of raw outputs -> its delta, times weight, in place; returns the weighted loss,
      * adds up the weights. */

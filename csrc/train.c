@@ -85,7 +85,7 @@ static void forward_and_back(const worker *w, const fnn_rows *block, ptrdiff_t r
                 k->forward(&d, PANEL(l->in, l->n_in), out, slopes, panels);
             if (l->dropout) {
                 const fnn_dropout drop = {l->dropout, key_of(w, i), row + p * k->lanes};
-                k->drop(&drop, l->activation, l->n_out, out, slopes, panels);
+                k->drop(&drop, &d, l->own_slope, out, slopes, panels);
             }
         }
         const fnn_engine_layer *top = &e->layers[last];
