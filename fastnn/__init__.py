@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         activations,
         augment,
         backends,
+        callbacks,
         export,
         losses,
         optimizers,
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
         schedules,
     )
     from fastnn.cli.functions import evaluate_table, explore_table, fit_table, predict_table
-    from fastnn.display import LossCurveDisplay
+    from fastnn.display import LossCurveDisplay, WeightsDisplay
     from fastnn.environment import show_config
     from fastnn.estimators.mlp import MLPClassifier, MLPRegressor
     from fastnn.search.display import TradeoffDisplay
@@ -33,10 +34,12 @@ __all__ = [
     "MLPRegressor",
     "TradeoffDisplay",
     "TradeoffSearchCV",
+    "WeightsDisplay",
     "__version__",
     "activations",
     "augment",
     "backends",
+    "callbacks",
     "evaluate_table",
     "explore_table",
     "export",
@@ -58,9 +61,11 @@ _HOMES = {
     "MLPRegressor": "fastnn.estimators.mlp",
     "TradeoffDisplay": "fastnn.search.display",
     "TradeoffSearchCV": "fastnn.search.estimator",
+    "WeightsDisplay": "fastnn.display",
     "activations": None,
     "augment": None,
     "backends": None,
+    "callbacks": None,
     "evaluate_table": "fastnn.cli.functions",
     "explore_table": "fastnn.cli.functions",
     "export": None,

@@ -22,6 +22,7 @@ FLOORS = [
     {"_version", "_optional", "_lazy", "_sklearn", "core"},
     {"activations", "augment", "losses", "optimizers", "schedules", "backends"},
     {"training"},
+    {"callbacks"},
     {"estimators", "display", "environment"},
     {"search", "tabular", "export"},
     {"persistence"},

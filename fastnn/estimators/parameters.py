@@ -6,6 +6,7 @@ optimizer, a schedule, rules, callbacks.
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections import ChainMap
 from numbers import Integral, Real
@@ -22,9 +23,9 @@ from fastnn.core.augmentations import AUGMENTATIONS, Augmentation
 from fastnn.core.family import chosen
 from fastnn.core.optimizers import OPTIMIZERS, Optimizer
 from fastnn.core.schedules import SCHEDULES, Schedule
-from fastnn.training.callbacks import BestSnapshot, Callback, PrintDecision, PrintLoss, Validation
+from fastnn.training.callbacks import Best, Callback, PrintDecision, PrintLoss, Validation
 from fastnn.training.state import Rules
-from fastnn.training.stopping import NoImprovement
+from fastnn.training.stopping import NoImprovement, TimeLimit
 
 PARAMETERS = """hidden_layer_sizes : int or array-like of int, default=(100,)
         The number of neurons of each hidden layer; ``()`` is the linear model.
@@ -63,7 +64,7 @@ PARAMETERS = """hidden_layer_sizes : int or array-like of int, default=(100,)
         Whether 'sgd' uses Nesterov's momentum.
     early_stopping : bool, default=False
         Hold out rows, stop when their score no longer improves, and return the parameters that
-        scored best.
+        scored best. Where ``fit`` is given ``X_val``, those rows are used and none are held out.
     validation_fraction : float, default=0.1
         The share of rows held out.
     beta_1, beta_2 : float, default=0.9, 0.999
@@ -89,6 +90,13 @@ PARAMETERS = """hidden_layer_sizes : int or array-like of int, default=(100,)
         scikit-learn's choice, accuracy or R2; 'loss' is the loss that is trained, without the
         penalty, as a negative number; a name is one of scikit-learn's scorers, such as 'roc_auc';
         a callable is ``scorer(estimator, X, y)``. Greater is better.
+    restore_best : bool or 'auto', default='auto'
+        Whether a fit ends with the parameters that scored best on the validation rows, or with its
+        last ones. 'auto' is scikit-learn's choice: the best with early stopping. True does it
+        without early stopping, too, where ``X_val`` is given.
+    max_time : float or None, default=None
+        Seconds after which ``fit`` and ``fit_batches`` end, with a warning, at the end of a pass;
+        at least one is done.
     dropout : float or array-like of float, default=0
         The share of each hidden layer's outputs that a training step silences, in [0, 1), or one
         share for each layer; the other outputs are multiplied by ``1 / (1 - share)``. Losses are of
@@ -124,9 +132,17 @@ ATTRIBUTES = """coefs_ : list of ndarray of shape (n_in, n_out)
     best_loss_ : float or None
         The lowest loss; None with early stopping.
     validation_scores_ : list of float or None
-        The score of the held-out rows after each pass, with early stopping.
+        The score of the validation rows, those held out or ``X_val``, after each pass; None where
+        there are none.
     best_validation_score_ : float or None
-        The best of them."""
+        The best of them.
+    validation_loss_curve_ : list of float or None
+        The loss of the validation rows after each pass, without the penalty."""
+
+
+# Parameters that change no number of a fit, and what Python shows of an object beside its class.
+_WITHOUT_EFFECT = frozenset({"verbose", "n_threads", "max_time", "max_fun"})
+_ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
 
 
 class SharedParameters(BaseEstimator):
@@ -167,6 +183,8 @@ class SharedParameters(BaseEstimator):
         "n_threads": [None, Interval(Integral, 1, None, closed="left")],
         "dtype": [StrOptions({"auto", "float32", "float64"})],
         "scoring": [None, str, callable],
+        "restore_best": [StrOptions({"auto"}), "boolean"],
+        "max_time": [None, Interval(Real, 0, None, closed="neither")],
         "dropout": [Interval(Real, 0, 1, closed="left"), "array-like"],
         "augment": [None, StrOptions(AUGMENTATIONS.keys()), Augmentation, list, tuple],
     }
@@ -201,6 +219,8 @@ class SharedParameters(BaseEstimator):
         n_threads: int | None = None,
         dtype: str = "auto",
         scoring: Any = None,
+        restore_best: bool | str = "auto",
+        max_time: float | None = None,
         dropout: Any = 0.0,
         augment: Any = None,
     ) -> None:
@@ -231,6 +251,8 @@ class SharedParameters(BaseEstimator):
         self.n_threads = n_threads
         self.dtype = dtype
         self.scoring = scoring
+        self.restore_best = restore_best
+        self.max_time = max_time
         self.dropout = dropout
         self.augment = augment
 
@@ -271,13 +293,15 @@ class SharedParameters(BaseEstimator):
             augmentation.check(sparse=issparse(X))
         return found
 
-    def _rules(self, incremental: bool) -> Rules:
+    def _rules(self, n_more: int) -> Rules:
+        """How a fit ends; ``n_more`` passes are done where that is not 0."""
         return Rules(
-            max_iter=1 if incremental else self.max_iter,
+            max_iter=n_more or self.max_iter,
             tol=self.tol,
             n_iter_no_change=self.n_iter_no_change,
             shuffle=self.shuffle,
-            warn=not incremental,
+            early_stopping=self.early_stopping,
+            converge=not n_more,
         )
 
     def _batch_size_for(self, n_rows: int) -> int:
@@ -292,9 +316,27 @@ class SharedParameters(BaseEstimator):
             )
         return min(int(self.batch_size), n_rows)
 
-    def _callbacks(self, validation: Validation | None) -> tuple[Callback, ...]:
-        """Who watches a fit on minibatches, in the order of ``fastnn.training.callbacks``."""
-        measure = (validation, BestSnapshot()) if validation else ()
-        if not self.verbose:
-            return (*measure, NoImprovement())
-        return (PrintLoss(), *measure, NoImprovement(), PrintDecision())
+    def _callbacks(
+        self, validation: Validation | None, rule: NoImprovement | None
+    ) -> tuple[Callback, ...]:
+        """Who watches a fit, in the order of ``fastnn.training.callbacks``."""
+        best = None if validation is None else Best(self._restores())
+        printing = (PrintLoss(), PrintDecision()) if self.verbose else (None, None)
+        watching = (printing[0], validation, rule, best, printing[1])
+        return tuple(callback for callback in watching if callback is not None)
+
+    def _time_limit(self) -> tuple[Callback, ...]:
+        """What ends a fit by ``max_time``, counted from now."""
+        return () if self.max_time is None else (TimeLimit(self.max_time),)
+
+    def _told(self) -> dict[str, str]:
+        """The parameters on which the numbers of a fit depend, as text."""
+        return {
+            name: _ADDRESS.sub("", repr(value))
+            for name, value in self.get_params(deep=False).items()
+            if name not in _WITHOUT_EFFECT
+        }
+
+    def _restores(self) -> bool:
+        """Whether a fit with validation rows ends with the parameters of the best score."""
+        return self.early_stopping if self.restore_best == "auto" else bool(self.restore_best)

@@ -69,17 +69,16 @@ def train(
     assert loop.plan is not None  # L-BFGS alone has none
     callbacks = (*callbacks, *watching())
     trainer = trainer_of(engine, loop.plan, augmentations)
-    stopped = False
     try:
-        while not stopped and loop.n_iter < loop.rules.max_iter:
+        while not loop.stopped and loop.n_iter < loop.rules.max_iter:
             orders, rates = _draw(loop, _passes_of_next_call(loop, callbacks))
             losses = _run(loop, trainer, data, orders, rates)
             if loop.best_params is None:
                 check_finite_params(loop.params)
             for loss in losses:
                 loop.record_pass(loss)
-                stopped = pass_ended(loop, callbacks)
-        if loop.rules.warn and not stopped:
+                pass_ended(loop, callbacks)
+        if loop.rules.converge and not loop.stopped:
             warnings.warn(
                 f"Stochastic Optimizer: Maximum iterations ({loop.rules.max_iter}) reached and the"
                 " optimization hasn't converged yet.",
@@ -87,6 +86,7 @@ def train(
                 stacklevel=2,
             )
     except KeyboardInterrupt:
+        loop.stopped = True
         warnings.warn(INTERRUPTED, InterruptedWarning, stacklevel=2)
     if loop.best_params is not None:
         loop.params[...] = loop.best_params

@@ -10,10 +10,11 @@ from dataclasses import replace
 import numpy as np
 from scipy.sparse import csr_array
 
-from fastnn.backends.base import Data, Engine, Plan, TrainState
+from fastnn.backends import load
+from fastnn.backends.base import Data, Engine, Passes, Plan, TrainState
 from fastnn.core.losses import batch_objective
 from fastnn.core.network import NetworkSpec, initialise
-from fastnn.core.optimizers import Optimizer
+from fastnn.core.optimizers import SGD, Optimizer
 
 
 def problem(
@@ -75,3 +76,15 @@ def loss_and_gradient(
     return batch_objective(
         loss_sum, weight_sum, state.params[0], grad[0], plan.segments_of(spec), plan.alpha
     )
+
+
+def use_every_kernel(backend: str) -> None:
+    """Let a backend compile all it compiles, for a cache on disk that other processes read."""
+    spec, plan = NetworkSpec.dense([2, 2], "relu", "squared_error"), Plan(SGD(), 3)
+    rows = np.arange(3)[None]
+    for dtype in (np.float64, np.float32):
+        engine = load(backend).engine(spec, np.dtype(dtype))
+        state, data = fresh_state(spec, plan.optimizer, dtype), problem(spec, 3, dtype)
+        engine.gradient(state, data, rows, np.empty_like(state.params))
+        engine.forward(state.params[0], data.X, np.empty((3, 2), dtype))
+        engine.trainer(plan).train(state, data, Passes(rows[None], np.full((1, 1, 1), 0.1)))
