@@ -23,7 +23,7 @@ FLOORS = [
     {"activations", "augment", "losses", "optimizers", "schedules", "backends"},
     {"training"},
     {"callbacks"},
-    {"estimators", "display", "environment"},
+    {"estimators", "display", "environment", "persistence_parts"},
     {"search", "tabular", "export"},
     {"persistence"},
     {"report"},

@@ -92,6 +92,7 @@ class TrainState:
     ----------
     params : ndarray of shape (n_members, n_params), each in the order of ``ParamLayout``
     slots : ndarray of shape (n_members, optimizer.n_slots, n_params), optimizer memory
+        At first ``optimizer.new_slots(params)``.
     step : int, minibatches done so far
     seeds : ndarray of uint32, shape (n_members or 1,)
         What dropout is drawn from, by :func:`fastnn.core.dropout.factors`, and batches are

@@ -6,6 +6,7 @@ Nothing below training knows of them: what a step sees is an ordinary batch.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -13,7 +14,7 @@ import numpy as np
 import scipy.sparse
 
 from fastnn.core.activations import Array
-from fastnn.core.family import Member, by_name
+from fastnn.core.family import Allowed, Member, by_name, number
 
 
 class Batch(NamedTuple):
@@ -31,12 +32,12 @@ class Augmentation(Member):
     ----------
     copies : int
         How many rows it makes of each.
+    takes_sparse : bool
+        Whether X may be sparse.
     """
 
     copies: ClassVar[int] = 1
-
-    def check(self, sparse: bool) -> None:
-        """Raise ValueError if it cannot be applied, as set, to such an X."""
+    takes_sparse: ClassVar[bool] = True
 
     @abstractmethod
     def applied(self, batch: Batch, generator: np.random.Generator) -> Batch:
@@ -56,16 +57,8 @@ class InputNoise(Augmentation):
     scale: float = 0.1
 
     name = "input_noise"
-
-    def check(self, sparse: bool) -> None:
-        """``scale`` is a finite number from 0 on; noise would fill a sparse X."""
-        if not 0 <= self.scale < np.inf:
-            raise ValueError(f"scale of InputNoise must be finite and >= 0, got {self.scale!r}.")
-        if sparse:
-            raise ValueError(
-                f"augment={self!r} needs a dense X, got a sparse one, which noise would fill. Pass"
-                " X.toarray(), or choose another augmentation."
-            )
+    takes_sparse = False
+    allowed: ClassVar[Mapping[str, Allowed]] = {"scale": number("[0, inf)")}
 
     def applied(self, batch: Batch, generator: np.random.Generator) -> Batch:
         """X with noise."""
@@ -93,11 +86,7 @@ class Mixup(Augmentation):
 
     name = "mixup"
     copies = 2
-
-    def check(self, sparse: bool) -> None:
-        """``alpha`` is a finite number above 0."""
-        if not 0 < self.alpha < np.inf:
-            raise ValueError(f"alpha of Mixup must be finite and > 0, got {self.alpha!r}.")
+    allowed: ClassVar[Mapping[str, Allowed]] = {"alpha": number("(0, inf)")}
 
     def applied(self, batch: Batch, generator: np.random.Generator) -> Batch:
         """Points between, with the targets of the rows, then again with those of the partners."""

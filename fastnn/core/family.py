@@ -7,9 +7,11 @@ that holds one can be cloned, and a grid can name ``solver__weight_decay``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, Self, TypeVar
+from numbers import Real
+from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,31 @@ from numpy.typing import NDArray
 Numbers = NDArray[np.float64]
 
 OPEN: Any = None  # a setting for which the estimator's parameter of that name is meant
+
+
+class Allowed(NamedTuple):
+    """What a setting may be: in words, and as a test of a value."""
+
+    words: str
+    holds: Callable[[Any], bool]
+
+    def or_none(self) -> Allowed:
+        """The same, or None."""
+        return Allowed(f"{self.words} or None", lambda value: value is None or self.holds(value))
+
+
+def number(interval: str) -> Allowed:
+    """A number in an interval written as in mathematics: ``"[0, 1)"``, ``"(0, inf)"``."""
+    low, high = (float(end) for end in interval[1:-1].split(","))
+
+    def holds(value: Any) -> bool:
+        if isinstance(value, bool) or not isinstance(value, Real):
+            return False
+        x = float(value)
+        above = x >= low if interval[0] == "[" else x > low
+        return above and (x <= high if interval[-1] == "]" else x < high)
+
+    return Allowed(f"a number in {interval}", holds)
 
 
 @dataclass(repr=False)
@@ -30,10 +57,23 @@ class Member:
     flat : mapping of str to float
         Settings that an estimator has as parameters of its own, and scikit-learn's defaults. Such a
         field is None where the estimator's value is meant: see :meth:`filled`.
+    allowed : mapping of str to Allowed
+        What each setting may be, those of ``flat`` also None: see :meth:`check`.
     """
 
     name: ClassVar[str]
     flat: ClassVar[Mapping[str, Any]] = {}
+    allowed: ClassVar[Mapping[str, Allowed]] = {}
+
+    def check(self, parameter: str) -> None:
+        """Raise ValueError, a sentence that begins with ``parameter``, if a setting is wrong."""
+        for name, allowed in self.allowed.items():
+            value = getattr(self, name)
+            is_open = value is OPEN and name in self.flat
+            if not (is_open or allowed.holds(value)):
+                raise ValueError(
+                    f"{parameter}={self!r}: {name} must be {allowed.words}, got {value!r}."
+                )
 
     def settings(self) -> Numbers:
         """The numbers that a compiled backend's kernel of this name reads, float64 ``(n,)``."""
@@ -78,12 +118,13 @@ M = TypeVar("M", bound=Member)
 
 
 def chosen(parameter: str, value: str | M, family: Mapping[str, M]) -> M:
-    """The member of ``family`` that ``value`` is or names.
+    """The member of ``family`` that ``value`` names; or a copy of ``value``, if it is one.
 
-    ValueError, naming the parameter, if there is none of that name.
+    ValueError, naming the parameter, if there is none of that name, or a setting is wrong.
     """
     if isinstance(value, Member):
-        return value
+        value.check(parameter)
+        return copy(value)  # set_params changes the user's in place, but no network made of it
     if value not in family:
         raise ValueError(f"{parameter} must be one of {sorted(family)}, got {value!r}.")
     return family[value]

@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 
 from fastnn.core.activations import ACTIVATIONS, Activation, Array
-from fastnn.core.family import chosen
+from fastnn.core.family import chosen, number
 from fastnn.core.losses import LOSSES, Loss
+
+SHARE = number("[0, 1)")  # of a layer's outputs
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,8 @@ class NetworkSpec:
                 "A network needs at least one layer, and its last activation must be 'identity'."
             )
         for layer in self.layers:
-            if not (np.isreal(layer.dropout) and 0 <= layer.dropout < 1):
-                raise ValueError(f"dropout must lie in [0, 1), got {layer.dropout!r}.")
+            if not SHARE.holds(layer.dropout):
+                raise ValueError(f"dropout must be {SHARE.words}, got {layer.dropout!r}.")
         if self.layers[-1].dropout:
             raise ValueError("dropout is of hidden layers; that of the last layer must be 0.")
 
@@ -149,10 +151,12 @@ class Segment:
     start, stop : int
         Its place in the parameter vector.
     shape : tuple of int
-    rate, l2, epsilon : float
-        Factors of the learning rate, of the L2 penalty ``alpha``, and of the optimizer's epsilon.
+    rate, epsilon : float
+        Factors of the learning rate and of the optimizer's epsilon.
+    penalty : float
+        Factor of the penalties, L2's ``alpha`` and the optimizer's ``l1``.
     decay : float
-        Decoupled weight decay; see :func:`fastnn.core.optimizers.step`.
+        Factor of the optimizer's ``weight_decay``.
     trainable : bool
         False leaves it as it is.
     """
@@ -161,8 +165,8 @@ class Segment:
     stop: int
     shape: tuple[int, ...]
     rate: float = 1.0
-    l2: float = 1.0
-    decay: float = 0.0
+    penalty: float = 1.0
+    decay: float = 1.0
     epsilon: float = 1.0
     trainable: bool = True
 
@@ -175,7 +179,7 @@ class ParamLayout:
     """The order of one parameter vector: all weights row-major from first to last, then all biases.
 
     It is the order in which scikit-learn packs parameters for L-BFGS, so that both optimise the
-    same vector. As in scikit-learn biases are exempt from the L2 penalty.
+    same vector. As in scikit-learn biases are exempt from penalties, and from decay.
     """
 
     def __init__(self, spec: NetworkSpec) -> None:
@@ -184,7 +188,8 @@ class ParamLayout:
         shapes = [(layer.n_in, layer.n_out) for layer in spec.layers]
         for shape in [*shapes, *((n_out,) for _, n_out in shapes)]:
             stop = start + math.prod(shape)
-            segments.append(Segment(start, stop, shape, l2=float(len(shape) == 2)))
+            of_weights = float(len(shape) == 2)
+            segments.append(Segment(start, stop, shape, penalty=of_weights, decay=of_weights))
             start = stop
         self.segments = tuple(segments)
         self.weights = self.segments[: len(spec.layers)]

@@ -202,6 +202,7 @@ class BaseMLP(CallbackSupport, SharedParameters):
             if any(draws.values()):  # else scikit-learn's stream of draws stays untouched
                 loop.draw_seed()
             self._fit_minibatches(loop, engine, origin, encoded.strata, first)
+        network.params[...] = loop.params  # the same memory, unless they are an average
         self.n_outputs_ = spec.n_out
         self.n_layers_ = len(spec.layers) + 1
         self._adopt(network)

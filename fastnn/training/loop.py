@@ -78,7 +78,8 @@ def train(
             for loss in losses:
                 loop.record_pass(loss)
                 pass_ended(loop, callbacks)
-        if loop.rules.converge and not loop.stopped:
+        planned = loop.schedule is not None and loop.schedule.has_horizon
+        if loop.rules.converge and not loop.stopped and not planned:
             warnings.warn(
                 f"Stochastic Optimizer: Maximum iterations ({loop.rules.max_iter}) reached and the"
                 " optimization hasn't converged yet.",
@@ -89,7 +90,7 @@ def train(
         loop.stopped = True
         warnings.warn(INTERRUPTED, InterruptedWarning, stacklevel=2)
     if loop.best_params is not None:
-        loop.params[...] = loop.best_params
+        loop.state.params[...] = loop.params[...] = loop.best_params
     check_finite_params(loop.params)
 
 

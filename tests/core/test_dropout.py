@@ -97,10 +97,10 @@ def test_a_network_takes_one_share_or_one_for_each_hidden_layer(dropout):
     ("dropout", "message"),
     [
         ([0.1], r"dropout must be one number or 2 numbers, one for each hidden layer, got \[0.1\]"),
-        ([0.1, 1.0], r"dropout must lie in \[0, 1\), got 1.0"),
-        ([-0.1, 0.1], r"dropout must lie in \[0, 1\), got -0.1"),
-        ([np.nan, 0.1], r"dropout must lie in \[0, 1\), got nan"),
-        (["a", 0.1], r"dropout must lie in \[0, 1\), got 'a'"),
+        ([0.1, 1.0], r"dropout must be a number in \[0, 1\), got 1.0"),
+        ([-0.1, 0.1], r"dropout must be a number in \[0, 1\), got -0.1"),
+        ([np.nan, 0.1], r"dropout must be a number in \[0, 1\), got nan"),
+        (["a", 0.1], r"dropout must be a number in \[0, 1\), got 'a'"),
     ],
 )
 def test_a_network_refuses_other_shares(dropout, message):

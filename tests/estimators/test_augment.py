@@ -89,9 +89,12 @@ def test_clones_grids_and_pickles_reach_the_settings():
 REFUSED = {
     "name": ("smoothing", r"The 'augment' parameter .* Got 'smoothing' instead"),
     "name in a list": (["x"], r"^augment must be one of \['input_noise', 'mixup'\], got 'x'\.$"),
-    "scale": (InputNoise(-1), r"^scale of InputNoise must be finite and >= 0, got -1\.$"),
-    "not finite": (InputNoise(np.inf), r"^scale of InputNoise must be finite and >= 0, got inf\.$"),
-    "alpha": (["mixup", Mixup(0)], r"^alpha of Mixup must be finite and > 0, got 0\.$"),
+    "scale": (
+        InputNoise(-1),
+        r"^augment=InputNoise\(scale=-1\): scale must be a number in \[0, inf\), got -1\.$",
+    ),
+    "not finite": (InputNoise(np.inf), r"scale must be a number in \[0, inf\), got inf\.$"),
+    "alpha": (["mixup", Mixup(0)], r"alpha must be a number in \(0, inf\), got 0\.$"),
 }
 
 
@@ -106,7 +109,7 @@ def test_others_are_refused(augment, message):
 
 def test_noise_on_a_sparse_X_is_refused():
     message = (
-        r"^augment=InputNoise\(scale=0\.2\) needs a dense X, got a sparse one, which noise would"
+        r"^augment=InputNoise\(scale=0\.2\) needs a dense X, got a sparse one, which it would"
         r" fill\. Pass X\.toarray\(\), or choose another augmentation\.$"
     )
     with pytest.raises(ValueError, match=message):

@@ -131,7 +131,7 @@ REFUSED = {
         {"dropout": [0.1, 0.2, 0.3]},
         r"^dropout must be one number or 2 numbers, one for each hidden layer, got \[0\.1, 0\.2, ",
     ),
-    "one of them": ({"dropout": [0.1, 1.5]}, r"^dropout must lie in \[0, 1\), got 1\.5\.$"),
+    "one of them": ({"dropout": [0.1, 1.5]}, r"^dropout must be a number in \[0, 1\), got 1\.5\.$"),
     "lbfgs": (
         {"dropout": 0.5, "solver": "lbfgs"},
         r"^dropout=0\.5 cannot be used with solver='lbfgs', which compares losses of the same"

@@ -22,6 +22,7 @@ from support.parity import difference, numbers
 import fastnn
 from fastnn import MLPClassifier, MLPRegressor
 from fastnn.callbacks import Checkpoint, CheckpointError, watched_by
+from fastnn.optimizers import SGD
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -40,6 +41,7 @@ FITS = {
     ),
     "early stopping": (MLPClassifier, {"early_stopping": True, "learning_rate_init": 0.1}),
     "a plateau": (MLPRegressor, {"tol": 1e9, "n_iter_no_change": 4}),
+    "averaged": (MLPRegressor, {"solver": SGD(ema=0.9, max_norm=1), "learning_rate": "one_cycle"}),
     "float32": (MLPClassifier, {"dtype": "float32", "shuffle": False}),
     "dropout": (MLPRegressor, {"dropout": [0.3, 0.1], "augment": ["input_noise", "mixup"]}),
     "a stream": (MLPClassifier, {"random_state": np.random.RandomState}),

@@ -50,9 +50,8 @@ def fresh_state(
             for i in range(n_members)
         ]
     )
-    slots = np.zeros((n_members, optimizer.n_slots, params.shape[1]), dtype)
     seeds = np.arange(seed, seed + (n_members if spec.drops else 0), dtype=np.uint32)
-    return TrainState(params, slots, seeds=seeds)
+    return TrainState(params, optimizer.new_slots(params), seeds=seeds)
 
 
 def copy_state(state: TrainState) -> TrainState:
@@ -74,7 +73,13 @@ def loss_and_gradient(
     """The penalised mean loss of rows ``(n,)``; its gradient goes to ``grad (1, n_params)``."""
     (loss_sum,), (weight_sum,) = engine.gradient(state, data, np.asarray(rows)[None], grad)
     return batch_objective(
-        loss_sum, weight_sum, state.params[0], grad[0], plan.segments_of(spec), plan.alpha
+        loss_sum,
+        weight_sum,
+        state.params[0],
+        grad[0],
+        plan.segments_of(spec),
+        plan.alpha,
+        plan.optimizer.l1,
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from fastnn import MLPClassifier, MLPRegressor
+from fastnn.core.optimizers import RMSprop
 from fastnn.estimators import base
 from fastnn.training.callbacks import watched_by
 from fastnn.training.loop import train
@@ -35,6 +36,14 @@ FITS = {
     "dropout": (MLPRegressor, {"dropout": 0.3}),
     "augmented": (MLPClassifier, {"augment": ["input_noise", "mixup"]}),
     "not shuffled": (MLPRegressor, {"shuffle": False}),
+    "averaged": (
+        MLPRegressor,
+        {
+            "solver": RMSprop(ema=0.9, max_norm=1.0, l1=0.1),
+            "learning_rate": "one_cycle",
+            "early_stopping": True,
+        },
+    ),
 }
 
 
