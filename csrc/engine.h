@@ -26,6 +26,8 @@ extern const fnn_input_kind fnn_input_kinds[FNN_N_INPUTS];
 typedef struct {
     ptrdiff_t n_in, n_out;
     int activation, slope; /* slope: what the layer above multiplies by, see kernels.h */
+    int own_slope;         /* the same before dropout */
+    double dropout;
     ptrdiff_t weights, biases;
     ptrdiff_t unit_rows, first_unit; /* how its weights are cut into units; the last is its bias */
     ptrdiff_t n_f;                   /* F panels of its delta */

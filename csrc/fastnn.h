@@ -56,6 +56,7 @@ const char *fnn_function_name(int function);
 typedef struct {
     ptrdiff_t n_in, n_out;
     int activation;
+    double dropout;            /* the share of its outputs that training silences */
     ptrdiff_t weights, biases; /* where they start in the parameter vector */
 } fnn_layer;
 
@@ -107,6 +108,8 @@ typedef struct {
     const int64_t *rows; /* (n_members, n_passes, n_visits) */
     const fnn_step *steps; /* train: (n_members, n_passes, n_steps) */
     ptrdiff_t rows_stride, steps_stride; /* from member to member; 0 where they share them */
+    const uint32_t *seeds; /* (n_members,) */
+    int64_t step;          /* steps done before */
     double *losses;      /* (n_members, n_passes): mean losses, or loss sums of gradient */
     double *weight_sums; /* gradient: (n_members,) */
 } fnn_task;

@@ -28,7 +28,10 @@ fnn_engine *fnn_engine_new(const fnn_isa *isa, int precision, const fnn_network 
         l->n_in = from->n_in;
         l->n_out = from->n_out;
         l->activation = from->activation;
-        l->slope = fnn_activation_at(l->activation)->keeps_input ? FNN_KEPT_SLOPES : l->activation;
+        l->dropout = from->dropout;
+        const int keeps_input = fnn_activation_at(l->activation)->keeps_input;
+        l->own_slope = keeps_input ? FNN_KEPT_SLOPES : l->activation;
+        l->slope = l->dropout ? FNN_KEPT_SLOPES : l->own_slope;
         l->weights = from->weights;
         l->biases = from->biases;
         e->n_weights += l->n_in * l->n_out;

@@ -44,6 +44,7 @@ cdef extern from "fastnn.h" nogil:
     ctypedef struct fnn_layer:
         ptrdiff_t n_in, n_out
         int activation
+        double dropout
         ptrdiff_t weights, biases
 
     ctypedef struct fnn_network:
@@ -87,6 +88,8 @@ cdef extern from "fastnn.h" nogil:
         const int64_t *rows
         const fnn_step *steps
         ptrdiff_t rows_stride, steps_stride
+        const uint32_t *seeds
+        int64_t step
         double *losses
         double *weight_sums
 
@@ -249,8 +252,8 @@ cdef int _borrow(object array, Py_buffer *view, str kinds, Py_ssize_t itemsize, 
 cdef class Engine:
     """A network in C and its scratch.
 
-    ``layers`` are tuples (n_in, n_out, activation's code, where its weights and where its biases
-    start in the parameter vector).
+    ``layers`` are tuples (n_in, n_out, activation's code, dropout, where its weights and where its
+    biases start in the parameter vector).
     """
 
     cdef fnn_engine *engine
@@ -266,8 +269,8 @@ cdef class Engine:
         cdef fnn_network network
         if c_layers == NULL:
             raise MemoryError()
-        for i, (n_in, n_out, activation, weights, biases) in enumerate(layers):
-            c_layers[i] = fnn_layer(n_in, n_out, activation, weights, biases)
+        for i, (n_in, n_out, activation, dropout, weights, biases) in enumerate(layers):
+            c_layers[i] = fnn_layer(n_in, n_out, activation, dropout, weights, biases)
         network = fnn_network(c_layers, len(layers), n_params, loss)
         self.engine = fnn_engine_new(_find(isa), precision, &network)
         free(c_layers)
@@ -405,8 +408,8 @@ cdef class Call:
     """One call of ``train`` or, without a plan, of ``gradient``: borrowed arrays, then threads that
     work on them.
 
-    Members come first in all arrays: ``params (n, n_params)``, ``rows (n or 1, n_passes,
-    n_visits)``. ``X`` is an array, or the tuple (values, indices, indptr, most entries of a row).
+    Members come first in all arrays: ``params (n, n_params)``, ``seeds (n,)``, ``rows (n or 1,
+    n_passes, n_visits)``. ``X`` is an array, or the tuple (values, indices, indptr, most entries of a row).
     """
 
     cdef Engine owner
@@ -414,7 +417,8 @@ cdef class Call:
     cdef _Borrowed arrays
     cdef fnn_task task
 
-    def __cinit__(self, Engine owner, Plan plan, params, X, y, weight, rows, losses):
+    def __cinit__(self, Engine owner, Plan plan, params, seeds, int64_t step, X, y, weight, rows,
+                  losses):
         cdef _Borrowed b = _Borrowed(owner)
         cdef Py_ssize_t n_rows = len(y), n_members = len(params)
         cdef fnn_task *task = &self.task
@@ -422,6 +426,8 @@ cdef class Call:
         task.plan = NULL if plan is None else &plan.plan
         task.n_members = n_members
         task.params = b.real(params, n_members * owner.n_params, plan is not None, "params")
+        task.seeds = <const uint32_t *> b.borrow(seeds, "IL", 4, n_members, False, "seeds")
+        task.step = step
         if isinstance(X, tuple):
             b.csr(&task.data, X, n_rows)
         else:
