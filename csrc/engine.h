@@ -26,6 +26,8 @@ extern const fnn_input_kind fnn_input_kinds[FNN_N_INPUTS];
 typedef struct {
     ptrdiff_t n_in, n_out;
     int activation, slope; /* slope: what the layer above multiplies by, see kernels.h */
+    int own_slope;         /* the same before dropout */
+    double dropout;
     ptrdiff_t weights, biases;
     ptrdiff_t unit_rows, first_unit; /* how its weights are cut into units; the last is its bias */
     ptrdiff_t n_f;                   /* F panels of its delta */
@@ -48,7 +50,7 @@ struct fnn_engine {
     ptrdiff_t gradient_steps; /* of a block, for prefetching at an even pace */
     size_t partial_size; /* a thread's scratch: the gradient of one unit, or sparse_forward's */
     /* Places in a workspace. */
-    size_t partials, sums, queues, panel_loss, panel_weight, unit_squares;
+    size_t partials, sums, queues, panel_loss, panel_weight, unit_penalty, unit_squares;
     size_t csc_start, csc_row, csc_entry;
 
     fnn_atomic next_member; /* where each thread takes whole members */

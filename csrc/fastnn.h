@@ -60,6 +60,7 @@ const char *fnn_function_name(int function);
 typedef struct {
     ptrdiff_t n_in, n_out;
     int activation;
+    double dropout;            /* the share of its outputs that training silences */
     ptrdiff_t weights, biases; /* where they start in the parameter vector */
 } fnn_layer;
 
@@ -72,7 +73,7 @@ typedef struct {
 
 /* How the weights or the biases of a layer train; see Segment in core/network.py. */
 typedef struct {
-    double rate, l2, decay, epsilon;
+    double rate, penalty, decay, epsilon;
     int trainable;
 } fnn_segment;
 
@@ -80,7 +81,9 @@ typedef struct {
 typedef struct {
     int optimizer;
     double settings[FNN_MAX_SETTINGS];
-    double alpha;
+    double alpha, l1, weight_decay;
+    double max_norm; /* of a batch's gradient; 0: of any norm */
+    int averages;    /* whether one more slot is the parameters' average */
     ptrdiff_t batch_size;
     const fnn_segment *weights, *biases; /* (n_layers,) */
 } fnn_plan;
@@ -94,6 +97,11 @@ typedef struct {
     const void *y, *weight; /* y (n_rows, n_out) or int32 codes (n_rows,); weight may be NULL */
 } fnn_data;
 
+/* The numbers of a step; see Optimizer.steps in core/optimizers.py. */
+typedef struct {
+    double rate, effective_rate, share;
+} fnn_step;
+
 /* One call of train; or, without a plan, of gradient: one pass, one batch, plain sums. */
 typedef struct {
     fnn_data data;
@@ -103,8 +111,10 @@ typedef struct {
     void *slots;         /* train: (n_members, n_slots, n_params) */
     void *grad;          /* gradient: (n_members, n_params) */
     const int64_t *rows; /* (n_members, n_passes, n_visits) */
-    const double *rates, *effective_rates; /* train: (n_members, n_passes, n_steps) */
-    ptrdiff_t rows_stride, rates_stride;   /* from member to member; 0 where they share them */
+    const fnn_step *steps; /* train: (n_members, n_passes, n_steps) */
+    ptrdiff_t rows_stride, steps_stride; /* from member to member; 0 where they share them */
+    const uint32_t *seeds; /* (n_members,) */
+    int64_t step;          /* steps done before */
     double *losses;      /* (n_members, n_passes): mean losses, or loss sums of gradient */
     double *weight_sums; /* gradient: (n_members,) */
 } fnn_task;

@@ -9,6 +9,8 @@
 
 #include "fastnn.h"
 
+#include "dropout.inc"
+
 typedef struct {
     const void *weights, *biases; /* (n_in, n_out), (n_out,) */
     ptrdiff_t n_in, n_out;
@@ -19,12 +21,14 @@ typedef struct {
 enum { FNN_KEPT_SLOPES = FNN_N_ACTIVATIONS };
 
 /* How a gradient changes some parameters in this step: g is what the batch summed up,
- * (g + alpha p) * scale the gradient; before its step a parameter is multiplied by `keep`. */
+ * (g + alpha p + l1 sign(p)) * scale the gradient; before its step a parameter is multiplied by
+ * `keep`; after it has `share` in the average that stands behind the optimizer's slots, if any. */
 typedef struct {
     int optimizer;
     double settings[FNN_MAX_SETTINGS];
     double rate, keep, epsilon; /* epsilon is a factor of the optimizer's */
-    double alpha, scale;
+    double alpha, l1, scale;
+    double share; /* 0: there is no average */
 } fnn_rule;
 
 /* A loss, and the settings of its first output; those of the next stand `stride` further. */
@@ -33,6 +37,14 @@ typedef struct {
     const double *settings;
     ptrdiff_t stride;
 } fnn_criterion;
+
+/* Which outputs of a layer dropout silences: a share of them, by a hash under the key of the seed,
+ * the step and the layer; `row` is the batch's number of the first row. */
+typedef struct {
+    double share;
+    uint32_t key;
+    ptrdiff_t row;
+} fnn_dropout;
 
 /* Rows of a block, or those that share a T panel: the other lanes repeat the last of them. */
 typedef struct {
@@ -97,6 +109,10 @@ typedef struct {
     void (*forward)(const fnn_dense *d, const void *in, void *out, void *slopes, ptrdiff_t panels);
     /* One row of numbers through one layer. */
     void (*forward_row)(const fnn_dense *d, const void *in, void *out);
+    /* T panels of a layer's outputs, in place, and their slopes, times 0 or what makes up for it.
+     * Slopes are kept already, or are those of the outputs, as for `backward`. */
+    void (*drop)(const fnn_dropout *drop, const fnn_dense *d, int slope, void *out, void *slopes,
+                 ptrdiff_t panels);
     /* One T panel of raw outputs -> its delta, times weight, in place; returns the weighted loss,
      * adds up the weights. */
     double (*loss)(const fnn_criterion *criterion, ptrdiff_t n_out, const fnn_rows *r, void *panel,
@@ -117,10 +133,12 @@ typedef struct {
     /* g (n,) = sum over the block of the delta. */
     void (*bias_gradient)(const void *delta, ptrdiff_t n, ptrdiff_t panels, int add, void *g);
     /* n parameters, their slots (slot s stands at slots + s * stride numbers), their gradient;
-     * returns the sum of p^2 before. */
+     * returns the penalty of the parameters before. */
     double (*update)(const fnn_rule *rule, void *p, void *slots, ptrdiff_t stride, const void *g,
                      ptrdiff_t n);
-    double (*squares)(const void *x, ptrdiff_t n);
+    double (*penalty)(const fnn_rule *rule, const void *p, ptrdiff_t n);
+    /* The sum of squares of the gradient that `update` would take. */
+    double (*gradient_squares)(const fnn_rule *rule, const void *p, const void *g, ptrdiff_t n);
 
     /* Whether none of n numbers is NaN or infinite. */
     int (*all_finite)(const void *x, ptrdiff_t n);

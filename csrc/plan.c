@@ -36,7 +36,10 @@ fnn_engine *fnn_engine_new(const fnn_isa *isa, int precision, const fnn_network 
         l->n_in = from->n_in;
         l->n_out = from->n_out;
         l->activation = from->activation;
-        l->slope = fnn_activation_at(l->activation)->keeps_input ? FNN_KEPT_SLOPES : l->activation;
+        l->dropout = from->dropout;
+        const int keeps_input = fnn_activation_at(l->activation)->keeps_input;
+        l->own_slope = keeps_input ? FNN_KEPT_SLOPES : l->activation;
+        l->slope = l->dropout ? FNN_KEPT_SLOPES : l->own_slope;
         l->weights = from->weights;
         l->biases = from->biases;
         e->n_weights += l->n_in * l->n_out;
@@ -114,9 +117,12 @@ int fnn_prepare(fnn_engine *e, const fnn_task *task, int n_threads, size_t *byte
     const int team_size = e->n_workspaces > 1 ? 1 : n_threads;
     e->partials = arena_add(&total, e->partial_size * team_size);
     e->queues = arena_add(&total, team_size * sizeof(fnn_queue));
-    e->sums = rows > e->block && task->plan ? arena_add(&total, e->n_params * k->size) : 0;
+    /* Gradients outlive their unit where a batch has several blocks, or its norm is asked for. */
+    const int keeps_sums = task->plan && (rows > e->block || task->plan->max_norm);
+    e->sums = keeps_sums ? arena_add(&total, e->n_params * k->size) : 0;
     e->panel_loss = arena_add(&total, panels * sizeof(double));
     e->panel_weight = arena_add(&total, panels * sizeof(double));
+    e->unit_penalty = arena_add(&total, e->n_units * sizeof(double));
     e->unit_squares = arena_add(&total, e->n_units * sizeof(double));
     if (input->prepare) {
         const size_t entries = (size_t)e->block * task->data.max_in_row;

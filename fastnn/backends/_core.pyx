@@ -44,6 +44,7 @@ cdef extern from "fastnn.h" nogil:
     ctypedef struct fnn_layer:
         ptrdiff_t n_in, n_out
         int activation
+        double dropout
         ptrdiff_t weights, biases
 
     ctypedef struct fnn_network:
@@ -53,16 +54,20 @@ cdef extern from "fastnn.h" nogil:
         const double *loss_settings
 
     ctypedef struct fnn_segment:
-        double rate, l2, decay, epsilon
+        double rate, penalty, decay, epsilon
         int trainable
 
     ctypedef struct fnn_plan:
         int optimizer
         double *settings
-        double alpha
+        double alpha, l1, weight_decay, max_norm
+        int averages
         ptrdiff_t batch_size
         const fnn_segment *weights
         const fnn_segment *biases
+
+    ctypedef struct fnn_step:
+        pass
 
     ctypedef struct fnn_data:
         int input
@@ -82,9 +87,10 @@ cdef extern from "fastnn.h" nogil:
         void *slots
         void *grad
         const int64_t *rows
-        const double *rates
-        const double *effective_rates
-        ptrdiff_t rows_stride, rates_stride
+        const fnn_step *steps
+        ptrdiff_t rows_stride, steps_stride
+        const uint32_t *seeds
+        int64_t step
         double *losses
         double *weight_sums
 
@@ -259,8 +265,9 @@ cdef int _borrow(object array, Py_buffer *view, str kinds, Py_ssize_t itemsize, 
 cdef class Engine:
     """A network in C and its scratch.
 
-    ``layers`` are tuples (n_in, n_out, activation's code, where its weights and where its biases
-    start in the parameter vector); ``loss`` is (its name, its settings, the inverse link's name).
+    ``layers`` are tuples (n_in, n_out, activation's code, dropout, where its weights and where its
+    biases start in the parameter vector); ``loss`` is (its name, its settings, the inverse link's
+    name).
     """
 
     cdef fnn_engine *engine
@@ -283,8 +290,8 @@ cdef class Engine:
         if c_layers == NULL:
             PyBuffer_Release(&numbers)
             raise MemoryError()
-        for i, (n_in, n_out, activation, weights, biases) in enumerate(layers):
-            c_layers[i] = fnn_layer(n_in, n_out, activation, weights, biases)
+        for i, (n_in, n_out, activation, dropout, weights, biases) in enumerate(layers):
+            c_layers[i] = fnn_layer(n_in, n_out, activation, dropout, weights, biases)
         network = fnn_network(c_layers, len(layers), n_params, entry.code, INVERSE_LINKS[link],
                               <const double *> numbers.buf)
         self.engine = fnn_engine_new(_find(isa), precision, &network)
@@ -351,14 +358,15 @@ cdef class Engine:
 cdef class Plan:
     """How a network is trained.
 
-    ``weights`` and ``biases`` hold a tuple (rate, l2, decay, epsilon, trainable) for each layer.
+    ``penalties`` are (alpha, l1, weight decay, largest norm or None, whether there is an average);
+    ``weights`` and ``biases`` hold a tuple (rate, penalty, decay, epsilon, trainable) for each
+    layer.
     """
 
     cdef fnn_plan plan
     cdef fnn_segment *segments
 
-    def __cinit__(self, str optimizer, settings, double alpha, Py_ssize_t batch_size, weights,
-                  biases):
+    def __cinit__(self, str optimizer, settings, penalties, Py_ssize_t batch_size, weights, biases):
         entry = OPTIMIZERS[optimizer]
         if len(settings) != entry.n_settings:
             raise ValueError(
@@ -368,12 +376,15 @@ cdef class Plan:
         self.segments = <fnn_segment *> calloc(2 * len(weights), sizeof(fnn_segment))
         if self.segments == NULL:
             raise MemoryError()
-        for i, (rate, l2, decay, epsilon, trainable) in enumerate([*weights, *biases]):
-            self.segments[i] = fnn_segment(rate, l2, decay, epsilon, trainable)
+        for i, (rate, penalty, decay, epsilon, trainable) in enumerate([*weights, *biases]):
+            self.segments[i] = fnn_segment(rate, penalty, decay, epsilon, trainable)
         self.plan.optimizer = entry.code
         for i, setting in enumerate(settings):
             self.plan.settings[i] = setting
-        self.plan.alpha, self.plan.batch_size = alpha, batch_size
+        alpha, l1, weight_decay, max_norm, self.plan.averages = penalties
+        self.plan.alpha, self.plan.l1, self.plan.weight_decay = alpha, l1, weight_decay
+        self.plan.max_norm = max_norm or 0
+        self.plan.batch_size = batch_size
         self.plan.weights, self.plan.biases = self.segments, self.segments + len(weights)
 
     def __dealloc__(self):
@@ -420,8 +431,8 @@ cdef class Call:
     """One call of ``train`` or, without a plan, of ``gradient``: borrowed arrays, then threads that
     work on them.
 
-    Members come first in all arrays: ``params (n, n_params)``, ``rows (n or 1, n_passes,
-    n_visits)``. ``X`` is an array, or the tuple (values, indices, indptr, most entries of a row).
+    Members come first in all arrays: ``params (n, n_params)``, ``seeds (n,)``, ``rows (n or 1,
+    n_passes, n_visits)``. ``X`` is an array, or the tuple (values, indices, indptr, most entries of a row).
     """
 
     cdef Engine owner
@@ -429,7 +440,8 @@ cdef class Call:
     cdef _Borrowed arrays
     cdef fnn_task task
 
-    def __cinit__(self, Engine owner, Plan plan, params, X, y, weight, rows, losses):
+    def __cinit__(self, Engine owner, Plan plan, params, seeds, int64_t step, X, y, weight, rows,
+                  losses):
         cdef _Borrowed b = _Borrowed(owner)
         cdef Py_ssize_t n_rows = len(y), n_members = len(params)
         cdef fnn_task *task = &self.task
@@ -437,6 +449,8 @@ cdef class Call:
         task.plan = NULL if plan is None else &plan.plan
         task.n_members = n_members
         task.params = b.real(params, n_members * owner.n_params, plan is not None, "params")
+        task.seeds = <const uint32_t *> b.borrow(seeds, "IL", 4, n_members, False, "seeds")
+        task.step = step
         if isinstance(X, tuple):
             b.csr(&task.data, X, n_rows)
         else:
@@ -454,17 +468,15 @@ cdef class Call:
         task.losses = <double *> b.borrow(
             losses, "d", 8, n_members * task.n_passes, True, "losses")
 
-    def train(self, slots, rates, effective_rates):
-        """What else a call with a plan needs; rates of shape ``(n or 1, n_passes, n_steps)``."""
+    def train(self, slots, steps):
+        """What else a call with a plan needs; steps of shape ``(n or 1, n_passes, n_steps, 3)``."""
         cdef _Borrowed b = self.arrays
         cdef fnn_task *task = &self.task
-        n_slots = fnn_optimizer_at(task.plan.optimizer).n_slots
+        n_slots = fnn_optimizer_at(task.plan.optimizer).n_slots + task.plan.averages
         size = task.n_members * n_slots * self.owner.n_params
         task.slots = b.real(slots, size, True, "slots")
-        task.rates = <const double *> b.borrow(rates, "d", 8, rates.size, False, "rates")
-        task.effective_rates = <const double *> b.borrow(
-            effective_rates, "d", 8, rates.size, False, "effective rates")
-        task.rates_stride = 0 if len(rates) == 1 else rates[0].size
+        task.steps = <const fnn_step *> b.borrow(steps, "d", 8, steps.size, False, "steps")
+        task.steps_stride = 0 if len(steps) == 1 else steps[0].size // 3
         return self
 
     def gradient(self, grad, weight_sums):

@@ -50,7 +50,7 @@ class CythonTrainer:
         factors = {
             segment.start: (
                 segment.rate,
-                segment.l2,
+                segment.penalty,
                 segment.decay,
                 segment.epsilon,
                 segment.trainable,
@@ -58,10 +58,17 @@ class CythonTrainer:
             for segment in plan.segments_of(engine.spec)
         }
         layout = engine.spec.layout
+        optimizer = plan.optimizer
         self._core = _core.Plan(
-            plan.optimizer.name,
-            plan.optimizer.settings(),
-            plan.alpha,
+            optimizer.kernel,
+            optimizer.settings(),
+            (
+                plan.alpha,
+                optimizer.l1,
+                optimizer.weight_decay,
+                optimizer.max_norm,
+                optimizer.ema is not None,
+            ),
             plan.batch_size,
             [factors[segment.start] for segment in layout.weights],
             [factors[segment.start] for segment in layout.biases],
@@ -69,15 +76,13 @@ class CythonTrainer:
 
     def train(self, state: TrainState, data: Data, passes: Passes) -> NDArray[np.float64]:
         check_training(self.engine.spec, self.engine.dtype, self.plan, state, data, passes)
-        rates = np.ascontiguousarray(passes.rates, np.float64)
         rows = np.ascontiguousarray(passes.rows, np.int64)
         losses = np.zeros((len(state.params), rows.shape[1]))
         if losses.size and rows.size:
-            optimizer, first_step = self.plan.optimizer, state.step + 1
-            effective = [optimizer.effective_rates(member, first_step) for member in rates]
-            call = self.engine.call(self._core, state.params, data, rows, losses)
-            self.engine.run(call.train(state.slots, rates, np.concatenate(effective)))
-        state.step += rates[0].size
+            steps = self.plan.optimizer.steps(passes.rates, state.step + 1)
+            call = self.engine.call(self._core, state, data, rows, losses)
+            self.engine.run(call.train(state.slots, steps))
+        state.step += passes.rates[0].size
         return losses
 
 
@@ -97,6 +102,7 @@ class CythonEngine:
                 layer.n_in,
                 layer.n_out,
                 _core.ACTIVATIONS[layer.activation.name].code,
+                layer.dropout,
                 weights.start,
                 biases.start,
             )
@@ -140,7 +146,7 @@ class CythonEngine:
         loss_sums, weight_sums = np.zeros((2, len(state.params)))
         if rows.size:
             rows = np.ascontiguousarray(rows[:, None], np.int64)
-            call = self.call(None, state.params, data, rows, loss_sums)
+            call = self.call(None, state, data, rows, loss_sums)
             self.run(call.gradient(grad, weight_sums))
         else:
             grad[...] = 0
@@ -152,14 +158,15 @@ class CythonEngine:
     def call(
         self,
         plan: _core.Plan | None,
-        params: Array,
+        state: TrainState,
         data: Data,
         rows: NDArray[np.int64],
         losses: NDArray[np.float64],
     ) -> _core.Call:
         """A call of the C core: what ``train`` and ``gradient`` have in common."""
         X = data.X if isinstance(data.X, np.ndarray) else data.csr
-        return _core.Call(self._core, plan, params, X, data.y, data.weight, rows, losses)
+        members = state.params, state.each_seed, state.step
+        return _core.Call(self._core, plan, *members, X, data.y, data.weight, rows, losses)
 
     def run(self, call: _core.Call) -> None:
         """Work with as many threads as the call is worth and the process has to spare.

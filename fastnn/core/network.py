@@ -7,28 +7,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from fastnn.core.activations import ACTIVATIONS, Activation, Array
-from fastnn.core.family import chosen
+from fastnn.core.family import chosen, number
 from fastnn.core.losses import LOSSES, Loss
+
+SHARE = number("[0, 1)")  # of a layer's outputs
 
 
 @dataclass(frozen=True)
 class LayerSpec:
     """A dense layer: ``n_in`` inputs, ``n_out`` neurons, an activation or its name.
 
-    ``gain`` says how large its initial parameters are: see :func:`initialise`.
+    ``gain`` says how large its initial parameters are: see :func:`initialise`. ``dropout`` is the
+    share of its outputs that a training step silences: see :mod:`fastnn.core.dropout`.
     """
 
     n_in: int
     n_out: int
     activation: Activation
     gain: float = 6.0
+    dropout: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,11 @@ class NetworkSpec:
             raise ValueError(
                 "A network needs at least one layer, and its last activation must be 'identity'."
             )
+        for layer in self.layers:
+            if not SHARE.holds(layer.dropout):
+                raise ValueError(f"dropout must be {SHARE.words}, got {layer.dropout!r}.")
+        if self.layers[-1].dropout:
+            raise ValueError("dropout is of hidden layers; that of the last layer must be 0.")
 
     @classmethod
     def dense(
@@ -78,6 +88,26 @@ class NetworkSpec:
             for (n_in, n_out), member, gain in zip(pairwise(units), activations, gains, strict=True)
         )
         return cls(layers, chosen("loss", loss, LOSSES))
+
+    def with_dropout(self, dropout: Any) -> NetworkSpec:
+        """The same network with this share for all hidden layers, or with a list, one for each.
+
+        It trains with dropout; what it predicts is the same.
+        """
+        n_hidden = len(self.layers) - 1
+        shares: list[Any] = [dropout] * n_hidden if np.isscalar(dropout) else list(dropout)
+        if len(shares) != n_hidden:
+            raise ValueError(
+                f"dropout must be one number or {n_hidden} numbers, one for each hidden layer, got"
+                f" {dropout!r}."
+            )
+        layers = zip(self.layers, [*shares, 0.0], strict=True)
+        return replace(self, layers=tuple(replace(layer, dropout=share) for layer, share in layers))
+
+    @property
+    def drops(self) -> bool:
+        """Whether a training step silences outputs of any layer."""
+        return any(layer.dropout for layer in self.layers)
 
     @property
     def n_in(self) -> int:
@@ -122,10 +152,12 @@ class Segment:
     start, stop : int
         Its place in the parameter vector.
     shape : tuple of int
-    rate, l2, epsilon : float
-        Factors of the learning rate, of the L2 penalty ``alpha``, and of the optimizer's epsilon.
+    rate, epsilon : float
+        Factors of the learning rate and of the optimizer's epsilon.
+    penalty : float
+        Factor of the penalties, L2's ``alpha`` and the optimizer's ``l1``.
     decay : float
-        Decoupled weight decay; see :func:`fastnn.core.optimizers.step`.
+        Factor of the optimizer's ``weight_decay``.
     trainable : bool
         False leaves it as it is.
     """
@@ -134,8 +166,8 @@ class Segment:
     stop: int
     shape: tuple[int, ...]
     rate: float = 1.0
-    l2: float = 1.0
-    decay: float = 0.0
+    penalty: float = 1.0
+    decay: float = 1.0
     epsilon: float = 1.0
     trainable: bool = True
 
@@ -148,7 +180,7 @@ class ParamLayout:
     """The order of one parameter vector: all weights row-major from first to last, then all biases.
 
     It is the order in which scikit-learn packs parameters for L-BFGS, so that both optimise the
-    same vector. As in scikit-learn biases are exempt from the L2 penalty.
+    same vector. As in scikit-learn biases are exempt from penalties, and from decay.
     """
 
     def __init__(self, spec: NetworkSpec) -> None:
@@ -157,7 +189,8 @@ class ParamLayout:
         shapes = [(layer.n_in, layer.n_out) for layer in spec.layers]
         for shape in [*shapes, *((n_out,) for _, n_out in shapes)]:
             stop = start + math.prod(shape)
-            segments.append(Segment(start, stop, shape, l2=float(len(shape) == 2)))
+            of_weights = float(len(shape) == 2)
+            segments.append(Segment(start, stop, shape, penalty=of_weights, decay=of_weights))
             start = stop
         self.segments = tuple(segments)
         self.weights = self.segments[: len(spec.layers)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from numbers import Real
 from typing import Any, ClassVar, cast
@@ -105,6 +106,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # noqa: D101 - the f-string is i
         scoring: Any = None,
         restore_best: bool | str = "auto",
         max_time: float | None = None,
+        dropout: Any = 0.0,
+        augment: Any = None,
         class_weight: Any = None,
         loss: str | Loss = "log_loss",
         label_smoothing: float = 0.0,
@@ -329,7 +332,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # noqa: D101 - the f-string is its
         solver: str | Optimizer = "adam",
         alpha: float = 0.0001,
         batch_size: int | str = "auto",
-        learning_rate: str | Schedule = "constant",
+        learning_rate: str | Schedule | Callable[[float], float] = "constant",
         learning_rate_init: float = 0.001,
         power_t: float = 0.5,
         max_iter: int = 200,
@@ -353,6 +356,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # noqa: D101 - the f-string is its
         scoring: Any = None,
         restore_best: bool | str = "auto",
         max_time: float | None = None,
+        dropout: Any = 0.0,
+        augment: Any = None,
     ) -> None:
         # scikit-learn reads parameters off this signature, where `loss` comes first; all else is
         # the base's.

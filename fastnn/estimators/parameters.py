@@ -9,18 +9,21 @@ from __future__ import annotations
 import re
 import warnings
 from collections import ChainMap
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 
 from fastnn._sklearn import Interval, Options, StrOptions
 from fastnn.backends import BACKENDS
 from fastnn.core.activations import ACTIVATIONS, Activation
+from fastnn.core.augmentations import AUGMENTATIONS, Augmentation
 from fastnn.core.family import chosen
 from fastnn.core.optimizers import OPTIMIZERS, Optimizer
-from fastnn.core.schedules import SCHEDULES, Schedule
+from fastnn.core.schedules import SCHEDULES, Function, Schedule
 from fastnn.training.callbacks import Best, Callback, PrintDecision, PrintLoss, Validation
 from fastnn.training.state import Rules
 from fastnn.training.stopping import NoImprovement, TimeLimit
@@ -29,19 +32,26 @@ PARAMETERS = """hidden_layer_sizes : int or array-like of int, default=(100,)
         The number of neurons of each hidden layer; ``()`` is the linear model.
     activation : {'identity', 'logistic', 'tanh', 'relu'}, default='relu'
         What a hidden neuron does to its input.
-    solver : {'adam', 'sgd', 'lbfgs'}, default='adam'
-        Adam and stochastic gradient descent train on minibatches; L-BFGS (SciPy's) on all rows at
-        once, in float64.
+    solver : {'adam', 'adamw', 'lion', 'rmsprop', 'sgd', 'lbfgs'} or Optimizer, default='adam'
+        L-BFGS (SciPy's) trains on all rows at once, in float64; the others on minibatches. An
+        object of :mod:`fastnn.optimizers` brings settings: those of its rule, and for all of them
+        ``weight_decay``, ``l1``, ``max_norm`` (gradient clipping) and ``ema`` (an average of the
+        parameters, which is validated and becomes ``coefs_``).
     alpha : float, default=1e-4
         L2 penalty on the weights, not the biases; divided by the batch's size or weight sum, as in
         scikit-learn.
     batch_size : int or 'auto', default='auto'
         Rows of a minibatch; 'auto' is ``min(200, n_samples)``.
-    learning_rate : {'constant', 'invscaling', 'adaptive'}, default='constant'
-        'sgd' only. 'invscaling' divides by ``(t_ + 1)**power_t`` after each pass; 'adaptive' by 5
-        whenever training stops improving for ``n_iter_no_change`` passes, and ends below 1e-6.
+    learning_rate : {'constant', 'invscaling', 'adaptive', 'cosine', 'one_cycle', 'warmup', \
+'step', 'coslog4'}, Schedule or callable, default='constant'
+        'invscaling' divides by ``(t_ + 1)**power_t`` after each pass; 'adaptive' by 5 whenever
+        training stops improving for ``n_iter_no_change`` passes, and ends below 1e-6; 'adam'
+        ignores these two, as in scikit-learn. The others, and a function from the share of steps
+        done to a factor of ``learning_rate_init``, plan ``max_iter`` passes: without
+        ``early_stopping`` they go on to the end. An object of :mod:`fastnn.schedules` brings
+        settings, such as a ``warmup`` for any of them.
     learning_rate_init : float, default=1e-3
-        The first learning rate.
+        The learning rate of 'constant', and the first, or the largest, of the others.
     power_t : float, default=0.5
         The exponent of 'invscaling'.
     max_iter : int, default=200
@@ -66,9 +76,9 @@ PARAMETERS = """hidden_layer_sizes : int or array-like of int, default=(100,)
     validation_fraction : float, default=0.1
         The share of rows held out.
     beta_1, beta_2 : float, default=0.9, 0.999
-        Adam's decay rates, in [0, 1).
+        Decay rates of 'adam' and 'adamw', in [0, 1).
     epsilon : float, default=1e-8
-        Adam's guard against division by zero.
+        The guard of 'adam', 'adamw' and 'rmsprop' against division by zero.
     n_iter_no_change : int or np.inf, default=10
         How many passes without improvement end training.
     max_fun : int, default=15000
@@ -94,7 +104,15 @@ PARAMETERS = """hidden_layer_sizes : int or array-like of int, default=(100,)
         without early stopping, too, where ``X_val`` is given.
     max_time : float or None, default=None
         Seconds after which ``fit`` and ``fit_batches`` end, with a warning, at the end of a pass;
-        at least one is done."""
+        at least one is done.
+    dropout : float or array-like of float, default=0
+        The share of each hidden layer's outputs that a training step silences, in [0, 1), or one
+        share for each layer; the other outputs are multiplied by ``1 / (1 - share)``. Losses are of
+        these thinned networks, predictions of the whole one. Not with 'lbfgs'.
+    augment : None, {'input_noise', 'mixup'}, Augmentation or list of these, default=None
+        How the rows of a batch are changed before a step, each time anew: see
+        :mod:`fastnn.augment`. Of a list, one after the other. Losses are of the changed rows. Not
+        with 'lbfgs'."""
 
 ATTRIBUTES = """coefs_ : list of ndarray of shape (n_in, n_out)
         The weights of each layer. Edited in place or assigned anew, they are what predicting and
@@ -151,7 +169,7 @@ class SharedParameters(BaseEstimator):
         ],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [StrOptions(SCHEDULES.keys()), Schedule],
+        "learning_rate": [StrOptions(SCHEDULES.keys()), Schedule, callable],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "power_t": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
@@ -175,6 +193,8 @@ class SharedParameters(BaseEstimator):
         "scoring": [None, str, callable],
         "restore_best": [StrOptions({"auto"}), "boolean"],
         "max_time": [None, Interval(Real, 0, None, closed="neither")],
+        "dropout": [Interval(Real, 0, 1, closed="left"), "array-like"],
+        "augment": [None, StrOptions(AUGMENTATIONS.keys()), Augmentation, list, tuple],
     }
 
     def __init__(
@@ -185,7 +205,7 @@ class SharedParameters(BaseEstimator):
         solver: str | Optimizer = "adam",
         alpha: float = 0.0001,
         batch_size: int | str = "auto",
-        learning_rate: str | Schedule = "constant",
+        learning_rate: str | Schedule | Callable[[float], float] = "constant",
         learning_rate_init: float = 0.001,
         power_t: float = 0.5,
         max_iter: int = 200,
@@ -209,6 +229,8 @@ class SharedParameters(BaseEstimator):
         scoring: Any = None,
         restore_best: bool | str = "auto",
         max_time: float | None = None,
+        dropout: Any = 0.0,
+        augment: Any = None,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -239,6 +261,8 @@ class SharedParameters(BaseEstimator):
         self.scoring = scoring
         self.restore_best = restore_best
         self.max_time = max_time
+        self.dropout = dropout
+        self.augment = augment
 
     # ---- what is made of them
 
@@ -260,12 +284,29 @@ class SharedParameters(BaseEstimator):
     def _new_schedule(self) -> Schedule:
         """What ``learning_rate`` names or is, as :meth:`_new_optimizer`.
 
-        Adam ignores 'invscaling' and 'adaptive', as in scikit-learn.
+        A plain function is a schedule, too. Adam ignores 'invscaling' and 'adaptive', as in
+        scikit-learn.
         """
-        name = self.learning_rate
-        if self.solver == "adam" and name in ("invscaling", "adaptive"):
-            name = "constant"
-        return chosen("learning_rate", name, SCHEDULES).filled(vars(self))
+        rule = self.learning_rate
+        if callable(rule):
+            rule = Function(function=rule)
+        elif self.solver == "adam" and rule in ("invscaling", "adaptive"):
+            rule = "constant"
+        return chosen("learning_rate", rule, SCHEDULES).filled(vars(self))
+
+    def _augmentations(self, X: Any) -> tuple[Augmentation, ...]:
+        """What ``augment`` names or is; ValueError if one of them cannot be applied to X."""
+        given = self.augment
+        if given is None or isinstance(given, str | Augmentation):
+            given = [] if given is None else [given]
+        found = tuple(chosen("augment", one, AUGMENTATIONS) for one in given)
+        for augmentation in found:
+            if issparse(X) and not augmentation.takes_sparse:
+                raise ValueError(
+                    f"augment={augmentation!r} needs a dense X, got a sparse one, which it would"
+                    " fill. Pass X.toarray(), or choose another augmentation."
+                )
+        return found
 
     def _rules(self, n_more: int) -> Rules:
         """How a fit ends; ``n_more`` passes are done where that is not 0."""

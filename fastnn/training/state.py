@@ -53,7 +53,7 @@ class LoopState:
     Attributes
     ----------
     state : TrainState
-        One network: its parameters, the optimizer's slots, the steps done.
+        One network: its parameters, the optimizer's slots, the steps done, the seed.
     rules : Rules
     plan : Plan or None
         The optimizer, the batch size and the penalty; None for L-BFGS, which steps by itself.
@@ -114,8 +114,15 @@ class LoopState:
 
     @property
     def params(self) -> Array:
-        """The network's parameters ``(n_params,)``."""
-        return self.state.params[0]
+        """The network's parameters ``(n_params,)``, as they are validated and handed over.
+
+        Where the optimizer keeps an average of them, that is the last of its slots.
+        """
+        return self.state.slots[0, -1] if self._averages else self.state.params[0]
+
+    @property
+    def _averages(self) -> bool:
+        return self.plan is not None and self.plan.optimizer.ema is not None
 
     def record_pass(self, loss: float) -> None:
         """Note a finished pass, before anything that Ctrl-C could interrupt."""
@@ -150,29 +157,47 @@ class LoopState:
         return replace(self, rules=rules, plan=plan, n_iter=0, losses=[], stopped=False)
 
     def set_params(self, params: Array) -> None:
-        """Train ``params (n_params,)`` in place, with slots of their dtype.
+        """Train ``params (n_params,)``, with slots of their dtype.
+
+        In place, unless the optimizer keeps an average: then the parameters that it follows are
+        others, those of the last call or, where ``params`` are not what that left, ``params``.
 
         ValueError if there are slots already, of another number of parameters.
         """
-        slots = self.state.slots
+        slots, trained = self.state.slots, params[None]
         if not self.state.step:
-            n_slots = 0 if self.plan is None else self.plan.optimizer.n_slots
-            slots = np.zeros((1, n_slots, len(params)))
+            slots = np.empty((1, 0, len(params)))
+            if self.plan is not None:
+                slots = self.plan.optimizer.new_slots(trained)
         elif slots.shape[2] != len(params):
             raise ValueError(
                 f"coefs_ and intercepts_ hold {len(params)} numbers, but the optimizer to go on"
                 f" with has trained {slots.shape[2]}. Call fit, whose optimizer is a new one."
             )
-        self.state = TrainState(params[None], slots.astype(params.dtype), self.state.step)
+        slots = slots.astype(params.dtype)
+        if self._averages:
+            if self.state.step and np.array_equal(slots[:, -1], trained):
+                trained = self.state.params
+            slots[:, -1] = params
+            trained = trained.astype(params.dtype)
+        self.state = replace(self.state, params=trained, slots=slots)
+
+    def draw_seed(self) -> None:
+        """Draw what dropout and augmentations go by, unless the fit to go on from has."""
+        assert self.random_state is not None
+        if not len(self.state.seeds):
+            self.state.seeds = self.random_state.randint(2**32, size=1, dtype=np.uint32)
 
     def at_rest(self) -> LoopState:
         """What a later call goes on from.
 
-        Without parameters, which live in ``coefs_``, and without rows, generator and curves.
+        Without parameters, which live in ``coefs_``, except those that an average there follows;
+        and without rows, generator and curves.
         """
+        params = self.state.params if self._averages else _nothing().params
         return replace(
             self,
-            state=TrainState(_nothing().params, self.state.slots, self.state.step),
+            state=replace(self.state, params=params),
             rows=np.empty(0, np.int32),
             held_out=np.empty(0, np.int32),
             random_state=None,

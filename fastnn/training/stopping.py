@@ -15,8 +15,9 @@ class NoImprovement:
 
     With early stopping the validation score of the last pass decides, else its training loss. After
     more than ``n_iter_no_change`` passes in a row that are not better than the best by ``tol``, the
-    schedule is asked for a lower learning rate; where it has none, training stops. The best score
-    is noted by :class:`fastnn.training.callbacks.Best`, which comes after.
+    schedule is asked for a lower learning rate; where it has none, training stops. The training
+    loss of a schedule with a horizon decides nothing. The best score is noted by
+    :class:`fastnn.training.callbacks.Best`, which comes after.
     """
 
     def on_pass_end(self, loop: LoopState) -> bool:
@@ -28,10 +29,11 @@ class NoImprovement:
             worse = loss > loop.best_loss - rules.tol
             loop.best_loss = min(loop.best_loss, loss)
         loop.no_improvement_count = loop.no_improvement_count + 1 if worse else 0
-        if loop.no_improvement_count <= rules.n_iter_no_change:
+        assert loop.schedule is not None  # only L-BFGS has none, and it stops by itself
+        goes_on = loop.schedule.has_horizon and not rules.early_stopping
+        if loop.no_improvement_count <= rules.n_iter_no_change or goes_on:
             return False
 
-        assert loop.schedule is not None  # only L-BFGS has none, and it stops by itself
         next_rate = loop.schedule.on_plateau(loop.rate)
         what = "Validation score" if rules.early_stopping else "Training loss"
         then = loop.schedule.stop_message

@@ -36,7 +36,7 @@ class SignDescent(Optimizer):
     """``p <- p - rate sign(g)``."""
 
     name = "sign"
-    n_slots = 0
+    rule_slots = 0
 
     def update(self, params, grad, slots, rate, epsilon_factor=1.0):
         params -= rate * np.sign(grad)

@@ -10,7 +10,7 @@ from support.problems import as_csr, fresh_state, problem
 
 from fastnn.backends import load
 from fastnn.backends.checks import NotFinite
-from fastnn.core.losses import INVERSE_LINKS, LOSSES
+from fastnn.core.losses import INVERSE_LINKS, Quantile
 from fastnn.core.network import NetworkSpec
 from fastnn.core.optimizers import SGD
 
@@ -20,6 +20,7 @@ NETWORKS = {
     "deep": ([17, 33, 8, 5, 1], "binary_log_loss"),
     "wide": ([5, 66, 31, 4], "squared_error"),
     "counts": ([4, 9, 2], "poisson"),
+    "quantiles": ([4, 9, 5], Quantile([0.1, 0.2, 0.5, 0.8, 0.9])),
 }
 each_network = pytest.mark.parametrize(("units", "loss"), NETWORKS.values(), ids=NETWORKS)
 each_dtype = pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["float64", "float32"])
@@ -69,10 +70,21 @@ def test_predictions_are_the_inverse_link_of_the_raw_outputs(
     raw, predictions = np.empty((n_rows, spec.n_out), dtype), np.empty((n_rows, spec.n_out), dtype)
     engine.forward(params, X, raw)
     engine.predict(params, X, predictions)
-    expected = INVERSE_LINKS[LOSSES[loss].inverse_link].apply(raw)
+    expected = INVERSE_LINKS[spec.loss.inverse_link].apply(raw)
     np.testing.assert_allclose(
         predictions, expected, rtol=20 * np.finfo(dtype).eps, atol=np.finfo(dtype).tiny
     )
+
+
+@each_dtype
+def test_what_is_no_number_comes_last_in_sorted_rows(backend, dtype):
+    spec = NetworkSpec.dense([1, 5], "relu", Quantile([0.1, 0.2, 0.5, 0.8, 0.9]))
+    params = np.zeros(10, dtype)
+    out = np.empty((2, 5), dtype)
+    for biases in ([3, np.nan, 1, -np.inf, 2], [np.nan, 2, np.nan, np.inf, 1], [5, 4, 3, 2, 1]):
+        params[5:] = biases
+        load(backend).engine(spec, np.dtype(dtype)).predict(params, np.zeros((2, 1), dtype), out)
+        np.testing.assert_array_equal(out, [np.sort(params[5:])] * 2)
 
 
 @each_dtype

@@ -131,9 +131,30 @@ static double slope_of(int activation, double z)
     }
 }
 
+static uint32_t mix(uint32_t x)
+{
+    x = (x ^ (x >> 16)) * 0x7feb352du;
+    x = (x ^ (x >> 15)) * 0x846ca68bu;
+    return x ^ (x >> 16);
+}
+
+enum { STEP = 70000 }; /* number of the step, which dropout goes by */
+
+/* What dropout multiplies an output by; without a seed there is none. */
+static double factor_of(const problem *p, const uint32_t *seed, ptrdiff_t layer, ptrdiff_t row,
+                        ptrdiff_t unit)
+{
+    const double share = p->layers[layer].dropout;
+    if (!seed || !share)
+        return 1;
+    const uint32_t key = mix(mix(mix(*seed) ^ STEP) ^ (uint32_t)layer);
+    const uint32_t hash = mix(mix(key ^ (uint32_t)row) ^ (uint32_t)unit);
+    return (int32_t)hash < share * 4294967296.0 - 2147483649.0 ? 0 : 1 / (1 - share);
+}
+
 /* The plain computation in double, row by row: raw outputs, sums of loss and gradient. */
-static double plainly(const problem *p, const double *params, const double *X, const double *y,
-                      double *raw, double *grad)
+static double plainly(const problem *p, const double *params, const uint32_t *seed,
+                      const double *X, const double *y, double *raw, double *grad)
 {
     double loss = 0;
     memset(grad, 0, p->n_params * sizeof *grad);
@@ -153,6 +174,7 @@ static double plainly(const problem *p, const double *params, const double *X, c
                     z += a[i - 1][k] * params[p->layers[i - 1].weights + k * n + j];
                 weighted[i][j] = z;
                 a[i][j] = value_of(p->layers[i - 1].activation, z);
+                a[i][j] *= factor_of(p, seed, i - 1, row, j);
             }
         }
         const ptrdiff_t n_out = p->layers[p->n_layers - 1].n_out;
@@ -181,7 +203,8 @@ static double plainly(const problem *p, const double *params, const double *X, c
                     grad[at] += a[i][k] * delta[j];
                 }
                 if (i)
-                    below[k] *= slope_of(p->layers[i - 1].activation, weighted[i][k]);
+                    below[k] *= slope_of(p->layers[i - 1].activation, weighted[i][k]) *
+                                factor_of(p, seed, i - 1, row, k);
             }
             for (ptrdiff_t j = 0; j < n; j++)
                 grad[p->layers[i].biases + j] += delta[j];
@@ -219,22 +242,31 @@ static fnn_segment segment_of(ptrdiff_t i)
     return (fnn_segment){0.5 + 0.25 * i, 0.3 * i, i % 2 ? 0.1 : 0, 1, i % 3 != 2};
 }
 
-/* One SGD step of a part of n parameters without momentum. */
-static void step(double *p, const double *grad, ptrdiff_t n, const fnn_segment *s, double rate,
-                 double alpha, ptrdiff_t n_rows)
+/* What the sums of n gradients make of a part's objective, in place; returns the part's penalty, and
+ * adds what counts in the norm. */
+static double penalise(const double *p, double *grad, ptrdiff_t n, const fnn_segment *s,
+                       const fnn_plan *plan, double *norm)
 {
-    for (ptrdiff_t i = 0; s->trainable && i < n; i++) {
-        const double g = (grad[i] + alpha * s->l2 * p[i]) / n_rows;
-        p[i] = p[i] * (1 - rate * s->rate * s->decay) - rate * s->rate * g;
+    double penalty = 0;
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const double sign = (p[i] > 0) - (p[i] < 0);
+        penalty += s->penalty * (0.5 * plan->alpha * p[i] * p[i] + plan->l1 * fabs(p[i]));
+        grad[i] += s->penalty * (plan->alpha * p[i] + plan->l1 * sign);
+        grad[i] /= plan->batch_size;
+        *norm += s->trainable ? grad[i] * grad[i] : 0;
     }
+    return penalty;
 }
 
-static double squares(const double *p, ptrdiff_t n)
+/* One SGD step of a part of n parameters without momentum; `average` gets its share. */
+static void step(double *p, const double *grad, double *average, ptrdiff_t n, const fnn_segment *s,
+                 const fnn_plan *plan, const fnn_step *by)
 {
-    double sum = 0;
-    for (ptrdiff_t i = 0; i < n; i++)
-        sum += p[i] * p[i];
-    return sum;
+    const double rate = by->rate * s->rate;
+    for (ptrdiff_t i = 0; s->trainable && i < n; i++) {
+        p[i] = p[i] * (1 - rate * s->decay * plan->weight_decay) - rate * grad[i];
+        average[i] += by->share * (p[i] - average[i]);
+    }
 }
 
 static void run(const fnn_isa *isa, int precision, const problem *p, int sparse, int n_members)
@@ -249,9 +281,10 @@ static void run(const fnn_isa *isa, int precision, const problem *p, int sparse,
     double *X = exactly(n * n_in * 8), *y = exactly(n_y * 8), *raw = exactly(n_y * 8);
     void *c_params = exactly(n_members * m * size), *c_grad = exactly(n_members * m * size);
     void *c_X = exactly(n * n_in * size), *c_y = exactly(codes ? n * sizeof(int32_t) : n_y * size);
-    void *c_raw = exactly(n_y * size), *slots = calloc(n_members * m, size);
+    void *c_raw = exactly(n_y * size), *slots = calloc(2 * n_members * m, size);
     int32_t *indptr = exactly((n + 1) * 4), *indices = exactly(n * n_in * 4);
     int64_t *rows = exactly(n * 8);
+    const uint32_t seeds[MAX_MEMBERS] = {0, 1, 4294967295u, 5};
     double loss[MAX_MEMBERS], expected_loss[MAX_MEMBERS], weights[MAX_MEMBERS];
     ptrdiff_t entries = 0;
     indptr[0] = 0;
@@ -283,8 +316,11 @@ static void run(const fnn_isa *isa, int precision, const problem *p, int sparse,
             y[i] = get(c_y, i, f64);
         }
     }
-    for (int i = n_members - 1; i >= 0; i--) /* raw outputs of the first remain */
-        expected_loss[i] = plainly(p, params + i * m, X, y, raw, grad + i * m);
+    for (int i = 0; i < n_members; i++)
+        expected_loss[i] = plainly(p, params + i * m, &seeds[i], X, y, raw, grad + i * m);
+    double *unused = exactly(m * 8);
+    plainly(p, params, NULL, X, y, raw, unused); /* raw outputs of the first */
+    free(unused);
 
     static const double no_smoothing[] = {0};
     const fnn_network network = {.layers = p->layers,
@@ -315,6 +351,8 @@ static void run(const fnn_isa *isa, int precision, const problem *p, int sparse,
                      .params = c_params,
                      .grad = c_grad,
                      .rows = rows,
+                     .seeds = seeds,
+                     .step = STEP,
                      .losses = loss,
                      .weight_sums = weights};
     work(e, &task);
@@ -325,33 +363,47 @@ static void run(const fnn_isa *isa, int precision, const problem *p, int sparse,
     }
 
     fnn_segment weight_segments[MAX_LAYERS], bias_segments[MAX_LAYERS];
+    const int extras = sparse; /* half of all runs have what a plan may have beside its rule */
     fnn_plan plan = {.optimizer = FNN_OPTIMIZER_sgd,
                      .alpha = 0.1,
+                     .l1 = extras ? 0.05 : 0,
+                     .weight_decay = 1,
+                     .max_norm = extras ? 0.2 : 0,
+                     .averages = extras,
                      .batch_size = n,
                      .weights = weight_segments,
                      .biases = bias_segments};
-    const double rate = 0.01;
+    const fnn_step steps = {.rate = 0.01, .effective_rate = 0.01, .share = extras ? 0.25 : 0};
+    double *averages = calloc(n_members * m, sizeof(double));
     for (int i = 0; i < n_members; i++) {
-        double penalty = 0, *q = params + i * m, *g = grad + i * m;
-        for (ptrdiff_t l = 0; l < p->n_layers; l++) {
-            const fnn_layer *layer = &p->layers[l];
-            const fnn_segment w = weight_segments[l] = segment_of(l);
-            const fnn_segment b = bias_segments[l] = segment_of(l + 1);
-            const ptrdiff_t n_w = layer->n_in * layer->n_out, n_b = layer->n_out;
-            penalty += w.l2 * squares(q + layer->weights, n_w);
-            penalty += b.l2 * squares(q + layer->biases, n_b);
-            step(q + layer->weights, g + layer->weights, n_w, &w, rate, plan.alpha, n);
-            step(q + layer->biases, g + layer->biases, n_b, &b, rate, plan.alpha, n);
+        double penalty = 0, norm = 0, *q = params + i * m, *g = grad + i * m, *a = averages + i * m;
+        for (int stepping = 0; stepping < 2; stepping++) {
+            const double clip = extras && norm > 0.04 ? 0.2 / sqrt(norm) : 1;
+            for (ptrdiff_t at = 0; stepping && at < m; at++)
+                g[at] *= clip;
+            for (ptrdiff_t l = 0; l < 2 * p->n_layers; l++) { /* weights and biases in turn */
+                const fnn_layer *layer = &p->layers[l / 2];
+                const ptrdiff_t at = l % 2 ? layer->biases : layer->weights;
+                const ptrdiff_t n_here = l % 2 ? layer->n_out : layer->n_in * layer->n_out;
+                fnn_segment *s = l % 2 ? &bias_segments[l / 2] : &weight_segments[l / 2];
+                *s = segment_of(l / 2 + l % 2);
+                if (stepping)
+                    step(q + at, g + at, a + at, n_here, s, &plan, &steps);
+                else
+                    penalty += penalise(q + at, g + at, n_here, s, &plan, &norm);
+            }
         }
-        expected_loss[i] = (expected_loss[i] + 0.5 * plan.alpha * penalty) / n;
+        expected_loss[i] = (expected_loss[i] + penalty) / n;
     }
     task.plan = &plan;
     task.grad = NULL;
     task.slots = slots;
-    task.rates = task.effective_rates = &rate;
+    task.steps = &steps;
     work(e, &task);
     check(name, f64, "step", c_params, params, n_members * m);
     check(name, 1, "mean loss", loss, expected_loss, f64 ? n_members : 0);
+    for (int i = 0; extras && i < n_members; i++)
+        check(name, f64, "average", (char *)slots + (2 * i + 1) * m * size, averages + i * m, m);
 
     fnn_engine *without_scratch = fnn_engine_new(isa, precision, &network);
     bytes = 0;
@@ -364,7 +416,7 @@ static void run(const fnn_isa *isa, int precision, const problem *p, int sparse,
     fnn_engine_free(without_scratch);
     fnn_engine_free(e);
     void *all[] = {params, grad, X, y, raw, c_params, c_grad, c_X, c_y, c_raw, slots, indptr,
-                   indices, rows};
+                   indices, rows, averages};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         free(all[i]);
 }
@@ -388,6 +440,7 @@ int main(int argc, char **argv)
                 p.layers[l].n_out = sizes[(j * 7 + (int)l * 3 + 2) % n_sizes];
                 p.layers[l].activation =
                     l + 1 < p.n_layers ? (j + (int)l) % FNN_N_ACTIVATIONS : FNN_ACTIVATION_identity;
+                p.layers[l].dropout = l + 1 < p.n_layers && (j + l) % 3 ? 0.4 : 0;
                 p.layers[l].biases = at;
                 at += p.layers[l].n_out;
                 p.layers[l].weights = at;

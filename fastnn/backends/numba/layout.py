@@ -31,6 +31,8 @@ LAYER = np.dtype(
         ("out", np.int64),
         ("delta", np.int64),
         ("slope", np.int64),  # and its slopes, where its output does not tell them, or NO_PLACE
+        ("keeps_input", np.int64),  # whether its activation's slope is a function of its input
+        ("dropout", np.float64),
         (f"kernels_{SOURCES}", np.int64),  # empty; see compiler.py
     ]
 )
@@ -42,11 +44,11 @@ SEGMENT = np.dtype(
         ("n_columns", np.int64),
         ("start", np.int64),  # where it starts in the padded one
         ("ld", np.int64),  # from row to row there
-        ("l2", np.float64),
+        ("penalty", np.float64),
     ]
 )
 
-FACTORS = ("rate", "l2", "decay", "epsilon")
+FACTORS = ("rate", "penalty", "decay", "epsilon")
 PART = np.dtype(
     [("start", np.int64), ("stop", np.int64), *((factor, np.float64) for factor in FACTORS)]
 )
@@ -101,9 +103,10 @@ def lay_out(
         row["activation"] = code(ACTIVATIONS, layer.activation.name)
         row["inp"], row["out"], row["delta"] = inp, reserve(n_rows * ld), reserve(n_rows * ld)
         row["w_t"] = reserve(layer.n_out * ld_in if i else 0)
-        row["slope"] = (
-            reserve(n_rows * ld) if slopes and layer.activation.keeps == "input" else NO_PLACE
-        )
+        row["keeps_input"] = layer.activation.keeps == "input"
+        row["dropout"] = layer.dropout
+        kept = slopes and (row["keeps_input"] or row["dropout"])
+        row["slope"] = reserve(n_rows * ld) if kept else NO_PLACE
         inp, ld_in = row["out"], ld
 
     n_padded = 0
@@ -119,7 +122,7 @@ def lay_out(
     for segment in segments:
         start, ld = places[segment.start]
         n_rows, n_columns = math.prod(segment.shape[:-1]), segment.shape[-1]
-        table.append((segment.start, n_rows, n_columns, start, ld, segment.l2))
+        table.append((segment.start, n_rows, n_columns, start, ld, segment.penalty))
         if segment.trainable:
             stop = start + whole(n_rows * ld)
             factors = tuple(getattr(segment, factor) for factor in FACTORS)

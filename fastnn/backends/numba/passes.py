@@ -9,6 +9,7 @@ and tables of the layers and the segments that say where everything stands.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +17,16 @@ import numpy as np
 from fastnn.backends.numba.compiler import FLUSH, entry, fast, swap_float_mode
 from fastnn.backends.numba.layout import NO_PLACE, ZEROS
 from fastnn.backends.numba.losses import find_loss
-from fastnn.backends.numba.math import Step, activate, times_slope, update_step
+from fastnn.backends.numba.math import (
+    Step,
+    activate,
+    add_penalties,
+    follow,
+    lowest_kept,
+    mix,
+    times_slope,
+    update_step,
+)
 from fastnn.backends.numba.tile import Matrix, product
 
 BLOCK_ROWS = 256  # rows that go through the network together: what bounds the scratch memory
@@ -61,20 +71,30 @@ class Source(NamedTuple):
     weight: np.ndarray
 
 
+class Draws(NamedTuple):
+    """What dropout goes by: seeds (n_members,) and the steps done before; see core/dropout.py."""
+
+    seeds: np.ndarray
+    step: int
+
+
 class Task(NamedTuple):
     """``base.Plan`` and ``base.Passes``: an optimizer's code and settings, and what to visit.
 
-    rows (n_members or 1, n_passes, n_visits); rates and effective rates (n_members or 1, n_passes,
-    n_steps).
+    rows (n_members or 1, n_passes, n_visits); steps (n_members or 1, n_passes, n_steps, 3), those
+    of ``Optimizer.steps``. Where gradients are not clipped, ``max_norm`` is infinite.
     """
 
     optimizer: int
     settings: np.ndarray
     alpha: float
+    l1: float
+    weight_decay: float
+    max_norm: float
     batch_size: int
     rows: np.ndarray
-    rates: np.ndarray
-    effective: np.ndarray
+    steps: np.ndarray
+    draws: Draws
 
 
 @fast
@@ -112,8 +132,25 @@ def weigh_inputs(layer, padded, data, rows, work, is_first):
 
 
 @fast
-def forward_block(layers, padded, data, rows, work):
-    """Carry ``rows`` through the network, up to the last layer's raw output."""
+def drop(layer, key, first_row, values, slopes):
+    """Multiply outputs and slopes, with rows of ``ld``, by 0 or what makes up for it."""
+    low, kept = lowest_kept(layer.dropout), values.dtype.type(1 / (1 - layer.dropout))
+    for i in range(values.size // layer.ld):
+        row_key = mix(key ^ np.uint32(first_row + i))
+        a = values[i * layer.ld : (i + 1) * layer.ld]
+        slope = slopes[i * layer.ld : (i + 1) * layer.ld]
+        for j in range(a.size):
+            factor = kept if np.int32(mix(row_key ^ np.uint32(j))) >= low else a.dtype.type(0)
+            a[j] *= factor
+            slope[j] *= factor
+
+
+@fast
+def forward_block(layers, padded, data, rows, work, place):
+    """Carry ``rows`` through the network, up to the last layer's raw output.
+
+    ``place`` is the key of the seed and the step, and the first row's position in its batch.
+    """
     n_in, inp = layers[0].n_in, layers[0].inp
     if data.indptr.size == 0:
         for i in range(rows.size):
@@ -126,12 +163,19 @@ def forward_block(layers, padded, data, rows, work):
         weigh_inputs(layer, padded, data, rows, work, i == 0)
         n = rows.size * layer.ld
         values = work[layer.out : layer.out + n]
-        if layer.slope != NO_PLACE:
-            slopes = work[layer.slope : layer.slope + n]
-            for j in range(n):
-                slopes[j] = 1
+        if layer.slope == NO_PLACE:
+            activate(layer.activation, values)
+            continue
+        slopes = work[layer.slope : layer.slope + n]
+        for j in range(n):
+            slopes[j] = 1
+        if layer.keeps_input:
             times_slope(layer.activation, values, slopes)
         activate(layer.activation, values)
+        if not layer.keeps_input:
+            times_slope(layer.activation, values, slopes)
+        if layer.dropout > 0:
+            drop(layer, mix(place[0] ^ np.uint32(i)), place[1], values, slopes)
 
 
 @fast
@@ -230,8 +274,9 @@ def backward_block(layers, padded, grad, data, rows, work):
 
 
 @fast
-def batch_gradient(network, data, rows):
+def batch_gradient(network, data, rows, seed, step):
     """(loss_sum, weight_sum) of the batch ``rows``; the gradient goes to the padded vector."""
+    key = mix(mix(seed) ^ np.uint32(step))
     layers, work, padded, grad = network.layers, network.work, network.padded[0], network.padded[1]
     for i in range(1, layers.size):
         layer = layers[i]
@@ -246,7 +291,7 @@ def batch_gradient(network, data, rows):
     loss_sum = 0.0
     for start in range(0, rows.size, BLOCK_ROWS):
         block = rows[start : start + BLOCK_ROWS]
-        forward_block(layers, padded, data, block, work)
+        forward_block(layers, padded, data, block, work, (key, start))
         loss_sum += loss_block(network, layers[layers.size - 1], data, block)
         backward_block(layers, padded, grad, data, block, work)
     weight_sum = np.float64(rows.size)
@@ -258,41 +303,74 @@ def batch_gradient(network, data, rows):
 
 
 @fast
-def penalty(network, alpha):
-    """Half of ``alpha`` times the squares of the parameters, each by its segment's factor."""
+def penalty(network, alpha, l1):
+    """The L2 and the L1 penalty of the parameters, each segment by its factor."""
     total = 0.0
     for i in range(network.segments.size):
         segment = network.segments[i]
-        strength = alpha * segment.l2
-        if strength != 0:
-            squares = 0.0
+        if segment.penalty != 0 and (alpha != 0 or l1 != 0):
+            squares, absolutes = 0.0, 0.0
             for k in range(segment.n_rows):
                 start = segment.start + k * segment.ld
                 p = network.padded[0, start : start + segment.n_columns]
-                for j in range(p.size):
-                    squares += np.float64(p[j]) * np.float64(p[j])
-            total += strength * squares
-    return 0.5 * total
+                if alpha != 0:
+                    for j in range(p.size):
+                        squares += np.float64(p[j]) * np.float64(p[j])
+                if l1 != 0:
+                    for j in range(p.size):
+                        absolutes += abs(np.float64(p[j]))
+            total += segment.penalty * (0.5 * alpha * squares + l1 * absolutes)
+    return total
 
 
 @fast
-def update(network, task, weight_sum, rate, effective):
+def objective_gradient(network, task, share):
+    """The sums of ``batch_gradient`` become the objective's gradient, clipped where asked for."""
+    norm = 0.0
+    for i in range(network.parts.size):
+        part = network.parts[i]
+        add_penalties(
+            network.padded[0, part.start : part.stop],
+            network.padded[1, part.start : part.stop],
+            task.alpha * part.penalty,
+            task.l1 * part.penalty,
+            share,
+        )
+        g = network.padded[1, part.start : part.stop]
+        for j in range(g.size):
+            norm += np.float64(g[j]) * np.float64(g[j])
+    norm = math.sqrt(norm)
+    return task.max_norm / norm if norm > task.max_norm else 1.0
+
+
+@fast
+def update(network, task, weight_sum, numbers):
     """One step of everything that trains, as ``optimizers.step``."""
     if weight_sum == 0:  # no loss, no penalty
         network.padded[1, :] = 0
-    share = 1 / weight_sum if weight_sum != 0 else 0.0
+    rate, effective, new = numbers[0], numbers[1], numbers[2]
+    share, alpha = 1 / weight_sum if weight_sum != 0 else 0.0, task.alpha
+    if task.l1 != 0 or task.max_norm != math.inf:
+        share, alpha = objective_gradient(network, task, share), 0.0
     for i in range(network.parts.size):
         part = network.parts[i]
         step = Step(
             part.start,
             part.stop,
-            task.alpha * part.l2,
+            alpha * part.penalty,
             share,
             effective * part.rate,
             part.epsilon,
-            1 - rate * part.rate * part.decay,
+            1 - rate * part.rate * part.decay * task.weight_decay,
         )
         update_step(task.optimizer, task.settings, network.padded, step)
+        if new != 0:
+            last = network.padded.shape[0] - 1
+            follow(
+                network.padded[0, part.start : part.stop],
+                network.padded[last, part.start : part.stop],
+                new,
+            )
 
 
 @fast
@@ -322,16 +400,18 @@ def train(network, task, params, slots, data, losses):
         for i in range(slots.shape[1]):
             pad(segments, slots[member, i], padded[2 + i], False)
         rows = task.rows[member % task.rows.shape[0]]
-        rates = task.rates[member % task.rates.shape[0]]
-        effective = task.effective[member % task.effective.shape[0]]
+        steps = task.steps[member % task.steps.shape[0]]
+        seed = task.draws.seeds[member]
         for i in range(rows.shape[0]):
             total = 0.0
-            for j in range(rates.shape[1]):
+            for j in range(steps.shape[1]):
                 batch = rows[i, j * task.batch_size : (j + 1) * task.batch_size]
-                loss_sum, weight_sum = batch_gradient(network, data, batch)
+                step = task.draws.step + i * steps.shape[1] + j
+                loss_sum, weight_sum = batch_gradient(network, data, batch, seed, step)
                 if weight_sum != 0:
-                    total += batch.size * ((loss_sum + penalty(network, task.alpha)) / weight_sum)
-                update(network, task, weight_sum, rates[i, j], effective[i, j])
+                    objective = (loss_sum + penalty(network, task.alpha, task.l1)) / weight_sum
+                    total += batch.size * objective
+                update(network, task, weight_sum, steps[i, j])
             losses[member, i] = total / max(1, rows.shape[1])
         pad(segments, params[member], padded[0], True)
         for i in range(slots.shape[1]):
@@ -340,13 +420,15 @@ def train(network, task, params, slots, data, losses):
 
 
 @entry
-def gradient(network, params, data, rows, grads, sums):
+def gradient(network, params, draws, data, rows, grads, sums):
     """``Engine.gradient``; ``sums (n_members, 2)`` takes what it returns."""
     mode = swap_float_mode(FLUSH)
     for member in range(params.shape[0]):
         pad(network.segments, params[member], network.padded[0], False)
         own_rows = rows[member % rows.shape[0]]
-        sums[member, 0], sums[member, 1] = batch_gradient(network, data, own_rows)
+        sums[member, 0], sums[member, 1] = batch_gradient(
+            network, data, own_rows, draws.seeds[member], draws.step
+        )
         pad(network.segments, grads[member], network.padded[1], True)
     swap_float_mode(mode)
 
@@ -359,7 +441,7 @@ def forward(network, params, data, rows, out):
     last = layers[layers.size - 1]
     for start in range(0, out.shape[0], BLOCK_ROWS):
         block = rows[: out.shape[0] - start]
-        forward_block(layers, padded, data, block, work)
+        forward_block(layers, padded, data, block, work, (np.uint32(0), 0))
         for i in range(block.size):
             copy(work[last.out + i * last.ld : last.out + i * last.ld + last.n_out], out[start + i])
             block[i] += BLOCK_ROWS
