@@ -28,7 +28,8 @@ enum fnn_loss { LOSSES(CODE) FNN_N_LOSSES };
 enum fnn_optimizer { OPTIMIZERS(CODE) FNN_N_OPTIMIZERS };
 #undef CODE
 
-enum { FNN_MAX_SLOTS = 8, FNN_MAX_SETTINGS = 8 }; /* of an optimizer */
+/* Of an optimizer; settings of an activation, too. */
+enum { FNN_MAX_SLOTS = 8, FNN_MAX_SETTINGS = 8 };
 
 enum fnn_input { FNN_DENSE, FNN_CSR, FNN_N_INPUTS };
 
@@ -38,6 +39,7 @@ enum fnn_error { FNN_OK, FNN_NO_MEMORY, FNN_NOT_FINITE };
 typedef struct {
     const char *name;
     int keeps_input; /* the slope does not follow from the value */
+    int n_settings;
 } fnn_activation_entry;
 typedef struct {
     const char *name, *inverse_link;
@@ -56,6 +58,7 @@ const char *fnn_function_name(int function);
 typedef struct {
     ptrdiff_t n_in, n_out;
     int activation;
+    double settings[FNN_MAX_SETTINGS]; /* of the activation */
     ptrdiff_t weights, biases; /* where they start in the parameter vector */
 } fnn_layer;
 

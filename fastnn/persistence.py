@@ -38,11 +38,7 @@ _KINDS = (
     Rules,
     Plan,
     TrainState,
-    *(
-        type(member)
-        for family in (ACTIVATIONS, LOSSES, OPTIMIZERS, SCHEDULES)
-        for member in family.values()
-    ),
+    *(type(member) for family in _FAMILIES for member in family.values()),
     TableEncoder,
     LogScale,
 )

@@ -30,7 +30,7 @@ cdef extern from "fastnn.h" nogil:
 
     ctypedef struct fnn_activation_entry:
         const char *name
-        int keeps_input
+        int keeps_input, n_settings
 
     ctypedef struct fnn_loss_entry:
         const char *name
@@ -44,6 +44,7 @@ cdef extern from "fastnn.h" nogil:
     ctypedef struct fnn_layer:
         ptrdiff_t n_in, n_out
         int activation
+        double *settings
         ptrdiff_t weights, biases
 
     ctypedef struct fnn_network:
@@ -121,7 +122,7 @@ cdef struct bitgen:  # NumPy's public bitgen_t (numpy/random/bitgen.h)
     uint32_t (*next_uint32)(void *) noexcept nogil
 
 
-Activation = namedtuple("Activation", "code keeps")
+Activation = namedtuple("Activation", "code keeps n_settings")
 Loss = namedtuple("Loss", "code inverse_link y_is_codes")
 Optimizer = namedtuple("Optimizer", "code n_slots n_settings")
 
@@ -131,7 +132,8 @@ def _activations():
     found = {}
     while fnn_activation_at(i) != NULL:
         keeps = "input" if fnn_activation_at(i).keeps_input else "output"
-        found[fnn_activation_at(i).name.decode()] = Activation(i, keeps)
+        entry = Activation(i, keeps, fnn_activation_at(i).n_settings)
+        found[fnn_activation_at(i).name.decode()] = entry
         i += 1
     return found
 
@@ -243,11 +245,20 @@ cdef int _borrow(object array, Py_buffer *view, str kinds, Py_ssize_t itemsize, 
     return 0
 
 
+cdef int _settings(str name, settings, Py_ssize_t n, double *into) except -1:
+    """Copy the settings of the kernel of this name, of which there must be ``n``."""
+    if len(settings) != n:
+        raise ValueError(f"The kernel of {name!r} reads {n} settings, got {len(settings)}.")
+    for i, setting in enumerate(settings):
+        into[i] = setting
+    return 0
+
+
 cdef class Engine:
     """A network in C and its scratch.
 
-    ``layers`` are tuples (n_in, n_out, activation's code, where its weights and where its biases
-    start in the parameter vector).
+    ``layers`` are tuples (n_in, n_out, activation's name, its settings, where its weights and where
+    its biases start in the parameter vector).
     """
 
     cdef fnn_engine *engine
@@ -263,11 +274,17 @@ cdef class Engine:
         cdef fnn_network network
         if c_layers == NULL:
             raise MemoryError()
-        for i, (n_in, n_out, activation, weights, biases) in enumerate(layers):
-            c_layers[i] = fnn_layer(n_in, n_out, activation, weights, biases)
-        network = fnn_network(c_layers, len(layers), n_params, loss)
-        self.engine = fnn_engine_new(_find(isa), precision, &network)
-        free(c_layers)
+        try:
+            for i, (n_in, n_out, activation, settings, weights, biases) in enumerate(layers):
+                c_layers[i].n_in, c_layers[i].n_out = n_in, n_out
+                c_layers[i].weights, c_layers[i].biases = weights, biases
+                entry = ACTIVATIONS[activation]
+                c_layers[i].activation = entry.code
+                _settings(activation, settings, entry.n_settings, c_layers[i].settings)
+            network = fnn_network(c_layers, len(layers), n_params, loss)
+            self.engine = fnn_engine_new(_find(isa), precision, &network)
+        finally:
+            free(c_layers)
         if self.engine == NULL:
             raise MemoryError("No memory for the description of a network.")
         self.loss = loss
@@ -338,19 +355,13 @@ cdef class Plan:
     def __cinit__(self, str optimizer, settings, double alpha, Py_ssize_t batch_size, weights,
                   biases):
         entry = OPTIMIZERS[optimizer]
-        if len(settings) != entry.n_settings:
-            raise ValueError(
-                f"The kernel of {optimizer!r} reads {entry.n_settings} settings, got"
-                f" {len(settings)}."
-            )
+        _settings(optimizer, settings, entry.n_settings, self.plan.settings)
         self.segments = <fnn_segment *> calloc(2 * len(weights), sizeof(fnn_segment))
         if self.segments == NULL:
             raise MemoryError()
         for i, (rate, l2, decay, epsilon, trainable) in enumerate([*weights, *biases]):
             self.segments[i] = fnn_segment(rate, l2, decay, epsilon, trainable)
         self.plan.optimizer = entry.code
-        for i, setting in enumerate(settings):
-            self.plan.settings[i] = setting
         self.plan.alpha, self.plan.batch_size = alpha, batch_size
         self.plan.weights, self.plan.biases = self.segments, self.segments + len(weights)
 

@@ -96,7 +96,8 @@ class CythonEngine:
             (
                 layer.n_in,
                 layer.n_out,
-                _core.ACTIVATIONS[layer.activation.name].code,
+                layer.activation.name,
+                layer.activation.settings(),
                 weights.start,
                 biases.start,
             )

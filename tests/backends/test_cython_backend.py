@@ -37,6 +37,7 @@ def test_what_c_says_of_a_name_is_what_the_registries_say():
         assert [entry.code for entry in known.values()] == list(range(len(known)))
     for name, entry in _core.ACTIVATIONS.items():
         assert entry.keeps == ACTIVATIONS[name].keeps
+        assert entry.n_settings == len(ACTIVATIONS[name].settings())
     for name, entry in _core.LOSSES.items():
         assert entry.inverse_link == LOSSES[name].inverse_link
         assert entry.y_is_codes == LOSSES[name].y_is_codes

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.backends.numba.compiler import SOURCES, VECTOR_BYTES
-from fastnn.backends.numba.math import ACTIVATIONS, code
+from fastnn.backends.numba.math import ACTIVATIONS, MAX_SETTINGS, code
 from fastnn.core.activations import Array
 from fastnn.core.network import NetworkSpec, Segment
 
@@ -22,6 +22,7 @@ LAYER = np.dtype(
         ("n_in", np.int64),
         ("n_out", np.int64),
         ("activation", np.int64),
+        ("settings", np.float64, MAX_SETTINGS),  # of the activation
         ("ld_in", np.int64),  # from row to row of its input
         ("ld", np.int64),  # of its weights, outputs and deltas: n_out in whole vectors, or 1
         ("w", np.int64),  # in the padded vector: where its weights and biases start
@@ -99,6 +100,8 @@ def lay_out(
     for i, (row, layer, ld) in enumerate(zip(layers, spec.layers, widths, strict=True)):
         row["n_in"], row["n_out"], row["ld_in"], row["ld"] = layer.n_in, layer.n_out, ld_in, ld
         row["activation"] = code(ACTIVATIONS, layer.activation.name)
+        settings = layer.activation.settings()
+        row["settings"][: len(settings)] = settings
         row["inp"], row["out"], row["delta"] = inp, reserve(n_rows * ld), reserve(n_rows * ld)
         row["w_t"] = reserve(layer.n_out * ld_in if i else 0)
         row["slope"] = (

@@ -126,8 +126,8 @@ def forward_block(layers, padded, data, rows, work):
             slopes = work[layer.slope : layer.slope + n]
             for j in range(n):
                 slopes[j] = 1
-            times_slope(layer.activation, values, slopes)
-        activate(layer.activation, values)
+            times_slope(layer.activation, values, slopes, layer.settings)
+        activate(layer.activation, values, layer.settings)
 
 
 @fast
@@ -221,7 +221,8 @@ def backward_block(layers, padded, grad, data, rows, work):
                 for j in range(n):
                     deltas_below[j] *= slopes[j]
             else:
-                times_slope(below.activation, work[below.out : below.out + n], deltas_below)
+                outputs = work[below.out : below.out + n]
+                times_slope(below.activation, outputs, deltas_below, below.settings)
 
 
 @fast
