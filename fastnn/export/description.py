@@ -96,10 +96,10 @@ class Description:
         self, target: str, activations: Mapping[str, Any], inverse_links: Mapping[str, Any]
     ) -> None:
         """Raise ValueError if ``target`` lacks an activation or an inverse link of this model."""
-        for layer in self.layers:
-            if layer.activation.name not in activations:
+        for name in (layer.activation.name for layer in self.layers):
+            if name not in activations:
                 raise ValueError(
-                    f"activation={layer.activation.name!r} cannot be exported to {target}; these can:"
+                    f"activation={name!r} cannot be exported to {target}; these can:"
                     f" {', '.join(activations)}."
                 )
         if self.inverse_link not in inverse_links:

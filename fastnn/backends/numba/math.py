@@ -91,9 +91,8 @@ def _exp_parts(x):
     x = bound if x > bound else x
     n = np.floor(x * type(x)(LOG2_E) + type(x)(0.5))
     r = (x - n * type(x)(LN2_HIGH)) - n * type(x)(LN2_LOW)
-    return r * _expm1_over_r(r), np.int32(
-        n if x == x else type(x)(0)
-    )  # a NaN has no integer; it goes on through p
+    # A NaN has no integer; it goes on through p.
+    return r * _expm1_over_r(r), np.int32(n if x == x else type(x)(0))
 
 
 @exact
