@@ -55,10 +55,14 @@ const fnn_optimizer_entry *fnn_optimizer_at(int code);
 const char *fnn_precision_name(int precision);
 const char *fnn_function_name(int function);
 
+/* An activation from outside: n weighted inputs -> values, in place; n_slopes (n or 0) slopes. */
+typedef void fnn_function(void *a, void *slopes, ptrdiff_t n, ptrdiff_t n_slopes);
+
 typedef struct {
     ptrdiff_t n_in, n_out;
     int activation;
     double settings[FNN_MAX_SETTINGS]; /* of the activation */
+    fnn_function *function;            /* may be NULL; else the activation is the identity */
     ptrdiff_t weights, biases; /* where they start in the parameter vector */
 } fnn_layer;
 

@@ -14,6 +14,7 @@ typedef struct {
     ptrdiff_t n_in, n_out;
     int activation;
     const double *settings, *settings_below; /* of its activation; of that of the layer below */
+    fnn_function *function;                  /* NULL, or an activation from outside */
 } fnn_dense;
 
 /* What backward multiplies by: an activation's code where outputs are kept, or kept slopes. */

@@ -29,7 +29,9 @@ fnn_engine *fnn_engine_new(const fnn_isa *isa, int precision, const fnn_network 
         l->n_out = from->n_out;
         l->activation = from->activation;
         memcpy(l->settings, from->settings, sizeof l->settings);
-        l->slope = fnn_activation_at(l->activation)->keeps_input ? FNN_KEPT_SLOPES : l->activation;
+        l->function = from->function;
+        const int keeps_input = fnn_activation_at(l->activation)->keeps_input || l->function;
+        l->slope = keeps_input ? FNN_KEPT_SLOPES : l->activation;
         l->weights = from->weights;
         l->biases = from->biases;
         e->n_weights += l->n_in * l->n_out;

@@ -41,10 +41,13 @@ cdef extern from "fastnn.h" nogil:
         const char *name
         int n_slots, n_settings
 
+    ctypedef void fnn_function(void *a, void *slopes, ptrdiff_t n, ptrdiff_t n_slopes)
+
     ctypedef struct fnn_layer:
         ptrdiff_t n_in, n_out
         int activation
         double *settings
+        fnn_function *function
         ptrdiff_t weights, biases
 
     ctypedef struct fnn_network:
@@ -257,8 +260,8 @@ cdef int _settings(str name, settings, Py_ssize_t n, double *into) except -1:
 cdef class Engine:
     """A network in C and its scratch.
 
-    ``layers`` are tuples (n_in, n_out, activation's name, its settings, where its weights and where
-    its biases start in the parameter vector).
+    ``layers`` are tuples (n_in, n_out, activation's name, its settings, the address of a function
+    that takes its place or 0, where its weights and where its biases start in the parameter vector).
     """
 
     cdef fnn_engine *engine
@@ -275,9 +278,10 @@ cdef class Engine:
         if c_layers == NULL:
             raise MemoryError()
         try:
-            for i, (n_in, n_out, activation, settings, weights, biases) in enumerate(layers):
+            for i, (n_in, n_out, activation, settings, address, weights, biases) in enumerate(layers):
                 c_layers[i].n_in, c_layers[i].n_out = n_in, n_out
                 c_layers[i].weights, c_layers[i].biases = weights, biases
+                c_layers[i].function = <fnn_function *> <size_t> address
                 entry = ACTIVATIONS[activation]
                 c_layers[i].activation = entry.code
                 _settings(activation, settings, entry.n_settings, c_layers[i].settings)

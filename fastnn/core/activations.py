@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, ndtr
 
-from fastnn.core.family import Allowed, Member, by_name, number
+from fastnn.core.family import Allowed, Member, Numbers, by_name, number
 
 Array = NDArray[np.floating]
 
@@ -217,6 +217,87 @@ class Softplus(Activation):
     def value_and_slope(self, z: Array) -> tuple[Array, Array]:
         """The slope is ``1 / (1 + exp(-z))``."""
         return np.logaddexp(z, 0), expit(z)
+
+
+@dataclass(repr=False)
+class Function(Activation):
+    """An activation of your own, written elementwise with NumPy's functions.
+
+    The same text serves all backends: NumPy calls it on arrays, Numba compiles it for the compiled
+    ones, number by number. So it asks with ``np.where``, not with ``if``.
+
+    Parameters
+    ----------
+    value : callable
+        ``z -> a``.
+    slope : callable
+        ``z -> da/dz``; with ``keeps="output"`` it takes a instead.
+    name : str, default="function"
+        What messages call it.
+    keeps : {"input", "output"}, default="input"
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.activations import Function
+    >>> def bent(z):
+    ...     return 0.5 * (np.sqrt(z * z + 1) - 1) + z
+    >>> def slope_of_bent(z):
+    ...     return 0.5 * z / np.sqrt(z * z + 1) + 1
+    >>> Function(bent, slope_of_bent, name="bent identity")
+    Function(bent, slope_of_bent, name='bent identity', keeps='input')
+    """
+
+    value: Callable[[Array], Array]
+    slope: Callable[[Array], Array]
+    name: str = field(default="function", kw_only=True)  # type: ignore[misc]
+    keeps: Literal["input", "output"] = field(  # type: ignore[misc]
+        default="input", kw_only=True
+    )
+
+    allowed: ClassVar[Mapping[str, Allowed]] = {
+        "value": Allowed("a function of an array", callable),
+        "slope": Allowed("a function of an array", callable),
+        "name": Allowed("a string", lambda value: isinstance(value, str)),
+        "keeps": Allowed("'input' or 'output'", lambda value: value in ("input", "output")),
+    }
+
+    def settings(self) -> Numbers:
+        """None: functions are no numbers."""
+        return np.empty(0)
+
+    def value_and_slope(self, z: Array) -> tuple[Array, Array]:
+        """What the two functions say, in z's dtype."""
+        a = np.array(self.value(z), z.dtype)
+        return a, np.array(self.slope(z if self.keeps == "input" else a), z.dtype)
+
+    def check(self, parameter: str) -> None:
+        """Also raise ValueError where the slope is not the derivative: finite differences tell."""
+        super().check(parameter)
+        z, h = np.linspace(-6, 6, 97) + 0.0123, 1e-5  # aside from round numbers, where kinks are
+        with np.errstate(all="ignore"):
+            a, slope = self.value_and_slope(z)
+            high, low = (self.value_and_slope(z + step)[0] for step in (h, -h))
+        for what, array in (("value", a), ("slope", slope)):
+            if array.shape != z.shape:
+                raise ValueError(
+                    f"{parameter}={self!r}: {what} must give an array of the shape of its argument,"
+                    f" {z.shape}, got {array.shape}."
+                )
+        expected = (high - low) / (2 * h)
+        with np.errstate(invalid="ignore"):
+            wrong = ~(np.abs(slope - expected) <= 1e-5 * (1 + np.abs(expected)))
+        if wrong.any():
+            i = int(np.argmax(wrong))
+            raise ValueError(
+                f"{parameter}={self!r}: slope is not the derivative of value in {wrong.sum()} of"
+                f" {len(z)} places, the first at z = {z[i]:g}: slope gives {slope[i]:g}, finite"
+                f" differences of value give {expected[i]:g}."
+            )
+
+    def __repr__(self) -> str:
+        value, slope = (getattr(f, "__name__", repr(f)) for f in (self.value, self.slope))
+        return f"Function({value}, {slope}, name={self.name!r}, keeps={self.keeps!r})"
 
 
 ACTIVATIONS: dict[str, Activation] = by_name(

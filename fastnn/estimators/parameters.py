@@ -26,8 +26,11 @@ from fastnn.training.stopping import NoImprovement
 
 PARAMETERS = """hidden_layer_sizes : int or array-like of int, default=(100,)
         The number of neurons of each hidden layer; ``()`` is the linear model.
-    activation : {'identity', 'logistic', 'tanh', 'relu'}, default='relu'
-        What a hidden neuron does to its input.
+    activation : str, object of fastnn.activations, or list of these, default='relu'
+        What a hidden neuron does to its input: 'identity', 'logistic', 'tanh', 'relu',
+        'leaky_relu', 'elu', 'selu', 'gelu', 'silu', 'mish', 'softplus'; with settings, such as
+        ``LeakyReLU(negative_slope=0.1)``; of your own, ``Function(value, slope)``. A list holds one
+        for each hidden layer.
     solver : {'adam', 'sgd', 'lbfgs'}, default='adam'
         Adam and stochastic gradient descent train on minibatches; L-BFGS (SciPy's) on all rows at
         once, in float64.

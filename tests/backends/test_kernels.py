@@ -428,7 +428,7 @@ print(peak() - before)
 @each_dtype
 @pytest.mark.parametrize("function", _core.FUNCTIONS)
 def test_errors_in_units_of_the_last_place(isa, dtype, function):
-    limit = {"tanh": 4, "logistic": 4, "mills_ratio": 8}.get(function, 2)
+    limit = {"tanh": 4, "logistic": 4, "mills_ratio": 10}.get(function, 2)
     if function == "mills_ratio" and dtype == "float64":
         limit += 8  # SciPy's own: no function of long double is at hand
     if dtype == "float64" and np.finfo(np.longdouble).nmant <= 52:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastnn.backends.numba.compiler import FLUSH, entry, fast, swap_float_mode
+from fastnn.backends.numba.functions import call_block
 from fastnn.backends.numba.layout import NO_PLACE, ZEROS
 from fastnn.backends.numba.math import Step, activate, find_loss, times_slope, update_step
 from fastnn.backends.numba.tile import Matrix, product
@@ -122,6 +123,11 @@ def forward_block(layers, padded, data, rows, work):
         weigh_inputs(layer, padded, data, rows, work, i == 0)
         n = rows.size * layer.ld
         values = work[layer.out : layer.out + n]
+        if layer.function != 0:
+            n_slopes = n if layer.slope != NO_PLACE else 0
+            start = max(layer.slope, 0)
+            call_block(layer.function, values, work[start : start + n_slopes])
+            continue
         if layer.slope != NO_PLACE:
             slopes = work[layer.slope : layer.slope + n]
             for j in range(n):
