@@ -4,9 +4,10 @@
     .ci/run lint wheel   these two
 
 A step is a Bash script in .ci/steps. It runs in a copy of the checkout in which nothing was built
-before, with virtual environments of its own, all in one temporary folder. The commands that install
-and test are those of README.md, so the README cannot drift from what works. What a step prints is
-shown when it ends; the first that fails ends the others. PYTHON chooses the interpreter (python3).
+before, with virtual environments of its own, all in one temporary folder. Steps share only objects
+of the compiler (.ci/cc). The commands that install and test are those of README.md, so the README
+cannot drift from what works. What a step prints is shown when it ends, with its wall and processor
+time; the first that fails ends the others. PYTHON chooses the interpreter (python3).
 """
 
 from __future__ import annotations
@@ -25,15 +26,15 @@ from pathlib import Path
 
 STEPS = {  # name: (what it checks, which steps come before it), what takes long first
     "demo": ("README: install and run the demo", []),
-    "wheel": ("sdist and wheel, used in an empty environment", []),
-    "tests": ("README: install and run the tests", ["demo"]),
     "sanitizers": ("C core under the address, undefined-behaviour and thread sanitizers", []),
+    "tests": ("README: install and run the tests", ["demo"]),
+    "wheel": ("sdist and wheel, used in an empty environment", []),
+    "oldest": ("what touches other packages, on the oldest versions allowed", ["wheel"]),
     "lint": ("lint, format and types", []),
     "no-compiler": ("install without a compiler", []),
     "windows": ("C core compiled for Windows", []),
     "arm": ("C core on 64-bit ARM, emulated", []),
     "guard": ("speed: the compiled core against NumPy", ["demo"]),
-    "oldest": ("tests on the oldest versions allowed", ["wheel"]),
 }
 AT_A_TIME = 2
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -83,16 +84,22 @@ def environment(work: Path) -> dict[str, str]:
     """What steps find in their environment: the README's commands, not the caller's Python."""
     section = (CHECKOUT / "README.md").read_text().split("\n## Set up")[1].split("\n## ")[0]
     install, test = re.findall(r"```bash\n(.*)\n```", section)
-    inherited = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if name == "PYTHON" or not name.startswith(("PYTHON", "VIRTUAL_ENV"))
+    }
     return {
         "PYTHON": "python3",
         **inherited,
         "WORK": str(work),
+        "CC": str(CHECKOUT / ".ci" / "cc"),
         "README_INSTALL": install,
         "README_TEST": test,
         "MPLBACKEND": "Agg",
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PIP_QUIET": "1",
+        "PIP_COMPILE": "0",  # Python does that for what a step imports
     }
 
 

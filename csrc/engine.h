@@ -49,7 +49,7 @@ struct fnn_engine {
     ptrdiff_t gradient_steps; /* of a block, for prefetching at an even pace */
     size_t partial_size; /* a thread's scratch: the gradient of one unit, or sparse_forward's */
     /* Places in a workspace. */
-    size_t partials, sums, queues, panel_loss, panel_weight, unit_squares;
+    size_t partials, sums, queues, panel_loss, panel_weight, unit_penalty, unit_norm;
     size_t csc_start, csc_row, csc_entry;
 
     fnn_atomic next_member; /* where each thread takes whole members */

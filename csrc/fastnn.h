@@ -74,7 +74,7 @@ typedef struct {
 
 /* How the weights or the biases of a layer train; see Segment in core/network.py. */
 typedef struct {
-    double rate, l2, decay, epsilon;
+    double rate, penalty, decay, epsilon;
     int trainable;
 } fnn_segment;
 
@@ -82,7 +82,9 @@ typedef struct {
 typedef struct {
     int optimizer;
     double settings[FNN_MAX_SETTINGS];
-    double alpha;
+    double alpha, l1, weight_decay;
+    double max_norm; /* of a batch's gradient; 0: of any norm */
+    int averages;    /* whether one more slot is the parameters' average */
     ptrdiff_t batch_size;
     const fnn_segment *weights, *biases; /* (n_layers,) */
 } fnn_plan;
@@ -96,6 +98,11 @@ typedef struct {
     const void *y, *weight; /* y (n_rows, n_out) or int32 codes (n_rows,); weight may be NULL */
 } fnn_data;
 
+/* The numbers of a step; see Optimizer.steps in core/optimizers.py. */
+typedef struct {
+    double rate, effective_rate, share;
+} fnn_step;
+
 /* One call of train; or, without a plan, of gradient: one pass, one batch, plain sums. */
 typedef struct {
     fnn_data data;
@@ -105,8 +112,8 @@ typedef struct {
     void *slots;         /* train: (n_members, n_slots, n_params) */
     void *grad;          /* gradient: (n_members, n_params) */
     const int64_t *rows; /* (n_members, n_passes, n_visits) */
-    const double *rates, *effective_rates; /* train: (n_members, n_passes, n_steps) */
-    ptrdiff_t rows_stride, rates_stride;   /* from member to member; 0 where they share them */
+    const fnn_step *steps; /* train: (n_members, n_passes, n_steps) */
+    ptrdiff_t rows_stride, steps_stride; /* from member to member; 0 where they share them */
     double *losses;      /* (n_members, n_passes): mean losses, or loss sums of gradient */
     double *weight_sums; /* gradient: (n_members,) */
 } fnn_task;

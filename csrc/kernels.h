@@ -21,12 +21,14 @@ typedef struct {
 enum { FNN_KEPT_SLOPES = FNN_N_ACTIVATIONS };
 
 /* How a gradient changes some parameters in this step: g is what the batch summed up,
- * (g + alpha p) * scale the gradient; before its step a parameter is multiplied by `keep`. */
+ * (g + alpha p + l1 sign(p)) * scale the gradient; before its step a parameter is multiplied by
+ * `keep`; after it has `share` in the average that stands behind the optimizer's slots, if any. */
 typedef struct {
     int optimizer;
     double settings[FNN_MAX_SETTINGS];
     double rate, keep, epsilon; /* epsilon is a factor of the optimizer's */
-    double alpha, scale;
+    double alpha, l1, scale;
+    double share; /* 0: there is no average */
 } fnn_rule;
 
 /* Rows of a block, or those that share a T panel: the other lanes repeat the last of them. */
@@ -111,10 +113,12 @@ typedef struct {
     /* g (n,) = sum over the block of the delta. */
     void (*bias_gradient)(const void *delta, ptrdiff_t n, ptrdiff_t panels, int add, void *g);
     /* n parameters, their slots (slot s stands at slots + s * stride numbers), their gradient;
-     * returns the sum of p^2 before. */
+     * returns the penalty of the parameters before. */
     double (*update)(const fnn_rule *rule, void *p, void *slots, ptrdiff_t stride, const void *g,
                      ptrdiff_t n);
-    double (*squares)(const void *x, ptrdiff_t n);
+    double (*penalty)(const fnn_rule *rule, const void *p, ptrdiff_t n);
+    /* The sum of squares of the gradient that `update` would take. */
+    double (*gradient_squares)(const fnn_rule *rule, const void *p, const void *g, ptrdiff_t n);
 
     /* Whether none of n numbers is NaN or infinite. */
     int (*all_finite)(const void *x, ptrdiff_t n);

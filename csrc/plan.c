@@ -108,10 +108,13 @@ int fnn_prepare(fnn_engine *e, const fnn_task *task, int n_threads, size_t *byte
     const int team_size = e->n_workspaces > 1 ? 1 : n_threads;
     e->partials = arena_add(&total, e->partial_size * team_size);
     e->queues = arena_add(&total, team_size * sizeof(fnn_queue));
-    e->sums = rows > e->block && task->plan ? arena_add(&total, e->n_params * k->size) : 0;
+    /* Gradients outlive their unit where a batch has several blocks, or its norm is asked for. */
+    const int keeps_sums = task->plan && (rows > e->block || task->plan->max_norm);
+    e->sums = keeps_sums ? arena_add(&total, e->n_params * k->size) : 0;
     e->panel_loss = arena_add(&total, panels * sizeof(double));
     e->panel_weight = arena_add(&total, panels * sizeof(double));
-    e->unit_squares = arena_add(&total, e->n_units * sizeof(double));
+    e->unit_penalty = arena_add(&total, e->n_units * sizeof(double));
+    e->unit_norm = arena_add(&total, e->n_units * sizeof(double));
     if (input->prepare) {
         const size_t entries = (size_t)e->block * task->data.max_in_row;
         e->csc_start = arena_add(&total, (e->layers[0].n_in + 2) * sizeof(ptrdiff_t));

@@ -4,10 +4,13 @@
  * A batch is worked in blocks, and a block in two phases. In phase A rows are owned: each thread
  * takes a range of panels forward, through the loss and backward. In phase B parameters are: a unit
  * is some rows of one layer's weights, or its bias, whose gradient is summed over the block and
- * goes straight into the optimizer. Each number is made by one thread in one order, so that neither
+ * goes straight into the optimizer; or, where a batch's gradient is clipped, waits until its norm is
+ * known, in a third phase. Each number is made by one thread in one order, so that neither
  * the number of threads nor of members changes a bit, and two barriers a block are all that threads
- * wait for.
+ * wait for, one more where a gradient is clipped.
  */
+#include <math.h>
+
 #include "engine.h"
 
 enum { WEIGHTS_IN_CACHE = 1 << 19 };
@@ -120,30 +123,48 @@ static const fnn_segment *segment_of(const fnn_plan *plan, const unit *u)
     return u->is_bias ? &plan->biases[u->layer] : &plan->weights[u->layer];
 }
 
-/* One step's numbers, before a segment's factors. */
+/* What a batch's step takes, before a segment's factors. */
 typedef struct {
-    double rate, effective_rate;
+    const fnn_step *numbers;
     double scale; /* 1 / the batch's weight sum, known after its last block's phase A */
 } step;
-
-/* A segment's share of the penalty; p * 0 would be NaN where p is not finite. */
-static double penalised(const fnn_segment *segment, double squares)
-{
-    return segment->l2 ? segment->l2 * squares : 0;
-}
 
 /* A segment's rule in this step: what differs from unit to unit is set anew, not copied. */
 static void set_rule(fnn_rule *rule, const fnn_plan *plan, const fnn_segment *segment,
                      const step *s)
 {
-    rule->rate = s->effective_rate * segment->rate;
-    rule->keep = segment->decay ? 1 - s->rate * segment->rate * segment->decay : 1;
+    const double rate = s->numbers->rate * segment->rate;
+    rule->rate = s->numbers->effective_rate * segment->rate;
+    rule->keep = 1 - rate * (plan->weight_decay * segment->decay);
     rule->epsilon = segment->epsilon;
-    rule->alpha = plan->alpha * segment->l2;
+    rule->alpha = plan->alpha * segment->penalty;
+    rule->l1 = plan->l1 * segment->penalty;
     rule->scale = s->scale;
+    rule->share = s->numbers->share;
 }
 
-/* Phase B for one unit: its gradient over a block and, at the end of a batch, its update. */
+/* Where a unit's gradient stands. */
+static char *gradient_of(const worker *w, size_t at)
+{
+    return w->grad ? w->grad + at : w->e->sums ? w->space + w->e->sums + at : partial(w);
+}
+
+/* The end of a batch: a unit's update, or before it its share in the gradient's norm. */
+static void finish_unit(worker *w, ptrdiff_t number, const unit *u, const step *s, int measure)
+{
+    const fnn_engine *e = w->e;
+    const fnn_kernels *k = e->k;
+    const size_t at = u->place * k->size;
+    char *params = w->params + at, *g = gradient_of(w, at);
+    set_rule(&w->rule, w->task->plan, segment_of(w->task->plan, u), s);
+    if (measure)
+        doubles(w, e->unit_norm)[number] = k->gradient_squares(&w->rule, params, g, u->size);
+    else
+        doubles(w, e->unit_penalty)[number] =
+            k->update(&w->rule, params, w->slots + at, e->n_params, g, u->size);
+}
+
+/* Phase B for one unit: its gradient over a block and, at the end of a batch, what follows. */
 static void work_on_unit(worker *w, ptrdiff_t number, const fnn_rows *block, const step *s, int add,
                          int ends, fnn_prefetch *next)
 {
@@ -156,13 +177,12 @@ static void work_on_unit(worker *w, ptrdiff_t number, const fnn_rows *block, con
         return;
     const fnn_engine_layer *l = &e->layers[u.layer];
     const size_t at = u.place * k->size;
-    char *params = w->params + at, *slots = w->slots + at;
-    char *g = w->grad ? w->grad + at : e->sums ? w->space + e->sums + at : partial(w);
+    char *g = gradient_of(w, at);
     next->n_changed = 0;
     if (ends && segment) {
-        next->changed[next->n_changed++] = params;
+        next->changed[next->n_changed++] = w->params + at;
         for (ptrdiff_t i = 0; i < fnn_min(w->n_slots, PREFETCHED_SLOTS); i++)
-            next->changed[next->n_changed++] = slots + i * e->n_params * k->size;
+            next->changed[next->n_changed++] = w->slots + at + i * e->n_params * k->size;
     }
     if (u.is_bias) {
         k->bias_gradient(w->space + l->delta, l->n_out, fnn_ceil_div(block->n, k->lanes), add, g);
@@ -185,23 +205,25 @@ static void work_on_unit(worker *w, ptrdiff_t number, const fnn_rows *block, con
         else
             k->gradient(&of, next);
     }
-    if (ends && segment) {
-        set_rule(&w->rule, task->plan, segment, s);
-        const double squares = k->update(&w->rule, params, slots, e->n_params, g, u.size);
-        doubles(w, e->unit_squares)[number] = penalised(segment, squares);
-    }
+    if (ends && segment)
+        finish_unit(w, number, &u, s, task->plan->max_norm != 0);
 }
 
-/* Units that do not train still count in the penalty, the same in each step. */
-static void penalise_frozen(const worker *w)
+/* Units that do not train still count in the penalty, the same in each step, but not in a norm. */
+static void penalise_frozen(worker *w)
 {
     const fnn_engine *e = w->e;
+    const fnn_plan *plan = w->task->plan;
+    const step none = {.numbers = w->task->steps};
     for (ptrdiff_t number = 0; number < e->n_units; number++) {
         const unit u = unit_at(e, number);
-        const fnn_segment *segment = segment_of(w->task->plan, &u);
-        if (!segment->trainable)
-            doubles(w, e->unit_squares)[number] =
-                penalised(segment, e->k->squares(w->params + u.place * e->k->size, u.size));
+        const fnn_segment *segment = segment_of(plan, &u);
+        if (segment->trainable)
+            continue;
+        set_rule(&w->rule, plan, segment, &none);
+        doubles(w, e->unit_penalty)[number] =
+            e->k->penalty(&w->rule, w->params + u.place * e->k->size, u.size);
+        doubles(w, e->unit_norm)[number] = 0;
     }
 }
 
@@ -229,6 +251,25 @@ static fnn_prefetch prefetch_from(const worker *w, const int64_t *rows)
         next.pace = (ptrdiff_t)(n * (row_size / 64 + 1)) / e->gradient_steps + 1;
     }
     return next;
+}
+
+/* A gradient whose norm was asked for is scaled down to the plan's, and the units are updated. */
+static void clip_and_update(worker *w, step *s)
+{
+    fnn_engine *e = w->e;
+    fnn_queue *queues = (fnn_queue *)(w->space + e->queues);
+    const double norm = sqrt(sum_of(doubles(w, e->unit_norm), e->n_units));
+    if (norm > w->task->plan->max_norm)
+        s->scale *= w->task->plan->max_norm / norm;
+    /* To the others a queue is empty until its thread has filled it again. */
+    fnn_store(&queues[w->me].next, (int)(e->n_units * w->me / w->n));
+    int number;
+    while ((number = fnn_next(queues, w->me, w->n)) >= 0) {
+        const unit u = unit_at(e, number);
+        if (segment_of(w->task->plan, &u)->trainable)
+            finish_unit(w, number, &u, s, 0);
+    }
+    fnn_barrier(&e->team, w->n);
 }
 
 /* One batch of n rows: its loss and weight sums; with a plan, the loss has the penalty. */
@@ -260,8 +301,10 @@ static void work_on_batch(worker *w, const int64_t *rows, ptrdiff_t n, step *s, 
             work_on_unit(w, number, &block, s, begin > 0, begin + block.n == n, &next);
         fnn_barrier(&e->team, w->n);
     }
-    if (w->me == 0 && task->plan && task->plan->alpha)
-        *loss += 0.5 * task->plan->alpha * sum_of(doubles(w, e->unit_squares), e->n_units);
+    if (task->plan && task->plan->max_norm)
+        clip_and_update(w, s);
+    if (w->me == 0 && task->plan)
+        *loss += sum_of(doubles(w, e->unit_penalty), e->n_units);
 }
 
 static void work_on_member(worker *w, ptrdiff_t member)
@@ -269,10 +312,12 @@ static void work_on_member(worker *w, ptrdiff_t member)
     const fnn_engine *e = w->e;
     const fnn_task *task = w->task;
     const ptrdiff_t size = e->n_params * e->k->size, batch = batch_size(task);
+    const fnn_step *numbers = NULL;
     w->params = (char *)task->params + member * size;
     if (task->plan) {
-        w->n_slots = fnn_optimizer_at(task->plan->optimizer)->n_slots;
+        w->n_slots = fnn_optimizer_at(task->plan->optimizer)->n_slots + task->plan->averages;
         w->slots = (char *)task->slots + member * w->n_slots * size;
+        numbers = task->steps + member * task->steps_stride;
         w->rule.optimizer = task->plan->optimizer;
         for (int i = 0; i < FNN_MAX_SETTINGS; i++)
             w->rule.settings[i] = task->plan->settings[i];
@@ -283,14 +328,11 @@ static void work_on_member(worker *w, ptrdiff_t member)
     }
     const int64_t *rows = task->rows + member * task->rows_stride;
     w->rows_end = rows + task->n_passes * task->n_visits;
-    ptrdiff_t at = member * task->rates_stride; /* of the step's rates */
     for (ptrdiff_t pass = 0; pass < task->n_passes; pass++) {
         double sum = 0, loss = 0, weight = 0;
-        for (ptrdiff_t begin = 0; begin < task->n_visits; begin += batch, at++) {
+        for (ptrdiff_t begin = 0; begin < task->n_visits; begin += batch) {
             const ptrdiff_t n = fnn_min(batch, task->n_visits - begin);
-            step s = {0};
-            if (task->plan)
-                s = (step){.rate = task->rates[at], .effective_rate = task->effective_rates[at]};
+            step s = {.numbers = task->plan ? numbers++ : NULL};
             work_on_batch(w, rows, n, &s, &loss, &weight);
             sum += weight == 0 ? 0 : n * (loss / weight);
             rows += n;

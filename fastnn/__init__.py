@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from fastnn import (
         activations,
         backends,
+        callbacks,
         export,
         losses,
         optimizers,
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
         schedules,
     )
     from fastnn.cli.functions import evaluate_table, explore_table, fit_table, predict_table
-    from fastnn.display import LossCurveDisplay
+    from fastnn.display import LossCurveDisplay, WeightsDisplay
     from fastnn.environment import show_config
     from fastnn.estimators.mlp import MLPClassifier, MLPRegressor
     from fastnn.search.display import TradeoffDisplay
@@ -32,9 +33,11 @@ __all__ = [
     "MLPRegressor",
     "TradeoffDisplay",
     "TradeoffSearchCV",
+    "WeightsDisplay",
     "__version__",
     "activations",
     "backends",
+    "callbacks",
     "evaluate_table",
     "explore_table",
     "export",
@@ -56,8 +59,10 @@ _HOMES = {
     "MLPRegressor": "fastnn.estimators.mlp",
     "TradeoffDisplay": "fastnn.search.display",
     "TradeoffSearchCV": "fastnn.search.estimator",
+    "WeightsDisplay": "fastnn.display",
     "activations": None,
     "backends": None,
+    "callbacks": None,
     "evaluate_table": "fastnn.cli.functions",
     "explore_table": "fastnn.cli.functions",
     "export": None,

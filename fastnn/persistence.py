@@ -22,6 +22,7 @@ from fastnn.core.losses import LOSSES
 from fastnn.core.optimizers import OPTIMIZERS
 from fastnn.core.schedules import SCHEDULES
 from fastnn.estimators.mlp import MLPClassifier, MLPRegressor
+from fastnn.persistence_parts import UnknownPart, read_parts
 from fastnn.tabular.encode import TableEncoder
 from fastnn.tabular.model import TableModel
 from fastnn.tabular.scale import LogScale
@@ -43,6 +44,16 @@ _KINDS = (
     LogScale,
 )
 TRUSTED_TYPES = sorted(f"{kind.__module__}.{kind.__qualname__}" for kind in _KINDS)
+
+# What the pipelines of the command line hold of scikit-learn's.
+_FROM_SKLEARN = (
+    "sklearn.compose._target.TransformedTargetRegressor",
+    "sklearn.frozen._frozen.FrozenEstimator",
+    "sklearn.model_selection._classification_threshold.FixedThresholdClassifier",
+    "sklearn.pipeline.Pipeline",
+    "sklearn.preprocessing._data.StandardScaler",
+    "sklearn.preprocessing._label.LabelBinarizer",
+)
 
 
 class ModelFileError(ValueError):
@@ -91,21 +102,13 @@ def load_model(path: str | os.PathLike[str]) -> TableModel:
         When the file is absent or no model of fastnn's, or when it holds types that are not known
         to be safe; they are named, and nothing of the file is executed.
     """
-    skops_io = require("skops.io")
     if not os.path.isfile(path):
         raise ModelFileError(
             f"There is no model file {path}."
             f" `fastnn fit data.csv --target COLUMN -o {path}` makes one."
         )
     try:
-        unknown = sorted(set(skops_io.get_untrusted_types(file=path)) - set(TRUSTED_TYPES))
-        if unknown:
-            raise ModelFileError(
-                f"{path} is refused: it holds types that fastnn does not know to be safe:"
-                f" {', '.join(unknown)}. If you trust whoever made the file, load it in Python with"
-                " skops.io.load(path, trusted=[...])."
-            )
-        content = skops_io.load(path, trusted=TRUSTED_TYPES)
+        content = _content(path)
     except (zipfile.BadZipFile, KeyError, json.JSONDecodeError) as error:
         raise ModelFileError(
             f"{path} is not a model file of fastnn (models are saved with skops, not pickle)."
@@ -120,3 +123,20 @@ def load_model(path: str | os.PathLike[str]) -> TableModel:
         json.loads(content["about"]),
         content["version"],
     )
+
+
+def _content(path: str | os.PathLike[str]) -> Any:
+    """Return what a file holds; by skops, with its audit, where that is more than is known here."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return read_parts(archive, {*TRUSTED_TYPES, *_FROM_SKLEARN})
+    except (UnknownPart, KeyError, TypeError, ValueError):
+        skops_io = require("skops.io")
+    unknown = sorted(set(skops_io.get_untrusted_types(file=path)) - set(TRUSTED_TYPES))
+    if unknown:
+        raise ModelFileError(
+            f"{path} is refused: it holds types that fastnn does not know to be safe:"
+            f" {', '.join(unknown)}. If you trust whoever made the file, load it in Python with"
+            " skops.io.load(path, trusted=[...])."
+        )
+    return skops_io.load(path, trusted=TRUSTED_TYPES)

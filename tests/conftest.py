@@ -1,6 +1,6 @@
 """Which backends are tested, and what do tests share?
 
-Every test that takes the ``backend`` fixture runs once for each backend, those of numbers once for
+Every test that takes the ``backend`` fixture runs once for each backend, those of engines once for
 each instruction set of the compiled one. Two environment variables, names separated by commas, say
 otherwise:
 
@@ -18,11 +18,13 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.problems import use_every_kernel
 
 from fastnn import backends
 
@@ -57,7 +59,6 @@ def chosen(names: list[str]) -> dict[str, tuple[str, str | None]]:
 
 REQUIRED = named_in("FASTNN_REQUIRE")
 TESTED = chosen(named_in("FASTNN_TEST_BACKENDS"))
-NUMBERS = ("test_parity.py", "test_training.py")  # beside the engines' own tests
 
 if unknown := sorted(set(REQUIRED) - set(backends.BACKENDS)):
     raise pytest.UsageError(
@@ -66,11 +67,11 @@ if unknown := sorted(set(REQUIRED) - set(backends.BACKENDS)):
 
 
 def variants_for(path: Path) -> dict[str, tuple[str, str | None]]:
-    """All variants where numbers are compared, elsewhere the fastest of each backend.
+    """All variants where engines are tested, elsewhere the fastest of each backend.
 
-    What an estimator takes, refuses and shows does not depend on the instruction set.
+    All that depends on an instruction set is behind an engine.
     """
-    if path.parent.name in ("backends", "core") or path.name in NUMBERS:
+    if path.parent.name in ("backends", "core"):
         return TESTED
     fastest = {name: key for key, (name, _) in reversed(TESTED.items())}
     return {key: TESTED[key] for key in reversed(fastest.values())}
@@ -85,13 +86,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture
-def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+def backend(
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    once_per_run: Callable[..., Any],
+) -> str:
     """The name of a backend, to be passed as ``backend=`` or to ``fastnn.backends.load``."""
     name, isa = request.param
     if reason := backends.why_not(name):
         if name in REQUIRED:
             pytest.fail(f"FASTNN_REQUIRE demands the {name} backend: {reason}")
         pytest.skip(f"the {name} backend is not usable here: {reason}")
+    # Workers that compiled side by side would compile the same.
+    if name == "numba" and "PYTEST_XDIST_WORKER" in os.environ:
+        once_per_run("what Numba compiles", use_every_kernel, name)
     if isa:
         monkeypatch.setattr(backends.load(name), "isa", isa)
     request.node.user_properties.append(("backend", f"{name}[{isa}]" if isa else name))
@@ -110,8 +118,7 @@ def compiled_backend(backend: str) -> str:
 def once_per_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
     """``once_per_run(key, function, *arguments)``: the value, computed by the test that asks first.
 
-    Other tests and the other workers of pytest-xdist read it from a file. Two workers that ask at
-    the same time both compute it; the hook above keeps its tests together, which makes that rare.
+    Other tests read it from a file, and the other workers of pytest-xdist wait for that file.
     """
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
@@ -121,10 +128,21 @@ def once_per_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]
 
     def value(key: str, function: Callable[..., Any], *arguments: Any) -> Any:
         path = folder / hashlib.sha256(key.encode()).hexdigest()
-        if not path.exists():
-            written = path.with_suffix(f".{os.getpid()}")
-            written.write_bytes(pickle.dumps(function(*arguments)))
-            written.replace(path)  # another worker sees all of it or nothing
+        written, until = path.with_suffix(".written"), time.monotonic() + 600
+        while not path.exists():
+            try:
+                file = written.open("xb")
+            except FileExistsError:  # another worker computes it, or has died of it
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.05)
+                continue
+            try:
+                with file:
+                    pickle.dump(function(*arguments), file)
+                written.replace(path)
+            finally:
+                written.unlink(missing_ok=True)
         return pickle.loads(path.read_bytes())
 
     return value

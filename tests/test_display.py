@@ -1,4 +1,4 @@
-"""Does LossCurveDisplay keep scikit-learn's Display convention?"""
+"""Do the displays of a fit keep scikit-learn's Display convention, and draw what they say?"""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from fastnn import LossCurveDisplay, MLPRegressor, TradeoffSearchCV
+from fastnn import LossCurveDisplay, MLPRegressor, TradeoffSearchCV, WeightsDisplay
 
 pytest.importorskip("matplotlib", reason="plots need Matplotlib, the extra fastnn[plot]").use("Agg")
 from matplotlib import pyplot  # noqa: E402, after the choice of a backend that needs no screen
@@ -119,3 +119,94 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch):
     monkeypatch.delitem(sys.modules, "matplotlib.pyplot", raising=False)
     with pytest.raises(ImportError, match=r'needs matplotlib.*pip install .*\[plot\]"'):
         LossCurveDisplay([3.0, 2.0, 1.0]).plot()
+
+
+def test_the_validation_loss_is_drawn_beside_it():
+    model = MLPRegressor(**SETTINGS, warm_start=True)
+    with pytest.warns(UserWarning, match="Maximum iterations"):
+        model.fit(X, Y).fit(X[:30], Y[:30], X_val=X[30:], y_val=Y[30:])
+    display = LossCurveDisplay.from_estimator(model, name="mine", color="green")
+    np.testing.assert_array_equal(display.line_.get_xdata(), np.arange(1, 31))
+    line = display.validation_line_
+    # Only the last 15 iterations were validated.
+    np.testing.assert_array_equal(line.get_xdata(), np.arange(16, 31))
+    np.testing.assert_array_equal(line.get_ydata(), model.validation_loss_curve_)
+    assert (line.get_color(), line.get_linestyle()) == ("green", "--")
+    legend = [text.get_text() for text in display.ax_.get_legend().texts]
+    assert legend == ["mine", "mine, validation"]
+    bare = LossCurveDisplay([3.0, 2.0], validation_loss_curve=[4.0, 3.0]).plot()
+    assert bare.ax_.get_legend() is None
+    assert LossCurveDisplay([3.0, 2.0]).plot().validation_line_ is None
+
+
+# ---- weights
+
+
+def drawn(display):
+    """The numbers that the picture shows; NaN where it is empty."""
+    return display.image_.get_array().filled(np.nan)
+
+
+def test_the_weights_are_drawn(model):
+    display = WeightsDisplay.from_estimator(model)
+    np.testing.assert_array_equal(drawn(display), model.coefs_[0])
+    largest = np.abs(model.coefs_[0]).max()
+    assert display.image_.get_clim() == (-largest, largest)
+    assert (display.ax_.get_xlabel(), display.ax_.get_ylabel()) == ("neuron", "input")
+    assert display.ax_.get_title() == "MLPRegressor, layer 0"
+    assert display.figure_ is display.ax_.figure
+    assert display.colorbar_.mappable is display.image_
+    last = WeightsDisplay.from_estimator(model, layer=-1)
+    np.testing.assert_array_equal(drawn(last), model.coefs_[1])
+    assert last.ax_.get_title() == "MLPRegressor, layer 1"
+
+
+def test_they_are_drawn_on_the_axes_and_in_the_style_that_is_given(model):
+    figure, axes = pyplot.subplots(1, 2)
+    display = WeightsDisplay.from_estimator(model, ax=axes[0], name="mine", cmap="gray", vmin=-9)
+    assert (display.ax_, display.figure_) == (axes[0], figure)
+    assert (display.image_.get_cmap().name, display.image_.get_clim()[0]) == ("gray", -9)
+    assert axes[0].get_title() == "mine"
+    assert display.plot(axes[1], name="again") is display
+    assert axes[1].get_title() == "again"
+
+
+@pytest.mark.filterwarnings("ignore:.*Maximum iterations")
+def test_the_inputs_have_their_names():
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame(X, columns=["width", "height", "depth"])
+    display = WeightsDisplay.from_estimator(MLPRegressor(**SETTINGS).fit(frame, Y))
+    labels = [label.get_text() for label in display.ax_.get_yticklabels()]
+    assert labels == ["width", "height", "depth"]
+
+
+def test_the_inputs_are_pixels():
+    weights = np.arange(1.0, 31.0).reshape(6, 5)  # five neurons that see images of 2 x 3
+    picture = drawn(WeightsDisplay(weights, image_shape=(2, 3)).plot())
+    assert picture.shape == (5, 11)  # two rows of three images, a pixel between them
+    np.testing.assert_array_equal(picture[:2, 4:7], weights[:, 1].reshape(2, 3))
+    np.testing.assert_array_equal(picture[3:, :3], weights[:, 3].reshape(2, 3))
+    assert np.isnan(picture[2]).all() and np.isnan(picture[:, 3]).all()
+    assert np.isnan(picture[3:, 8:]).all()
+    assert np.nansum(picture) == weights.sum()
+
+
+@pytest.mark.filterwarnings("ignore:.*Maximum iterations")
+def test_the_weights_of_the_network_inside(tmp_path):
+    model = make_pipeline(StandardScaler(), MLPRegressor(**SETTINGS))
+    with pytest.raises(NotFittedError):
+        WeightsDisplay.from_estimator(model)
+    display = WeightsDisplay.from_estimator(model.fit(X, Y))
+    np.testing.assert_array_equal(drawn(display), model[-1].coefs_[0])
+
+
+@pytest.mark.filterwarnings("ignore:.*Maximum iterations")
+def test_weights_that_cannot_be_drawn_are_refused():
+    with pytest.raises(ValueError, match=r"^StandardScaler holds no network with coefs_\.$"):
+        WeightsDisplay.from_estimator(StandardScaler().fit(X))
+    model = MLPRegressor(**SETTINGS).fit(X, Y)
+    with pytest.raises(ValueError, match=r"^layer must be from -2 to 1, got 2\.$"):
+        WeightsDisplay.from_estimator(model, layer=2)
+    message = r"^image_shape=\(2, 2\) has 4 pixels, but the layer has 3 inputs\.$"
+    with pytest.raises(ValueError, match=message):
+        WeightsDisplay.from_estimator(model, image_shape=(2, 2))

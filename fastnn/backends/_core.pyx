@@ -56,16 +56,20 @@ cdef extern from "fastnn.h" nogil:
         int loss
 
     ctypedef struct fnn_segment:
-        double rate, l2, decay, epsilon
+        double rate, penalty, decay, epsilon
         int trainable
 
     ctypedef struct fnn_plan:
         int optimizer
         double *settings
-        double alpha
+        double alpha, l1, weight_decay, max_norm
+        int averages
         ptrdiff_t batch_size
         const fnn_segment *weights
         const fnn_segment *biases
+
+    ctypedef struct fnn_step:
+        pass
 
     ctypedef struct fnn_data:
         int input
@@ -85,9 +89,8 @@ cdef extern from "fastnn.h" nogil:
         void *slots
         void *grad
         const int64_t *rows
-        const double *rates
-        const double *effective_rates
-        ptrdiff_t rows_stride, rates_stride
+        const fnn_step *steps
+        ptrdiff_t rows_stride, steps_stride
         double *losses
         double *weight_sums
 
@@ -350,23 +353,27 @@ cdef class Engine:
 cdef class Plan:
     """How a network is trained.
 
-    ``weights`` and ``biases`` hold a tuple (rate, l2, decay, epsilon, trainable) for each layer.
+    ``penalties`` are (alpha, l1, weight decay, largest norm or None, whether there is an average);
+    ``weights`` and ``biases`` hold a tuple (rate, penalty, decay, epsilon, trainable) for each
+    layer.
     """
 
     cdef fnn_plan plan
     cdef fnn_segment *segments
 
-    def __cinit__(self, str optimizer, settings, double alpha, Py_ssize_t batch_size, weights,
-                  biases):
+    def __cinit__(self, str optimizer, settings, penalties, Py_ssize_t batch_size, weights, biases):
         entry = OPTIMIZERS[optimizer]
         _settings(optimizer, settings, entry.n_settings, self.plan.settings)
         self.segments = <fnn_segment *> calloc(2 * len(weights), sizeof(fnn_segment))
         if self.segments == NULL:
             raise MemoryError()
-        for i, (rate, l2, decay, epsilon, trainable) in enumerate([*weights, *biases]):
-            self.segments[i] = fnn_segment(rate, l2, decay, epsilon, trainable)
+        for i, (rate, penalty, decay, epsilon, trainable) in enumerate([*weights, *biases]):
+            self.segments[i] = fnn_segment(rate, penalty, decay, epsilon, trainable)
         self.plan.optimizer = entry.code
-        self.plan.alpha, self.plan.batch_size = alpha, batch_size
+        alpha, l1, weight_decay, max_norm, self.plan.averages = penalties
+        self.plan.alpha, self.plan.l1, self.plan.weight_decay = alpha, l1, weight_decay
+        self.plan.max_norm = max_norm or 0
+        self.plan.batch_size = batch_size
         self.plan.weights, self.plan.biases = self.segments, self.segments + len(weights)
 
     def __dealloc__(self):
@@ -447,17 +454,15 @@ cdef class Call:
         task.losses = <double *> b.borrow(
             losses, "d", 8, n_members * task.n_passes, True, "losses")
 
-    def train(self, slots, rates, effective_rates):
-        """What else a call with a plan needs; rates of shape ``(n or 1, n_passes, n_steps)``."""
+    def train(self, slots, steps):
+        """What else a call with a plan needs; steps of shape ``(n or 1, n_passes, n_steps, 3)``."""
         cdef _Borrowed b = self.arrays
         cdef fnn_task *task = &self.task
-        n_slots = fnn_optimizer_at(task.plan.optimizer).n_slots
+        n_slots = fnn_optimizer_at(task.plan.optimizer).n_slots + task.plan.averages
         size = task.n_members * n_slots * self.owner.n_params
         task.slots = b.real(slots, size, True, "slots")
-        task.rates = <const double *> b.borrow(rates, "d", 8, rates.size, False, "rates")
-        task.effective_rates = <const double *> b.borrow(
-            effective_rates, "d", 8, rates.size, False, "effective rates")
-        task.rates_stride = 0 if len(rates) == 1 else rates[0].size
+        task.steps = <const fnn_step *> b.borrow(steps, "d", 8, steps.size, False, "steps")
+        task.steps_stride = 0 if len(steps) == 1 else steps[0].size // 3
         return self
 
     def gradient(self, grad, weight_sums):

@@ -91,6 +91,7 @@ class TrainState:
     ----------
     params : ndarray of shape (n_members, n_params), each in the order of ``ParamLayout``
     slots : ndarray of shape (n_members, optimizer.n_slots, n_params), optimizer memory
+        At first ``optimizer.new_slots(params)``.
     step : int, minibatches done so far
     """
 

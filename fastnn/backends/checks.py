@@ -201,7 +201,7 @@ def why_unsupported(
             asked.append(("activation", activation.name, activations))
     asked.append(("loss", spec.loss.name, losses))
     if plan is not None:
-        asked.append(("optimizer", plan.optimizer.name, optimizers))
+        asked.append(("optimizer", plan.optimizer.kernel, optimizers))
     for kind, name, known in asked:
         if name not in known:
             return f"its kernels do not know the {kind} {name!r}; README.md says how to add it."

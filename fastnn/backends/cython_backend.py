@@ -59,7 +59,7 @@ class CythonTrainer:
         factors = {
             segment.start: (
                 segment.rate,
-                segment.l2,
+                segment.penalty,
                 segment.decay,
                 segment.epsilon,
                 segment.trainable,
@@ -67,10 +67,17 @@ class CythonTrainer:
             for segment in plan.segments_of(engine.spec)
         }
         layout = engine.spec.layout
+        optimizer = plan.optimizer
         self._core = _core.Plan(
-            plan.optimizer.name,
-            plan.optimizer.settings(),
-            plan.alpha,
+            optimizer.kernel,
+            optimizer.settings(),
+            (
+                plan.alpha,
+                optimizer.l1,
+                optimizer.weight_decay,
+                optimizer.max_norm,
+                optimizer.ema is not None,
+            ),
             plan.batch_size,
             [factors[segment.start] for segment in layout.weights],
             [factors[segment.start] for segment in layout.biases],
@@ -78,15 +85,13 @@ class CythonTrainer:
 
     def train(self, state: TrainState, data: Data, passes: Passes) -> NDArray[np.float64]:
         check_training(self.engine.spec, self.engine.dtype, self.plan, state, data, passes)
-        rates = np.ascontiguousarray(passes.rates, np.float64)
         rows = np.ascontiguousarray(passes.rows, np.int64)
         losses = np.zeros((len(state.params), rows.shape[1]))
         if losses.size and rows.size:
-            optimizer, first_step = self.plan.optimizer, state.step + 1
-            effective = [optimizer.effective_rates(member, first_step) for member in rates]
+            steps = self.plan.optimizer.steps(passes.rates, state.step + 1)
             call = self.engine.call(self._core, state.params, data, rows, losses)
-            self.engine.run(call.train(state.slots, rates, np.concatenate(effective)))
-        state.step += rates[0].size
+            self.engine.run(call.train(state.slots, steps))
+        state.step += passes.rates[0].size
         return losses
 
 

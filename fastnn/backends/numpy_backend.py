@@ -30,21 +30,20 @@ class NumpyTrainer:
         check_training(self.engine.spec, self.engine.dtype, plan, state, data, passes)
         _, n_passes, n_visits = passes.rows.shape
         rows = np.broadcast_to(passes.rows, (n_members, n_passes, n_visits))
-        rates = np.broadcast_to(passes.rates, (n_members, *passes.rates.shape[1:]))
+        numbers = plan.optimizer.steps(passes.rates, state.step + 1)
+        numbers = np.broadcast_to(numbers, (n_members, *numbers.shape[1:]))
         losses = np.zeros((n_members, n_passes))
         grad = np.empty_like(state.params[0])
         for member in range(n_members):
             params, slots = state.params[member], state.slots[member]
-            effective = plan.optimizer.effective_rates(rates[member], state.step + 1)
-            for i, j in np.ndindex(effective.shape):
+            for i, j in np.ndindex(passes.rates.shape[1:]):
                 batch = rows[member, i, j * plan.batch_size : (j + 1) * plan.batch_size]
                 sums = self.engine.one_gradient(params, data, batch, grad)
-                loss = batch_objective(*sums, params, grad, self.segments, plan.alpha)
-                losses[member, i] += len(batch) * loss
-                rate = float(rates[member, i, j])
-                step(
-                    plan.optimizer, self.segments, params, grad, slots, rate, float(effective[i, j])
+                loss = batch_objective(
+                    *sums, params, grad, self.segments, plan.alpha, plan.optimizer.l1
                 )
+                losses[member, i] += len(batch) * loss
+                step(plan.optimizer, self.segments, params, grad, slots, numbers[member, i, j])
         state.step += passes.rates[0].size
         return losses / max(1, n_visits)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 # Each of five folds should hold a few rows.
 MIN_ROWS_TO_EXPLORE = 30
 SILENT = Reporter()
+MAX_REASONS = 3  # of failures, that are shown
 
 
 class NoCandidateWithinLimits(ValueError):
@@ -447,7 +449,7 @@ def _searched(
         max_time=settings.max_time or (None if settings.trials else 60.0),
         n_trials=settings.trials,
         cv=settings.cv,
-        scoring=_scorer(settings.metric, known),
+        scoring=_scoring(settings.metric, known),
         refit={**limits, "score": "max"} if limits else settings.choose,
         n_jobs=settings.jobs or available_cpus(),
         random_state=goal.seed,
@@ -465,10 +467,23 @@ def _searched(
     for message, category in _different(caught):
         interrupted = issubclass(category, InterruptedWarning)
         (reporter.note if interrupted else reporter.detail)(message)
-    for i, why in enumerate(search.cv_results_["failure"]):
+    failures = search.cv_results_["failure"].tolist()
+    for i, why in enumerate(failures):
         if why:
             reporter.detail(f"candidate {i} failed: {why}")
+    if any(failures):
+        reporter.note(_commonest(failures))
     return search
+
+
+def _commonest(failures: list[str]) -> str:
+    """Say how many candidates failed, and the commonest reasons, each with an example."""
+    kinds = Counter(why.partition(":")[0] for why in failures if why)
+    reasons = [
+        f"{n} x {next(why for why in failures if why.partition(':')[0] == kind)}"
+        for kind, n in kinds.most_common(MAX_REASONS)
+    ]
+    return f"{kinds.total()} of {len(failures)} candidates failed: {'; '.join(reasons)}"
 
 
 def _different(caught: list[warnings.WarningMessage]) -> list[tuple[str, type[Warning]]]:
@@ -476,7 +491,15 @@ def _different(caught: list[warnings.WarningMessage]) -> list[tuple[str, type[Wa
     return list(dict.fromkeys((str(warning.message), warning.category) for warning in caught))
 
 
-def _scorer(metric: str | None, known: TrainingTable) -> Any:
+def _scoring(metric: str | Sequence[str] | None, known: TrainingTable) -> Any:
+    """Return the scorer of a name, or those of several by name."""
+    names = [metric] if isinstance(metric, str) else metric or []
+    if len(names) > 1:
+        return {name: _scorer(name, known) for name in names}
+    return _scorer(names[0], known) if names else None
+
+
+def _scorer(metric: str, known: TrainingTable) -> Any:
     """Return a scorer; of two classes, those for one of them score the second.
 
     scikit-learn's own score the class 1, which there need not be.

@@ -13,12 +13,13 @@ from fastnn.cli.quality import Quality
 from fastnn.cli.training_table import TrainingTable
 from fastnn.report.assessment import METRICS
 from fastnn.report.vocabulary import cost, cost_name, say, short
-from fastnn.search.quantities import COSTS
+from fastnn.search.quantities import COSTS, QUANTITIES
 
 Terms = Sequence[tuple[str, str]]
 
 # Where fewer characters are left for the parameters in a line, they go below the numbers.
 MIN_PARAMETERS_WIDTH = 48
+MEAN_AND_SPREAD = ("mean_test", "std_test")
 
 
 def as_json(value: Mapping[str, Any]) -> str:
@@ -84,15 +85,20 @@ def front(search: Any, width: int | None = None) -> str:
         The characters of a line: headings and parameters that need more go on in the next one.
     """
     results, chosen = search.cv_results_, getattr(search, "best_index_", None)
-    costs = _shown_costs(search)
+    costs, scores = _shown_costs(search), _scores(search)
     numbers, params = [], []
     for i in search.pareto_front_:
-        score = [f"{results['mean_test_score'][i]:.4f}", f"{results['std_test_score'][i]:.4f}"]
+        score = [f"{results[f'{what}_{q}'][i]:.4f}" for q in scores for what in MEAN_AND_SPREAD]
         paid = [cost(name, results[name][i]) for name in costs]
         numbers.append(["*" if i == chosen else "", *score, *paid, str(results["measured"][i])])
         settings = results["params"][i].items()
         params.append(", ".join(f"{short(name)}={say(value)}" for name, value in settings))
-    heads = ["", "score", "±", *map(cost_name, costs), "measured"]
+    heads = [
+        "",
+        *(head for q in scores for head in (cost_name(q), "±")),
+        *map(cost_name, costs),
+        "measured",
+    ]
     rows = [*_headings(heads, numbers, width), *numbers]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     n_heads = len(rows) - len(numbers)
@@ -138,6 +144,11 @@ def _shown_costs(search: Any) -> list[str]:
     return [name for name in COSTS if name in shown]
 
 
+def _scores(search: Any) -> list[str]:
+    """Return the names of the scores, the first one's and those of the further ones."""
+    return ["score", *(q for q in search.objectives_ if q not in QUANTITIES)]
+
+
 def quality_data(found: Quality) -> dict[str, Any]:
     """Return what `evaluate` found as plain data."""
     return {"task": found.task, "rows": found.rows, **found.metrics}
@@ -158,12 +169,12 @@ def fitted_data(found: Fitted) -> dict[str, Any]:
 def explored_data(found: Explored) -> dict[str, Any]:
     """Return what `explore` found as plain data."""
     results = found.search.cv_results_
-    names = ["measured", *_shown_costs(found.search)]
+    names, scores = ["measured", *_shown_costs(found.search)], _scores(found.search)
     front = [
         {
             "candidate": int(i),
-            "score": results["mean_test_score"][i],
-            "score_std": results["std_test_score"][i],
+            **{q: results[f"mean_test_{q}"][i] for q in scores},
+            **{f"{q}_std": results[f"std_test_{q}"][i] for q in scores},
             **{name: results[name][i] for name in names},
             "params": {short(name): value for name, value in results["params"][i].items()},
         }

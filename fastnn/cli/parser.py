@@ -121,10 +121,10 @@ def _explore(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--metric",
-        type=_scorer,
-        metavar="SCORER",
+        type=_scorers,
+        metavar="A,B,...",
         help="the score: a scorer of scikit-learn's, such as roc_auc or neg_log_loss"
-        " (accuracy or r2)",
+        " (accuracy or r2); further ones are traded off as well",
     )
     add(
         "--choose",
@@ -330,16 +330,17 @@ def _threshold(text: str) -> float | str:
     return _number(text, what, lambda value: 0 < value < 1)
 
 
-def _scorer(text: str) -> str:
+def _scorers(text: str) -> tuple[str, ...]:
     from sklearn.metrics import get_scorer_names  # only where it is asked for: it takes a while
 
     names = get_scorer_names()
-    if text not in names:
-        near = difflib.get_close_matches(text, names, n=3) or ["roc_auc", "neg_log_loss", "r2"]
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a scorer of scikit-learn's, such as {', '.join(near)}"
-        )
-    return text
+    for name in (said := _names(text)):
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=3) or ["roc_auc", "neg_log_loss", "r2"]
+            raise argparse.ArgumentTypeError(
+                f"{name!r} is not a scorer of scikit-learn's, such as {', '.join(near)}"
+            )
+    return said
 
 
 def _seconds(text: str) -> float:

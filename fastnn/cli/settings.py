@@ -91,8 +91,9 @@ class Search:
         "knee", or the objective to be best in.
     limits : tuple of (str, float)
         Costs with the most that is allowed; with limits, the best score within them is chosen.
-    metric : str or None
-        The score, by the name of a scorer of scikit-learn's; None is accuracy, or R2.
+    metric : str, tuple of str or None
+        The score, by the name of a scorer of scikit-learn's; None is accuracy, or R2. Of several,
+        the first is the score, and the others are traded off as well.
     cv : int
         Folds for every candidate.
     jobs : int or None
@@ -106,7 +107,7 @@ class Search:
     objectives: tuple[str, ...] = ("score", "fit_time")
     choose: str = "knee"
     limits: tuple[tuple[str, float], ...] = ()
-    metric: str | None = None
+    metric: str | tuple[str, ...] | None = None
     cv: int = 5
     jobs: int | None = None
     storage: str | None = None

@@ -27,6 +27,10 @@ class Allowed(NamedTuple):
     words: str
     holds: Callable[[Any], bool]
 
+    def or_none(self) -> Allowed:
+        """The same, or None."""
+        return Allowed(f"{self.words} or None", lambda value: value is None or self.holds(value))
+
 
 def number(interval: str) -> Allowed:
     """A number in an interval written as in mathematics: ``"[0, 1)"``, ``"(0, inf)"``."""

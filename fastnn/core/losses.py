@@ -136,10 +136,12 @@ def batch_objective(
     grad: Array,
     segments: Iterable[Segment],
     alpha: float,
+    l1: float = 0.0,
 ) -> float:
-    """The mean loss of a batch with its L2 penalty, as scikit-learn defines it.
+    """The mean loss of a batch with its penalties; L2's is as scikit-learn defines it.
 
-    ``(sum_i w_i loss_i + alpha/2 sum_s l2_s |p_s|^2) / sum_i w_i`` over rows i and segments s.
+    ``(sum_i w_i loss_i + sum_s f_s (alpha/2 |p_s|^2 + l1 |p_s|_1)) / sum_i w_i`` over rows i and
+    segments s of penalty factors f_s. The derivative of ``|p|`` at 0 is taken as 0.
 
     Parameters
     ----------
@@ -153,16 +155,18 @@ def batch_objective(
     if weight_sum == 0:
         grad[...] = 0
         return 0.0
-    squares = 0.0
+    penalty = 0.0
     for segment in segments:
-        strength = alpha * segment.l2
-        if strength:
-            p = params[segment.start : segment.stop]
-            grad[segment.start : segment.stop] += strength * p
+        p, g = params[segment.start : segment.stop], grad[segment.start : segment.stop]
+        if strength := alpha * segment.penalty:
+            g += strength * p
             exact = p.astype(np.float64, copy=False)
-            squares += strength * float(np.dot(exact, exact))
+            penalty += 0.5 * strength * float(np.dot(exact, exact))
+        if strength := l1 * segment.penalty:
+            g += strength * np.sign(p)
+            penalty += strength * float(np.abs(p).sum(dtype=np.float64))
     grad /= weight_sum
-    return (loss_sum + 0.5 * squares) / weight_sum
+    return (loss_sum + penalty) / weight_sum
 
 
 def log(predictions: Array) -> Array:

@@ -123,10 +123,12 @@ class Segment:
     start, stop : int
         Its place in the parameter vector.
     shape : tuple of int
-    rate, l2, epsilon : float
-        Factors of the learning rate, of the L2 penalty ``alpha``, and of the optimizer's epsilon.
+    rate, epsilon : float
+        Factors of the learning rate and of the optimizer's epsilon.
+    penalty : float
+        Factor of the penalties, L2's ``alpha`` and the optimizer's ``l1``.
     decay : float
-        Decoupled weight decay; see :func:`fastnn.core.optimizers.step`.
+        Factor of the optimizer's ``weight_decay``.
     trainable : bool
         False leaves it as it is.
     """
@@ -135,8 +137,8 @@ class Segment:
     stop: int
     shape: tuple[int, ...]
     rate: float = 1.0
-    l2: float = 1.0
-    decay: float = 0.0
+    penalty: float = 1.0
+    decay: float = 1.0
     epsilon: float = 1.0
     trainable: bool = True
 
@@ -149,7 +151,7 @@ class ParamLayout:
     """The order of one parameter vector: all weights row-major from first to last, then all biases.
 
     It is the order in which scikit-learn packs parameters for L-BFGS, so that both optimise the
-    same vector. As in scikit-learn biases are exempt from the L2 penalty.
+    same vector. As in scikit-learn biases are exempt from penalties, and from decay.
     """
 
     def __init__(self, spec: NetworkSpec) -> None:
@@ -158,7 +160,8 @@ class ParamLayout:
         shapes = [(layer.n_in, layer.n_out) for layer in spec.layers]
         for shape in [*shapes, *((n_out,) for _, n_out in shapes)]:
             stop = start + math.prod(shape)
-            segments.append(Segment(start, stop, shape, l2=float(len(shape) == 2)))
+            of_weights = float(len(shape) == 2)
+            segments.append(Segment(start, stop, shape, penalty=of_weights, decay=of_weights))
             start = stop
         self.segments = tuple(segments)
         self.weights = self.segments[: len(spec.layers)]

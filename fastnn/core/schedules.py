@@ -1,19 +1,24 @@
 """Which learning rate does each step take? Rules that are asked pass by pass, and on a plateau.
 
 A plateau is where training no longer improves: :mod:`fastnn.training.stopping` says when that is.
+Every schedule takes all solvers but L-BFGS, with one exception that is scikit-learn's: the name
+"adam" ignores the names "invscaling" and "adaptive".
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fastnn.core.family import OPEN, Member, by_name
+from fastnn.core.family import OPEN, Allowed, Member, Numbers, by_name, number
+
+
+def _is_count(value: Any) -> bool:
+    return number("[1, inf)").holds(value) and value == int(value)
 
 
 @dataclass(repr=False)
@@ -23,18 +28,30 @@ class Schedule(Member):
     Parameters
     ----------
     learning_rate_init : float or None
-        The first learning rate.
+        What rates are multiples of; without a warm-up mostly the first of them.
+    warmup : float, default=0.0
+        How long the rate rises to what the rule says: by equal steps, of which the last reaches it.
+        From 1 a number of passes, below a share of ``max_iter``.
+    max_iter : int or None
+        The passes that shares and horizons count. In ``partial_fit`` these are the passes of all
+        calls; after them the last rate stays.
     """
 
     learning_rate_init: float = OPEN
+    _: KW_ONLY
+    warmup: float = 0.0
+    max_iter: int = OPEN
 
-    flat: ClassVar[Mapping[str, Any]] = {"learning_rate_init": 0.001}
+    flat: ClassVar[Mapping[str, Any]] = {"learning_rate_init": 0.001, "max_iter": 200}
+    allowed: ClassVar[Mapping[str, Allowed]] = {
+        "learning_rate_init": number("(0, inf)"),
+        "warmup": number("[0, inf)"),
+        "max_iter": Allowed("a whole number from 1", _is_count),
+    }
     stop_message: ClassVar[str] = "Stopping."
+    has_horizon: ClassVar[bool] = False
 
-    @abstractmethod
-    def rates(
-        self, first_step: int, n_steps: int, n_rows: Sequence[int], rate: float
-    ) -> NDArray[np.float64]:
+    def rates(self, first_step: int, n_steps: int, n_rows: Sequence[int], rate: float) -> Numbers:
         """The learning rates of some passes, a rate for each step.
 
         Parameters
@@ -52,6 +69,19 @@ class Schedule(Member):
         -------
         rates : ndarray of float64, shape (n_passes, n_steps)
         """
+        rates = self.ruled(first_step, n_steps, n_rows, rate)
+        if self.warmup:
+            done = first_step + np.arange(1, rates.size + 1).reshape(rates.shape)
+            rates = rates * np.minimum(1, done / (self.passes(self.warmup) * n_steps))
+        return rates
+
+    @abstractmethod
+    def ruled(self, first_step: int, n_steps: int, n_rows: Sequence[int], rate: float) -> Numbers:
+        """As :meth:`rates`, without the warm-up."""
+
+    def passes(self, length: float) -> float:
+        """A length in passes: from 1 it is one, below 1 it is a share of ``max_iter``."""
+        return length if length >= 1 else length * self.max_iter
 
     def on_plateau(self, rate: float) -> float | None:
         """The rate to go on with after a plateau; None means that training stops there."""
@@ -63,11 +93,21 @@ class Constant(Schedule):
 
     name = "constant"
 
-    def rates(
-        self, first_step: int, n_steps: int, n_rows: Sequence[int], rate: float
-    ) -> NDArray[np.float64]:
+    def ruled(self, first_step: int, n_steps: int, n_rows: Sequence[int], rate: float) -> Numbers:
         """``rate``."""
         return np.full((len(n_rows), n_steps), rate)
+
+
+@dataclass(repr=False)
+class WarmUp(Constant):
+    """A warm-up to ``learning_rate_init``, which then stays: :class:`Constant` by another default.
+
+    Every schedule has the setting ``warmup``.
+    """
+
+    warmup: float = field(default=0.05, kw_only=True)
+
+    name = "warmup"
 
 
 @dataclass(repr=False)
@@ -81,10 +121,9 @@ class InverseScaling(Schedule):
 
     name = "invscaling"
     flat: ClassVar[Mapping[str, Any]] = {**Schedule.flat, "power_t": 0.5}
+    allowed: ClassVar[Mapping[str, Allowed]] = {**Schedule.allowed, "power_t": number("[0, inf)")}
 
-    def rates(
-        self, first_step: int, n_steps: int, n_rows: Sequence[int], rate: float
-    ) -> NDArray[np.float64]:
+    def ruled(self, first_step: int, n_steps: int, n_rows: Sequence[int], rate: float) -> Numbers:
         """The same rate for the whole of a pass."""
         # Powers of Python's: NumPy's may differ with the number of passes, in the last bit.
         each = [self.learning_rate_init / (n + 1) ** self.power_t for n in n_rows]
@@ -93,21 +132,146 @@ class InverseScaling(Schedule):
         return np.repeat(each, n_steps).reshape(len(each), n_steps)
 
 
-class Adaptive(Schedule):
+class Adaptive(Constant):
     """``learning_rate_init`` until a plateau, then a fifth of the rate, down to 1e-6."""
 
     name = "adaptive"
     stop_message = "Learning rate too small. Stopping."
-
-    def rates(
-        self, first_step: int, n_steps: int, n_rows: Sequence[int], rate: float
-    ) -> NDArray[np.float64]:
-        """``rate``."""
-        return np.full((len(n_rows), n_steps), rate)
 
     def on_plateau(self, rate: float) -> float | None:
         """A fifth, unless the rate is too small already."""
         return rate / 5.0 if rate > 1e-6 else None
 
 
-SCHEDULES: dict[str, Schedule] = by_name(Constant(), InverseScaling(), Adaptive())
+class Horizon(Schedule):
+    """Rates that are planned until an end, ``max_iter`` passes: a factor of ``learning_rate_init``.
+
+    A fit goes on to the end: a plateau of the training loss does not stop it, as the rule itself
+    lowers the rate. One of the validation score does, with ``early_stopping``.
+    """
+
+    has_horizon = True
+
+    def ruled(self, first_step: int, n_steps: int, n_rows: Sequence[int], rate: float) -> Numbers:
+        """``rate`` times the factor at the share of steps done before each."""
+        done = first_step + np.arange(len(n_rows) * n_steps)
+        planned = self.max_iter * n_steps
+        t = np.minimum(done, planned - 1) / planned
+        return rate * self.factor(t).reshape(len(n_rows), n_steps)
+
+    @abstractmethod
+    def factor(self, t: Numbers) -> Numbers:
+        """The factor where ``t (n,)``, in [0, 1), is the share of the steps that are done."""
+
+
+@dataclass(repr=False)
+class Cosine(Horizon):
+    """``end + (1 - end) (1 + cos(pi t)) / 2``: half a period, without restarts.
+
+    Loshchilov and Hutter 2017 (arXiv 1608.03983). Here t counts from the end of the warm-up.
+
+    Parameters
+    ----------
+    end : float, default=0.0
+        The factor at the end, in [0, 1].
+    """
+
+    end: float = field(default=0.0, kw_only=True)
+
+    name = "cosine"
+    allowed: ClassVar[Mapping[str, Allowed]] = {**Schedule.allowed, "end": number("[0, 1]")}
+
+    def factor(self, t: Numbers) -> Numbers:
+        """From 1 down to ``end``."""
+        start = min(self.passes(self.warmup) / self.max_iter, 1 - 1e-9)  # less than all
+        t = np.maximum(t - start, 0) / (1 - start)
+        return self.end + (1 - self.end) * (1 + np.cos(np.pi * t)) / 2
+
+
+@dataclass(repr=False)
+class OneCycle(Cosine):
+    """Up and down once (Smith 2018, arXiv 1803.09820): :class:`Cosine` after a long warm-up.
+
+    ``learning_rate_init`` is the peak, and may be several times what is right for a constant rate.
+    Momentum does not change on the way.
+    """
+
+    warmup: float = field(default=0.3, kw_only=True)
+
+    name = "one_cycle"
+
+
+@dataclass(repr=False)
+class Step(Horizon):
+    """``fall ** floor(t / every)``.
+
+    Parameters
+    ----------
+    fall : float, default=0.1
+        What each fall multiplies the rate by, in (0, 1].
+    every : float, default=1/3
+        The time between falls: from 1 a number of passes, below a share of ``max_iter``.
+    """
+
+    fall: float = field(default=0.1, kw_only=True)
+    every: float = field(default=1 / 3, kw_only=True)
+
+    name = "step"
+    allowed: ClassVar[Mapping[str, Allowed]] = {
+        **Schedule.allowed,
+        "fall": number("(0, 1]"),
+        "every": number("(0, inf)"),
+    }
+
+    def factor(self, t: Numbers) -> Numbers:
+        """Rounding of t, such as of thirds, must not delay a fall."""
+        return self.fall ** np.floor(t * self.max_iter / self.passes(self.every) + 1e-9)
+
+
+class CosLog4(Horizon):
+    """``(1 - cos(2 pi log2(1 + 15 t))) / 2``: four cycles, each twice as long as the one before.
+
+    That of RealMLP (Holzmüller et al. 2024, arXiv 2407.04491).
+    """
+
+    name = "coslog4"
+
+    def factor(self, t: Numbers) -> Numbers:
+        """0 at the ends of cycles: t = 0, 1/15, 3/15, 7/15 and 1."""
+        return (1 - np.cos(2 * np.pi * np.log2(1 + 15 * t))) / 2
+
+
+@dataclass(repr=False)
+class Function(Horizon):
+    """Any function of the share of steps done: what ``learning_rate=function`` means.
+
+    Parameters
+    ----------
+    function : callable ``float -> float``
+        From t in [0, 1) to a factor of ``learning_rate_init``, finite and not negative.
+    """
+
+    function: Callable[[float], float] = field(default=OPEN, kw_only=True)
+
+    name = "function"
+    allowed: ClassVar[Mapping[str, Allowed]] = {
+        **Schedule.allowed,
+        "function": Allowed("a function of the share of steps done", callable),
+    }
+
+    def factor(self, t: Numbers) -> Numbers:
+        """ValueError where the function's value is no factor."""
+        factors = np.empty(len(t))
+        for i, share in enumerate(t.tolist()):
+            factors[i] = value = self.function(share)
+            if not (np.isfinite(factors[i]) and factors[i] >= 0):
+                raise ValueError(
+                    "learning_rate must be a function whose values are finite and not negative, got"
+                    f" {value!r} at t={share!r}."
+                )
+        return factors
+
+
+SCHEDULES: dict[str, Schedule] = by_name(
+    Constant(), InverseScaling(), Adaptive(), Cosine(), OneCycle(), WarmUp(), Step(), CosLog4()
+)

@@ -23,18 +23,22 @@ from fastnn.core.activations import Array
 from fastnn.core.losses import LOSSES, Loss
 from fastnn.core.network import NetworkSpec
 from fastnn.estimators import targets
+from fastnn.estimators.batches import check_n_epochs, learn
+from fastnn.estimators.callbacks import CallbackSupport
 from fastnn.estimators.parameters import SharedParameters
 from fastnn.estimators.subclasses import name_constructor, warn_of_hooks
-from fastnn.estimators.targets import Targets
+from fastnn.estimators.targets import Targets, ValidationRows
 from fastnn.training import lbfgs
-from fastnn.training.callbacks import PrintLoss, Validation
+from fastnn.training.callbacks import Origin, Validation, fit_begins, watched_by
 from fastnn.training.data import design_matrix, hold_out, row_numbers, row_weights, select_rows
 from fastnn.training.loop import train
 from fastnn.training.model import Network, thread_limit
 from fastnn.training.state import LoopState
+from fastnn.training.stopping import NoImprovement
 
 _FLOATS = (np.float64, np.float32)
 _SPARSE = ("csr", "csc")
+_LEARNED = {"_loss", "_loop", "_model", "_label_binarizer"}  # beside what ends with an underscore
 
 
 @contextmanager
@@ -52,7 +56,7 @@ def unchanged_on_error(estimator: BaseEstimator) -> Iterator[None]:
         raise
 
 
-class BaseMLP(SharedParameters):
+class BaseMLP(CallbackSupport, SharedParameters):
     """What the classifier and the regressor share.
 
     Attributes with a trailing underscore are the truth outside a fit.
@@ -70,7 +74,16 @@ class BaseMLP(SharedParameters):
     # ---- fitting
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Any:
         """Fit the model to data matrix X and target(s) y.
 
         Parameters
@@ -82,6 +95,15 @@ class BaseMLP(SharedParameters):
             The target values: class labels in classification, real numbers in regression.
         sample_weight : array-like of shape (n_samples,), default=None
             How much each row counts; not negative.
+        X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
+            Rows to validate on after each pass. Early stopping watches them, and holds out none of
+            its own; without it they are measured for ``validation_scores_`` and
+            ``validation_loss_curve_``. ``Pipeline(..., transform_input=["X_val"])`` transforms them
+            as it does X.
+        y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
+            Their targets.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            How much each of them counts.
 
         Returns
         -------
@@ -97,10 +119,24 @@ class BaseMLP(SharedParameters):
         MemoryError
             If the network is too large for this machine.
         """
-        with unchanged_on_error(self):
-            return self._fit(X, y, sample_weight, incremental=False)
+        given = ValidationRows.given(X_val, y_val, sample_weight_val)
+        more = {} if given is None else {"validation": given}
+        with (
+            watched_by(*self._time_limit()),
+            self._watched(X, y, sample_weight, self.max_iter),
+            unchanged_on_error(self),
+        ):
+            return self._fit(X, y, sample_weight, incremental=False, **more)
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, incremental: bool) -> Any:
+    def _fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        incremental: int,
+        validation: ValidationRows | None = None,
+    ) -> Any:
+        """Train; ``incremental`` is the number of passes to add to what is there, or 0."""
         if incremental:
             self._validate_params()  # scikit-learn does so at the first call only
         hidden = self._hidden_sizes()
@@ -119,12 +155,12 @@ class BaseMLP(SharedParameters):
         )
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
-        encoded = self._encode_targets(y, first, incremental)
+        encoded = self._encode_targets(y, first, bool(incremental))
         known = None if first else self._network_to_go_on(hidden, encoded.n_outputs)
         dtype = X.dtype if known is None else known.params.dtype
         if self.solver == "lbfgs":
             dtype = np.dtype(np.float64)  # as in scikit-learn, whatever X is
-        weight = row_weights(sample_weight, X.shape[0], dtype)
+        weight = encoded.weigh(row_weights(sample_weight, X.shape[0], dtype), dtype)
         data = Data(design_matrix(X, dtype), encoded.as_dtype(dtype), weight)
         random_state = check_random_state(self.random_state)
 
@@ -135,6 +171,7 @@ class BaseMLP(SharedParameters):
         else:
             spec = known.spec
         self._loss, self.out_activation_ = spec.loss, spec.loss.inverse_link
+        given = None if validation is None else self._encode_rows(validation, encoded, dtype)
         loop = self._begin(incremental)
         backend = choose(self.backend, spec, dtype, loop.plan)  # refuses before anything is drawn
         network = known or Network.create(spec, X.dtype, random_state)
@@ -142,23 +179,58 @@ class BaseMLP(SharedParameters):
             network = network.copy(dtype)  # so that a diverging call costs nothing
         loop.set_params(network.params)
         engine = backend.engine(spec, dtype, thread_limit(self.n_threads))
+        loop.random_state = random_state
+        origin = Origin(
+            spec,
+            data,
+            given,
+            lambda: {**self._told(), "backend": backend.name},
+            warm=known is not None,
+            seeded=self.random_state is not None,
+        )
         if loop.plan is None:
-            objective = lbfgs.full_batch(engine, spec, data, self.alpha)
-            printing = (PrintLoss(),) if self.verbose else ()
-            self.loss_ = lbfgs.minimise(loop, objective, self.max_fun, printing)
-            self.n_iter_ = loop.n_iter
+            self._fit_full_batch(loop, engine, origin)
         else:
-            loop.random_state = random_state
-            self._fit_minibatches(loop, engine, data, spec.n_out, encoded.strata, first)
+            self._fit_minibatches(loop, engine, origin, encoded.strata, first)
+        network.params[...] = loop.params  # the same memory, unless they are an average
         self.n_outputs_ = spec.n_out
         self.n_layers_ = len(spec.layers) + 1
         self._adopt(network)
         return self
 
-    def _begin(self, incremental: bool) -> LoopState:
+    def _learn_more(self, X: Any, y: Any, sample_weight: Any, n_epochs: int) -> Any:
+        """Add ``n_epochs`` passes to what is there, as ``partial_fit`` does."""
+        check_n_epochs(n_epochs)
+        if n_epochs != 1 and self.solver == "lbfgs":
+            raise ValueError(
+                f"n_epochs={n_epochs} needs a solver that goes through the data in passes, such as"
+                f" 'adam'; solver={self.solver!r} ends by itself, at the latest after max_iter"
+                f"={self.max_iter} iterations."
+            )
+        return self._fit(X, y, sample_weight, incremental=n_epochs)
+
+    def _fit_batches(self, batches: Any, n_epochs: int, **first_call: Any) -> Any:
+        if self.early_stopping:
+            raise ValueError("fit_batches does not support early_stopping=True")
+        with watched_by(*self._time_limit()), unchanged_on_error(self):
+            if not self.warm_start:
+                for name in [name for name in vars(self) if name in _LEARNED or name[-1] == "_"]:
+                    delattr(self, name)
+            learn(self, batches, n_epochs, **first_call)
+        return self
+
+    def _has_passes(self, method: str) -> bool:
+        if self.solver == "lbfgs":
+            raise AttributeError(
+                f"{method} is only available for stochastic optimizers. {self.solver} is not"
+                " stochastic."
+            )
+        return True
+
+    def _begin(self, incremental: int) -> LoopState:
         """What a fit remembers at its start: today's settings, and what goes on from before."""
         if self.solver == "lbfgs":
-            return LoopState.without_plan(self._rules(incremental=False))
+            return LoopState.without_plan(self._rules(0))
         rules = self._rules(incremental)
         earlier = getattr(self, "_loop", None)
         if incremental and earlier is not None:
@@ -166,30 +238,58 @@ class BaseMLP(SharedParameters):
         plan = Plan(self._new_optimizer(), alpha=self.alpha)
         return LoopState.begin(rules, plan, self._new_schedule(), earlier)
 
+    def _fit_full_batch(self, loop: LoopState, engine: Engine, origin: Origin) -> None:
+        """Train by L-BFGS, and show what happened."""
+        fit_begins(loop, origin)
+        validation = self._validation(engine, origin, loop)
+        objective = lbfgs.full_batch(engine, origin.spec, origin.data, self.alpha)
+        callbacks = self._callbacks(validation, None)
+        self.loss_ = lbfgs.minimise(loop, objective, self.max_fun, callbacks)
+        self.n_iter_ = loop.n_iter
+        self._show_validation(loop, validation)
+
     def _fit_minibatches(
         self,
         loop: LoopState,
         engine: Engine,
-        data: Data,
-        n_out: int,
+        origin: Origin,
         strata: np.ndarray | None,
         first: bool,
     ) -> None:
         """Hold out rows if asked to, train, and show what happened."""
-        loop.rows, validation = row_numbers(data.X.shape[0]), None
+        loop.rows = row_numbers(origin.data.X.shape[0])
         if self.early_stopping:
-            assert loop.random_state is not None
-            loop.rows, held_out = hold_out(
-                loop.rows, self.validation_fraction, strata, loop.random_state
-            )
-            validation = Validation(engine, n_out, select_rows(data, held_out), self._scorer())
             loop.best_loss = np.inf  # what is judged is the score
-            if first:  # a later fit keeps its last parameters unless a better score comes
-                loop.best_params = loop.params.copy()
+            if origin.validation is None:
+                assert loop.random_state is not None
+                loop.rows, loop.held_out = hold_out(
+                    loop.rows, self.validation_fraction, strata, loop.random_state
+                )
         assert loop.plan is not None
         loop.plan = replace(loop.plan, batch_size=self._batch_size_for(len(loop.rows)))
-        train(loop, engine, data, self._callbacks(validation))
+        fit_begins(loop, origin)
+        validation = self._validation(engine, origin, loop)
+        if validation and self._restores() and first and not loop.n_iter:
+            # A later fit keeps its last parameters unless a better score comes.
+            loop.best_params = loop.params.copy()
+        train(loop, engine, origin.data, self._callbacks(validation, NoImprovement()))
         self._show(loop)
+        self._show_validation(loop, validation)
+
+    def _validation(self, engine: Engine, origin: Origin, loop: LoopState) -> Validation | None:
+        """What measures the validation rows, those given or those held out, if there are any."""
+        rows = origin.validation
+        if rows is None and len(loop.held_out):
+            rows = select_rows(origin.data, loop.held_out)
+        if rows is None:
+            if self.restore_best and self.restore_best != "auto":
+                raise ValueError(
+                    "restore_best=True needs rows to validate on: give fit X_val and y_val, or set"
+                    " early_stopping=True."
+                )
+            return None
+        loss = partial(targets.mean_loss, origin.spec.loss)
+        return Validation(engine, origin.spec.n_out, rows, loss, self._scorer())
 
     def _show(self, loop: LoopState) -> None:
         """What a fit remembers, under scikit-learn's names.
@@ -204,11 +304,19 @@ class BaseMLP(SharedParameters):
         self.loss_curve_ = getattr(self, "loss_curve_", [])
         self.loss_curve_ += loop.losses
         self.best_loss_ = None if self.early_stopping else loop.best_loss
-        self.validation_scores_ = getattr(self, "validation_scores_", None)
-        self.best_validation_score_ = getattr(self, "best_validation_score_", None)
-        if self.early_stopping:
-            self.validation_scores_ = [*(self.validation_scores_ or []), *loop.scores]
-            self.best_validation_score_ = loop.best_score
+        for name in ("validation_scores_", "best_validation_score_", "validation_loss_curve_"):
+            setattr(self, name, getattr(self, name, None))
+
+    def _show_validation(self, loop: LoopState, validation: Validation | None) -> None:
+        """What was measured on validation rows, if there are any."""
+        if validation is None:
+            return
+        self.best_validation_score_ = loop.best_score
+        for name, curve in (
+            ("validation_scores_", loop.scores),
+            ("validation_loss_curve_", loop.validation_losses),
+        ):
+            setattr(self, name, [*(getattr(self, name, None) or []), *curve])
 
     def _adopt(self, network: Network) -> None:
         """Show ``network`` as ``coefs_`` and ``intercepts_``.
@@ -225,6 +333,7 @@ class BaseMLP(SharedParameters):
             "best_loss_",
             "validation_scores_",
             "best_validation_score_",
+            "validation_loss_curve_",
             "_loop",
         ):
             self.__dict__.pop(name, None)
@@ -233,6 +342,36 @@ class BaseMLP(SharedParameters):
     @abstractmethod
     def _encode_targets(self, y: Any, first: bool, incremental: bool) -> Targets:
         """Targets as a network learns them; ``first`` is False where a fitted model goes on."""
+
+    @abstractmethod
+    def _encode_known(self, y: np.ndarray) -> Targets:
+        """Targets of other rows, as those of the fit under way are encoded."""
+
+    def _encode_rows(self, rows: ValidationRows, like: Targets, dtype: np.dtype) -> Data:
+        """What ``fit`` was given to validate on; ValueError if it does not go with the rest."""
+        try:
+            X, y = validate_data(
+                self,
+                rows.X,
+                rows.y,
+                accept_sparse=_SPARSE,
+                multi_output=True,
+                dtype=self._converts_to(_FLOATS),
+                order="C",
+                reset=False,
+            )
+            y = column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
+            encoded = replace(self._encode_known(y), class_weight=like.class_weight)
+            if encoded.n_outputs != like.n_outputs:
+                raise ValueError(
+                    f"y_val has {encoded.n_outputs} outputs, but y has {like.n_outputs}."
+                )
+            if X.shape[0] < 2:
+                raise ValueError("X_val has one row only; at least two are needed.")
+            weight = encoded.weigh(row_weights(rows.weight, X.shape[0], dtype), dtype)
+            return Data(design_matrix(X, dtype), encoded.as_dtype(dtype), weight)
+        except ValueError as error:
+            raise ValueError(f"X_val, y_val, sample_weight_val: {error}") from error
 
     @staticmethod
     @abstractmethod

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -31,6 +33,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # noqa: D101 - the f-string is i
     Parameters
     ----------
     {PARAMETERS}
+    class_weight : dict of label to float, 'balanced' or None, default=None
+        How much the rows of each class count, beside ``sample_weight``; 1 for a label that is not
+        named. 'balanced' is ``n_samples / (n_classes * count of the class)``. It applies to rows
+        to validate on, too. Not for multilabel targets, whose rows have no single class.
 
     Attributes
     ----------
@@ -48,8 +54,55 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # noqa: D101 - the f-string is i
     array([1, 0, 1, 0, 1])
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **SharedParameters._parameter_constraints,
+        "class_weight": [None, dict, StrOptions({"balanced"})],
+    }
     loss: ClassVar[str] = "log_loss"
     _default_score = staticmethod(targets.accuracy)
+
+    def __init__(
+        self,
+        hidden_layer_sizes: Any = (100,),
+        activation: Any = "relu",
+        *,
+        solver: str | Optimizer = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | str = "auto",
+        learning_rate: str | Schedule = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: bool | int = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        backend: str = "auto",
+        n_threads: int | None = None,
+        dtype: str = "auto",
+        scoring: Any = None,
+        restore_best: bool | str = "auto",
+        max_time: float | None = None,
+        class_weight: Any = None,
+    ) -> None:
+        # scikit-learn reads parameters off this signature; all but one are the base's.
+        parameters = {
+            name: value
+            for name, value in locals().items()
+            if name not in ("self", "class_weight", "__class__")
+        }
+        super().__init__(**parameters)
+        self.class_weight = class_weight
 
     def _decoded(self, y: np.ndarray) -> np.ndarray:
         if self._label_binarizer.y_type_.startswith("multilabel"):
@@ -57,11 +110,21 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # noqa: D101 - the f-string is i
         return self.classes_.take(y.astype(int).ravel())
 
     def _encode_targets(self, y: Any, first: bool, incremental: bool) -> Targets:
+        if self.class_weight is not None:
+            targets.check_one_class_a_row(self.class_weight, y)
         if not hasattr(self, "classes_") or not (self.warm_start or incremental):
             self._label_binarizer = LabelBinarizer().fit(y)
             self.classes_ = self._label_binarizer.classes_
         else:
             targets.check_known_labels(y, self._label_binarizer, all_of_them=self.warm_start)
+        encoded = targets.encode_labels(y, self._label_binarizer)
+        if self.class_weight is None:
+            return encoded
+        weights = targets.weights_of_classes(self.class_weight, self.classes_, y, incremental)
+        return replace(encoded, class_weight=weights)
+
+    def _encode_known(self, y: np.ndarray) -> Targets:
+        targets.check_known_labels(y, self._label_binarizer, all_of_them=False)
         return targets.encode_labels(y, self._label_binarizer)
 
     def predict(self, X: Any) -> np.ndarray:
@@ -117,12 +180,18 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # noqa: D101 - the f-string is i
         probabilities = self.predict_proba(X)
         return np.log(probabilities, out=probabilities)
 
-    @available_if(lambda self: self._solver_is_stochastic())
+    @available_if(lambda self: self._has_passes("partial_fit"))
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
-        self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        classes: Any = None,
+        *,
+        n_epochs: int = 1,
     ) -> MLPClassifier:
-        """Update the model with a single iteration over the given data.
+        """Update the model with one or more iterations over the given data.
 
         Parameters
         ----------
@@ -134,6 +203,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # noqa: D101 - the f-string is i
             How much each row counts; not negative.
         classes : array of shape (n_classes,), default=None
             All classes of all calls; required at the first call only. y need not hold all of them.
+            An indicator matrix has a column for each, and needs no ``classes``.
+        n_epochs : int, default=1
+            How many passes over the data to do, whatever the loss does.
 
         Returns
         -------
@@ -141,19 +213,47 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # noqa: D101 - the f-string is i
             The trained model.
         """
         with unchanged_on_error(self):
-            known = getattr(self, "classes_", None)
-            binarizer = targets.first_binarizer(y, classes, known)
-            if binarizer is not None:
-                self._label_binarizer, self.classes_ = binarizer, unique_labels(classes)
-            return self._fit(X, y, sample_weight, incremental=True)
+            return self._learn_more(X, y, sample_weight, n_epochs, classes=classes)
 
-    def _solver_is_stochastic(self) -> bool:
-        if self.solver == "lbfgs":
-            raise AttributeError(
-                f"partial_fit is only available for stochastic optimizers. {self.solver} is not"
-                " stochastic."
-            )
-        return True
+    @available_if(lambda self: self._has_passes("fit_batches"))
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit_batches(self, batches: Any, *, classes: Any = None, n_epochs: int = 1) -> MLPClassifier:
+        """Fit the model to data that comes in batches, which need not fit into memory.
+
+        Each batch is trained on as by ``partial_fit``, in minibatches of ``batch_size`` rows. The
+        random numbers go on from batch to batch. Starts anew, unless ``warm_start=True``.
+
+        Parameters
+        ----------
+        batches : iterable of tuple, or callable that returns one
+            Tuples ``(X, y)`` or ``(X, y, sample_weight)``. An iterator can be read once; for more
+            epochs give a list, or a function that returns a new one.
+        classes : array of shape (n_classes,), default=None
+            All classes of all batches; indicator matrices need none.
+        n_epochs : int, default=1
+            How often to go through all batches.
+
+        Returns
+        -------
+        self : MLPClassifier
+            The trained model. ``loss_curve_`` holds the mean loss of each epoch, ``n_iter_`` says
+            how many there were.
+
+        Raises
+        ------
+        ValueError
+            If a batch is not usable, or training diverges; the model is then as it was before.
+        """
+        return self._fit_batches(batches, n_epochs, classes=classes)
+
+    def _learn_more(
+        self, X: Any, y: Any, sample_weight: Any, n_epochs: int, *, classes: Any = None
+    ) -> Any:
+        binarizer = targets.first_binarizer(y, classes, getattr(self, "classes_", None))
+        if binarizer is not None:
+            self._label_binarizer = binarizer
+            self.classes_ = binarizer.classes_ if classes is None else unique_labels(classes)
+        return super()._learn_more(X, y, sample_weight, n_epochs)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -205,7 +305,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # noqa: D101 - the f-string is its
         solver: str | Optimizer = "adam",
         alpha: float = 0.0001,
         batch_size: int | str = "auto",
-        learning_rate: str | Schedule = "constant",
+        learning_rate: str | Schedule | Callable[[float], float] = "constant",
         learning_rate_init: float = 0.001,
         power_t: float = 0.5,
         max_iter: int = 200,
@@ -227,6 +327,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # noqa: D101 - the f-string is its
         n_threads: int | None = None,
         dtype: str = "auto",
         scoring: Any = None,
+        restore_best: bool | str = "auto",
+        max_time: float | None = None,
     ) -> None:
         # scikit-learn reads parameters off this signature, where `loss` comes first; all else is
         # the base's.
@@ -237,6 +339,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # noqa: D101 - the f-string is its
         }
         super().__init__(**parameters)
         self.loss = loss
+
+    def _encode_known(self, y: np.ndarray) -> Targets:
+        return targets.encode_numbers(y, self._trained_by())
 
     def _encode_targets(self, y: np.ndarray, first: bool, incremental: bool) -> Targets:
         encoded = targets.encode_numbers(y, chosen("loss", self.loss, LOSSES))
@@ -260,8 +365,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # noqa: D101 - the f-string is its
         return predictions.ravel() if predictions.shape[1] == 1 else predictions
 
     @fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:
-        """Update the model with a single iteration over the given data.
+    def partial_fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, n_epochs: int = 1
+    ) -> MLPRegressor:
+        """Update the model with one or more iterations over the given data.
 
         With ``solver="lbfgs"`` it goes on with a whole L-BFGS fit from the present parameters, as
         in scikit-learn.
@@ -274,6 +381,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # noqa: D101 - the f-string is its
             The target values.
         sample_weight : array-like of shape (n_samples,), default=None
             How much each row counts; not negative.
+        n_epochs : int, default=1
+            How many passes over the data to do, whatever the loss does.
 
         Returns
         -------
@@ -281,4 +390,33 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # noqa: D101 - the f-string is its
             The trained model.
         """
         with unchanged_on_error(self):
-            return self._fit(X, y, sample_weight, incremental=True)
+            return self._learn_more(X, y, sample_weight, n_epochs)
+
+    @available_if(lambda self: self._has_passes("fit_batches"))
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit_batches(self, batches: Any, *, n_epochs: int = 1) -> MLPRegressor:
+        """Fit the model to data that comes in batches, which need not fit into memory.
+
+        Each batch is trained on as by ``partial_fit``, in minibatches of ``batch_size`` rows. The
+        random numbers go on from batch to batch. Starts anew, unless ``warm_start=True``.
+
+        Parameters
+        ----------
+        batches : iterable of tuple, or callable that returns one
+            Tuples ``(X, y)`` or ``(X, y, sample_weight)``. An iterator can be read once; for more
+            epochs give a list, or a function that returns a new one.
+        n_epochs : int, default=1
+            How often to go through all batches.
+
+        Returns
+        -------
+        self : MLPRegressor
+            The trained model. ``loss_curve_`` holds the mean loss of each epoch, ``n_iter_`` says
+            how many there were.
+
+        Raises
+        ------
+        ValueError
+            If a batch is not usable, or training diverges; the model is then as it was before.
+        """
+        return self._fit_batches(batches, n_epochs)

@@ -6,8 +6,10 @@ optimizer, a schedule, rules, callbacks.
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections import ChainMap
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -19,10 +21,10 @@ from fastnn.backends import BACKENDS
 from fastnn.core.activations import ACTIVATIONS, Activation
 from fastnn.core.family import chosen
 from fastnn.core.optimizers import OPTIMIZERS, Optimizer
-from fastnn.core.schedules import SCHEDULES, Schedule
-from fastnn.training.callbacks import BestSnapshot, Callback, PrintDecision, PrintLoss, Validation
+from fastnn.core.schedules import SCHEDULES, Function, Schedule
+from fastnn.training.callbacks import Best, Callback, PrintDecision, PrintLoss, Validation
 from fastnn.training.state import Rules
-from fastnn.training.stopping import NoImprovement
+from fastnn.training.stopping import NoImprovement, TimeLimit
 
 PARAMETERS = """hidden_layer_sizes : int or array-like of int, default=(100,)
         The number of neurons of each hidden layer; ``()`` is the linear model.
@@ -31,19 +33,26 @@ PARAMETERS = """hidden_layer_sizes : int or array-like of int, default=(100,)
         'leaky_relu', 'elu', 'selu', 'gelu', 'silu', 'mish', 'softplus'; with settings, such as
         ``LeakyReLU(negative_slope=0.1)``; of your own, ``Function(value, slope)``. A list holds one
         for each hidden layer.
-    solver : {'adam', 'sgd', 'lbfgs'}, default='adam'
-        Adam and stochastic gradient descent train on minibatches; L-BFGS (SciPy's) on all rows at
-        once, in float64.
+    solver : {'adam', 'adamw', 'lion', 'rmsprop', 'sgd', 'lbfgs'} or Optimizer, default='adam'
+        L-BFGS (SciPy's) trains on all rows at once, in float64; the others on minibatches. An
+        object of :mod:`fastnn.optimizers` brings settings: those of its rule, and for all of them
+        ``weight_decay``, ``l1``, ``max_norm`` (gradient clipping) and ``ema`` (an average of the
+        parameters, which is validated and becomes ``coefs_``).
     alpha : float, default=1e-4
         L2 penalty on the weights, not the biases; divided by the batch's size or weight sum, as in
         scikit-learn.
     batch_size : int or 'auto', default='auto'
         Rows of a minibatch; 'auto' is ``min(200, n_samples)``.
-    learning_rate : {'constant', 'invscaling', 'adaptive'}, default='constant'
-        'sgd' only. 'invscaling' divides by ``(t_ + 1)**power_t`` after each pass; 'adaptive' by 5
-        whenever training stops improving for ``n_iter_no_change`` passes, and ends below 1e-6.
+    learning_rate : {'constant', 'invscaling', 'adaptive', 'cosine', 'one_cycle', 'warmup', \
+'step', 'coslog4'}, Schedule or callable, default='constant'
+        'invscaling' divides by ``(t_ + 1)**power_t`` after each pass; 'adaptive' by 5 whenever
+        training stops improving for ``n_iter_no_change`` passes, and ends below 1e-6; 'adam'
+        ignores these two, as in scikit-learn. The others, and a function from the share of steps
+        done to a factor of ``learning_rate_init``, plan ``max_iter`` passes: without
+        ``early_stopping`` they go on to the end. An object of :mod:`fastnn.schedules` brings
+        settings, such as a ``warmup`` for any of them.
     learning_rate_init : float, default=1e-3
-        The first learning rate.
+        The learning rate of 'constant', and the first, or the largest, of the others.
     power_t : float, default=0.5
         The exponent of 'invscaling'.
     max_iter : int, default=200
@@ -64,13 +73,13 @@ PARAMETERS = """hidden_layer_sizes : int or array-like of int, default=(100,)
         Whether 'sgd' uses Nesterov's momentum.
     early_stopping : bool, default=False
         Hold out rows, stop when their score no longer improves, and return the parameters that
-        scored best.
+        scored best. Where ``fit`` is given ``X_val``, those rows are used and none are held out.
     validation_fraction : float, default=0.1
         The share of rows held out.
     beta_1, beta_2 : float, default=0.9, 0.999
-        Adam's decay rates, in [0, 1).
+        Decay rates of 'adam' and 'adamw', in [0, 1).
     epsilon : float, default=1e-8
-        Adam's guard against division by zero.
+        The guard of 'adam', 'adamw' and 'rmsprop' against division by zero.
     n_iter_no_change : int or np.inf, default=10
         How many passes without improvement end training.
     max_fun : int, default=15000
@@ -89,7 +98,14 @@ PARAMETERS = """hidden_layer_sizes : int or array-like of int, default=(100,)
         What early stopping watches on the rows held out, weighted by ``sample_weight``. None is
         scikit-learn's choice, accuracy or R2; 'loss' is the loss that is trained, without the
         penalty, as a negative number; a name is one of scikit-learn's scorers, such as 'roc_auc';
-        a callable is ``scorer(estimator, X, y)``. Greater is better."""
+        a callable is ``scorer(estimator, X, y)``. Greater is better.
+    restore_best : bool or 'auto', default='auto'
+        Whether a fit ends with the parameters that scored best on the validation rows, or with its
+        last ones. 'auto' is scikit-learn's choice: the best with early stopping. True does it
+        without early stopping, too, where ``X_val`` is given.
+    max_time : float or None, default=None
+        Seconds after which ``fit`` and ``fit_batches`` end, with a warning, at the end of a pass;
+        at least one is done."""
 
 ATTRIBUTES = """coefs_ : list of ndarray of shape (n_in, n_out)
         The weights of each layer. Edited in place or assigned anew, they are what predicting and
@@ -117,9 +133,17 @@ ATTRIBUTES = """coefs_ : list of ndarray of shape (n_in, n_out)
     best_loss_ : float or None
         The lowest loss; None with early stopping.
     validation_scores_ : list of float or None
-        The score of the held-out rows after each pass, with early stopping.
+        The score of the validation rows, those held out or ``X_val``, after each pass; None where
+        there are none.
     best_validation_score_ : float or None
-        The best of them."""
+        The best of them.
+    validation_loss_curve_ : list of float or None
+        The loss of the validation rows after each pass, without the penalty."""
+
+
+# Parameters that change no number of a fit, and what Python shows of an object beside its class.
+_WITHOUT_EFFECT = frozenset({"verbose", "n_threads", "max_time", "max_fun"})
+_ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
 
 
 class SharedParameters(BaseEstimator):
@@ -138,7 +162,7 @@ class SharedParameters(BaseEstimator):
         ],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [StrOptions(SCHEDULES.keys()), Schedule],
+        "learning_rate": [StrOptions(SCHEDULES.keys()), Schedule, callable],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "power_t": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
@@ -160,6 +184,8 @@ class SharedParameters(BaseEstimator):
         "n_threads": [None, Interval(Integral, 1, None, closed="left")],
         "dtype": [StrOptions({"auto", "float32", "float64"})],
         "scoring": [None, str, callable],
+        "restore_best": [StrOptions({"auto"}), "boolean"],
+        "max_time": [None, Interval(Real, 0, None, closed="neither")],
     }
 
     def __init__(
@@ -170,7 +196,7 @@ class SharedParameters(BaseEstimator):
         solver: str | Optimizer = "adam",
         alpha: float = 0.0001,
         batch_size: int | str = "auto",
-        learning_rate: str | Schedule = "constant",
+        learning_rate: str | Schedule | Callable[[float], float] = "constant",
         learning_rate_init: float = 0.001,
         power_t: float = 0.5,
         max_iter: int = 200,
@@ -192,6 +218,8 @@ class SharedParameters(BaseEstimator):
         n_threads: int | None = None,
         dtype: str = "auto",
         scoring: Any = None,
+        restore_best: bool | str = "auto",
+        max_time: float | None = None,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -220,6 +248,8 @@ class SharedParameters(BaseEstimator):
         self.n_threads = n_threads
         self.dtype = dtype
         self.scoring = scoring
+        self.restore_best = restore_best
+        self.max_time = max_time
 
     # ---- what is made of them
 
@@ -241,20 +271,25 @@ class SharedParameters(BaseEstimator):
     def _new_schedule(self) -> Schedule:
         """What ``learning_rate`` names or is, as :meth:`_new_optimizer`.
 
-        Adam ignores 'invscaling' and 'adaptive', as in scikit-learn.
+        A plain function is a schedule, too. Adam ignores 'invscaling' and 'adaptive', as in
+        scikit-learn.
         """
-        name = self.learning_rate
-        if self.solver == "adam" and name in ("invscaling", "adaptive"):
-            name = "constant"
-        return chosen("learning_rate", name, SCHEDULES).filled(vars(self))
+        rule = self.learning_rate
+        if callable(rule):
+            rule = Function(function=rule)
+        elif self.solver == "adam" and rule in ("invscaling", "adaptive"):
+            rule = "constant"
+        return chosen("learning_rate", rule, SCHEDULES).filled(vars(self))
 
-    def _rules(self, incremental: bool) -> Rules:
+    def _rules(self, n_more: int) -> Rules:
+        """How a fit ends; ``n_more`` passes are done where that is not 0."""
         return Rules(
-            max_iter=1 if incremental else self.max_iter,
+            max_iter=n_more or self.max_iter,
             tol=self.tol,
             n_iter_no_change=self.n_iter_no_change,
             shuffle=self.shuffle,
-            warn=not incremental,
+            early_stopping=self.early_stopping,
+            converge=not n_more,
         )
 
     def _batch_size_for(self, n_rows: int) -> int:
@@ -269,9 +304,27 @@ class SharedParameters(BaseEstimator):
             )
         return min(int(self.batch_size), n_rows)
 
-    def _callbacks(self, validation: Validation | None) -> tuple[Callback, ...]:
-        """Who watches a fit on minibatches, in the order of ``fastnn.training.callbacks``."""
-        measure = (validation, BestSnapshot()) if validation else ()
-        if not self.verbose:
-            return (*measure, NoImprovement())
-        return (PrintLoss(), *measure, NoImprovement(), PrintDecision())
+    def _callbacks(
+        self, validation: Validation | None, rule: NoImprovement | None
+    ) -> tuple[Callback, ...]:
+        """Who watches a fit, in the order of ``fastnn.training.callbacks``."""
+        best = None if validation is None else Best(self._restores())
+        printing = (PrintLoss(), PrintDecision()) if self.verbose else (None, None)
+        watching = (printing[0], validation, rule, best, printing[1])
+        return tuple(callback for callback in watching if callback is not None)
+
+    def _time_limit(self) -> tuple[Callback, ...]:
+        """What ends a fit by ``max_time``, counted from now."""
+        return () if self.max_time is None else (TimeLimit(self.max_time),)
+
+    def _told(self) -> dict[str, str]:
+        """The parameters on which the numbers of a fit depend, as text."""
+        return {
+            name: _ADDRESS.sub("", repr(value))
+            for name, value in self.get_params(deep=False).items()
+            if name not in _WITHOUT_EFFECT
+        }
+
+    def _restores(self) -> bool:
+        """Whether a fit with validation rows ends with the parameters of the best score."""
+        return self.early_stopping if self.restore_best == "auto" else bool(self.restore_best)

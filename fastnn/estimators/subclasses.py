@@ -40,8 +40,7 @@ def warn_of_hooks(cls: type, root: type) -> None:
         warnings.warn(
             f"{cls.__name__} defines {', '.join(sorted(hooks))}, which fastnn never calls:"
             " scikit-learn's private methods do not exist here. What a layer puts out is given by"
-            " hidden_activations(X), and fastnn.training.callbacks.watched_by shows every pass of a"
-            " fit.",
+            " hidden_activations(X), and fastnn.callbacks.watched_by shows every pass of a fit.",
             stacklevel=3,
         )
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Set
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from sklearn.preprocessing import LabelBinarizer
+from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import type_of_target, unique_labels
 
 from fastnn.backends.base import Data
@@ -38,6 +40,27 @@ NUMBER_LOSSES = _NumberLosses()
 
 
 @dataclass(frozen=True)
+class ValidationRows:
+    """What a user gives ``fit`` to validate on: ``X_val``, ``y_val``, ``sample_weight_val``."""
+
+    X: Any
+    y: Any
+    weight: Any
+
+    @classmethod
+    def given(cls, X: Any, y: Any, weight: Any) -> ValidationRows | None:
+        """Both X and y, or None; ValueError if one of them is missing."""
+        if X is None and y is None and weight is None:
+            return None
+        if X is None or y is None:
+            named = {"X_val": X, "y_val": y, "sample_weight_val": weight}
+            passed = " and ".join(name for name, value in named.items() if value is not None)
+            missing = " and ".join(name for name in ("X_val", "y_val") if named[name] is None)
+            raise ValueError(f"{passed} is given without {missing}. Validation rows need both.")
+        return cls(X, y, weight)
+
+
+@dataclass(frozen=True)
 class Targets:
     """Encoded targets.
 
@@ -52,12 +75,31 @@ class Targets:
     strata : ndarray of shape (n_rows,) or None
         What a hold-out is stratified by: the user's labels where there are two. As in
         scikit-learn, more than two are not stratified.
+    class_weight : ndarray of shape (n_classes,) or None
+        How much the rows of each class count, beside weights of their own.
     """
 
     values: np.ndarray
     n_outputs: int
     loss: Loss
     strata: np.ndarray | None = None
+    class_weight: np.ndarray | None = None
+
+    def weigh(self, weight: Array | None, dtype: np.dtype) -> Array | None:
+        """Row weights ``(n_rows,)``, or None, times those of the rows' classes.
+
+        ValueError if no row is left that counts.
+        """
+        if self.class_weight is None:
+            return weight
+        of_rows = self.class_weight[self.values.astype(np.intp)]
+        weight = (of_rows if weight is None else weight * of_rows).astype(dtype)
+        if not weight.any():
+            raise ValueError(
+                f"class_weight gives the classes the weights {self.class_weight.tolist()}, which"
+                " leave no row any weight."
+            )
+        return weight
 
     def as_dtype(self, dtype: np.dtype) -> np.ndarray:
         """The values as an engine reads them: codes, or columns ``(n_rows, n_outputs)``."""
@@ -107,15 +149,57 @@ def first_binarizer(y: Any, classes: Any, known: np.ndarray | None) -> LabelBina
     the known ones in a later one.
     """
     if known is None:
-        if classes is None:
-            raise ValueError("classes must be passed on the first call to partial_fit.")
         multilabel = type_of_target(y).startswith("multilabel")
-        return LabelBinarizer().fit(y if multilabel else classes)
+        if classes is None and not multilabel:
+            raise ValueError("classes must be passed on the first call to partial_fit.")
+        binarizer = LabelBinarizer().fit(y if multilabel else classes)
+        if multilabel and classes is not None and len(classes) != len(binarizer.classes_):
+            raise ValueError(
+                f"classes={classes!r} names {len(classes)} classes, but y has"
+                f" {len(binarizer.classes_)} columns, one for each."
+            )
+        return binarizer
     if classes is not None and not np.array_equal(known, unique_labels(classes)):
         raise ValueError(
             f"`classes={classes!r}` is not the same as on last call to partial_fit, was: {known!r}"
         )
     return None
+
+
+def check_one_class_a_row(class_weight: Any, y: np.ndarray) -> None:
+    """Raise ValueError unless each row of y has one class, which ``class_weight`` can weigh."""
+    kind = type_of_target(y)
+    if kind not in ("binary", "multiclass"):
+        raise ValueError(
+            f"class_weight={class_weight!r} weighs rows by their class, which needs one label a"
+            f" row, got y of the kind {kind!r}. Set class_weight=None; rows of any kind are weighed"
+            " by sample_weight."
+        )
+
+
+def weights_of_classes(
+    class_weight: Any, classes: np.ndarray, y: np.ndarray, incremental: bool
+) -> np.ndarray:
+    """The weight ``(n_classes,)`` of each class, by scikit-learn's rules.
+
+    ValueError if one is negative or not finite, or some belong to no class while other classes
+    have none; and for 'balanced' where y need not hold all rows.
+    """
+    if isinstance(class_weight, dict):
+        wrong = {
+            label: weight
+            for label, weight in class_weight.items()
+            if not (isinstance(weight, Real) and 0 <= float(weight) < np.inf)
+        }
+        if wrong:
+            raise ValueError(f"class_weight must hold finite numbers >= 0, got {wrong}.")
+    elif incremental:
+        raise ValueError(
+            "class_weight='balanced' needs all rows at once, but partial_fit sees some of them."
+            " Give a dict of weights instead, such as"
+            " sklearn.utils.class_weight.compute_class_weight makes of all labels."
+        )
+    return compute_class_weight(class_weight, classes=classes, y=y)
 
 
 def check_known_labels(y: np.ndarray, binarizer: LabelBinarizer, all_of_them: bool) -> None:
@@ -153,13 +237,18 @@ def accuracy(predictions: Array, held_out: Data) -> float:
     return float(accuracy_score(held_out.y, decided, sample_weight=held_out.weight))
 
 
-def negative_loss(loss: Loss, predictions: Array, held_out: Data) -> float:
-    """Minus the mean loss, weighted, without the penalty; NaN if a prediction is not finite."""
+def mean_loss(loss: Loss, predictions: Array, held_out: Data) -> float:
+    """The mean loss, weighted, without the penalty; NaN if a prediction is not finite."""
     if not np.isfinite(predictions).all():
         return np.nan
     raw = INVERSE_LINKS[loss.inverse_link].invert(predictions)
     losses, _ = loss.loss_and_grad(raw, held_out.y)
-    return -float(np.average(losses, weights=held_out.weight))
+    return float(np.average(losses, weights=held_out.weight))
+
+
+def negative_loss(loss: Loss, predictions: Array, held_out: Data) -> float:
+    """Minus :func:`mean_loss`: the greater, the better."""
+    return -mean_loss(loss, predictions, held_out)
 
 
 def r2(predictions: Array, held_out: Data) -> float:

@@ -7,18 +7,18 @@ from typing import Any
 import numpy as np
 
 from fastnn.report.figures import si
-from fastnn.search.quantities import QUANTITIES
+from fastnn.search.quantities import described
 
 
 def cost(name: str, value: float) -> str:
     """Write a measured cost with its unit."""
-    row = QUANTITIES[name]
+    row = described(name)
     return si(value * row.scale, row.unit)
 
 
 def cost_name(name: str) -> str:
     """What a cost is called."""
-    return QUANTITIES[name].label
+    return described(name).label
 
 
 def say(value: Any) -> str:

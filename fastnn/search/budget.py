@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-
-import numpy as np
 
 from fastnn.search.measure import FITS_ISOLATED
 
 # One candidate must not use up the time of all others. A candidate of which a fold takes more than
-# MAX_SLOWDOWN times the usual, and which would take more than MAX_SHARE of the time, is given up.
+# MAX_SLOWDOWN times the usual, and which would take more than MAX_SHARE of the time, is put off.
 MAX_SLOWDOWN = 4.0
 MAX_SHARE = 0.1
 STARTUP_S = 2.0  # of an isolated process: interpreter, imports and repeated predictions
@@ -38,7 +37,7 @@ class Budget:
     explore_until : float
         When exploring stops.
     max_fold_s : float
-        The fit time of a fold beyond which a candidate is given up.
+        The fit time of a fold beyond which a candidate is put off.
     startup_s : float
         What measuring in isolation takes besides the fits.
     """
@@ -80,8 +79,16 @@ class Budget:
         most = (1 + effort.max_repeats) * fit_time
         return self.startup_s + min(most, 2 * fit_time + effort.seconds)
 
+    def has_time_for(self, n_folds: int, fold_s: float, now: float) -> bool:
+        """Whether ``n_folds`` folds of ``fold_s`` seconds each end before exploring stops."""
+        return now + math.ceil(n_folds / self.n_jobs) * fold_s <= self.explore_until
+
     def reserve(
-        self, fit_times: Sequence[float], front: Sequence[float], waiting: Sequence[float]
+        self,
+        fit_times: Sequence[float],
+        front: Sequence[float],
+        waiting: Sequence[float],
+        put_off: Sequence[float] = (),
     ) -> None:
         """Set aside the seconds that are needed once exploring stops; at most half of all.
 
@@ -96,11 +103,15 @@ class Budget:
             Of those on the front.
         waiting : sequence of float
             Of those still to be measured in isolation.
+        put_off : sequence of float
+            Of a fold of each candidate that is put off. They count for what is usual: if the
+            machine is busy, or quick candidates came first, it is the bar that is wrong.
         """
         if self.end == math.inf or not len(fit_times):
             return
         share = MAX_SHARE * self.total * self.n_jobs / self.n_folds
-        self.max_fold_s = max(share, MAX_SLOWDOWN * float(np.median(fit_times)))
+        usual = statistics.median_low([*fit_times, *put_off])
+        self.max_fold_s = max(share, MAX_SLOWDOWN * usual)
         seconds = self.refit_s(front) + max(fit_times)
         if self.remeasures:
             seconds += sum(map(self.isolated_s, waiting)) + self.isolated_s(max(front))

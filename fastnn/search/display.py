@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from fastnn.display import new_axes
-from fastnn.search.quantities import QUANTITIES
+from fastnn.search.quantities import QUANTITIES, described
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -95,8 +95,8 @@ class TradeoffDisplay:
         Parameters
         ----------
         x, y : str
-            "score" or what else was measured: "fit_time", "cpu_time", "latency_us", "row_us",
-            "model_bytes", "flops", "peak_bytes", "energy_j".
+            "score", the name of a further score, or what else was measured: "fit_time",
+            "cpu_time", "latency_us", "row_us", "model_bytes", "flops", "peak_bytes", "energy_j".
         ax : matplotlib Axes, default=None
             Where to draw; a new figure where None.
 
@@ -106,8 +106,9 @@ class TradeoffDisplay:
             Itself.
         """
         for name, quantity in (("x", x), ("y", y)):
-            if quantity not in QUANTITIES:
-                raise ValueError(f"{name} must be one of {sorted(QUANTITIES)}, got {quantity!r}.")
+            known = sorted({*QUANTITIES, *self.objectives})
+            if quantity not in known:
+                raise ValueError(f"{name} must be one of {known}, got {quantity!r}.")
         if ax is None:
             ax = new_axes()
         xs, ys = self._values(x), self._values(y)
@@ -206,10 +207,9 @@ class TradeoffDisplay:
 
     def _values(self, name: str) -> np.ndarray:
         """One value for each candidate; NaN, or None for a parameter, where there is none."""
-        if name in QUANTITIES:
-            return np.asarray(
-                self.results["mean_test_score" if name == "score" else name], dtype=float
-            )
+        if name in QUANTITIES or name in self.objectives:
+            is_score = described(name).better == "max"
+            return np.asarray(self.results[f"mean_test_{name}" if is_score else name], dtype=float)
         if f"param_{name}" not in self.results:
             known = [key.removeprefix("param_") for key in self.results if key.startswith("param_")]
             raise ValueError(
@@ -221,8 +221,8 @@ class TradeoffDisplay:
     def _errors(self, quantity: str) -> np.ndarray:
         """How far the error bars reach below and above the values ``(2, n_candidates)``."""
         values = self._values(quantity)
-        if quantity == "score":
-            return np.vstack([self.results["std_test_score"]] * 2)
+        if described(quantity).better == "max":
+            return np.vstack([self.results[f"std_test_{quantity}"]] * 2)
         if f"repeats_{quantity}" not in self.results:
             return np.zeros((2, len(values)))
         quartiles = np.array(
@@ -235,7 +235,7 @@ class TradeoffDisplay:
 
 
 def _label(quantity: str) -> str:
-    row = QUANTITIES[quantity]
+    row = described(quantity)
     return f"{row.label} ({row.stored_unit})" if row.unit else row.label
 
 

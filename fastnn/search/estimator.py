@@ -23,7 +23,7 @@ from fastnn.search.budget import Budget
 from fastnn.search.energy import watts
 from fastnn.search.front import check_refit
 from fastnn.search.measure import Clock, Dataset
-from fastnn.search.quantities import QUANTITIES
+from fastnn.search.quantities import QUANTITIES, described
 from fastnn.search.results import as_columns, measurements
 from fastnn.search.run import Run, with_params
 from fastnn.search.space import Space, default_space, describe
@@ -55,18 +55,22 @@ class TradeoffSearchCV(BaseSearchCV):
         :func:`fastnn.search.space.default_space`.
     objectives : sequence of str, default=("score", "fit_time")
         What the front is made of: "score", "fit_time", "cpu_time", "latency_us", "row_us",
-        "model_bytes", "flops", "energy_j". Quantities that ``refit`` names are added.
+        "model_bytes", "flops", "energy_j". Quantities that ``refit`` names are added, and after
+        "score" the further ones of ``scoring``.
     max_time : float or None, default=None
         Seconds that ``fit`` may take, measuring the front and the last fit included. A fit that
         runs is not interrupted, so keep the slowest candidate well below it. A candidate that would
-        take over a tenth of it, and of which a fold takes four times as long as usual, is given up
-        after a fold.
+        take over a tenth of it, and of which a fold takes four times as long as usual, is put off
+        after that fold: it goes on when that turns out to be usual, or when nothing else is left to
+        try and there is time for it, and fails as too slow if neither comes.
     n_trials : int or None, default=None
         How many candidates are tried, those found in ``storage`` included; 50 where neither limit
         is given. A finite space that holds no more than these is enumerated, each candidate once.
     cv : int, cross-validation generator or iterable, default=5
-    scoring : str, callable or None, default=None
-        One score, more is better; the estimator's own where None.
+    scoring : str, callable, sequence of str, dict or None, default=None
+        One score, more is better; the estimator's own where None. Of several, names or a dict of
+        names and scorers as in ``GridSearchCV``, the first one is "score" here; the others are
+        objectives under their own names, also in ``cv_results_``: ``mean_test_roc_auc`` and so on.
     refit : "knee", str, dict, callable or False, default="knee"
         Which candidate of the front is chosen and fitted on all rows:
 
@@ -85,7 +89,7 @@ class TradeoffSearchCV(BaseSearchCV):
     storage : str, path, Optuna storage or None, default=None
         Where candidates are kept as they are found: the path of a file, or a database URL. The same
         search - data, estimator, space, folds - started again goes on from there, after it was
-        killed too.
+        killed too. Started in several processes, it is one search that they share.
 
     Attributes
     ----------
@@ -137,7 +141,7 @@ class TradeoffSearchCV(BaseSearchCV):
         "max_time": [Interval(numbers.Real, 0, None, closed="neither"), None],
         "n_trials": [Interval(numbers.Integral, 1, None, closed="left"), None],
         "cv": ["cv_object"],
-        "scoring": [StrOptions(set(get_scorer_names())), callable, None],
+        "scoring": [StrOptions(set(get_scorer_names())), callable, list, tuple, dict, None],
         "refit": [str, dict, callable, "boolean"],
         "n_jobs": [numbers.Integral, None],
         "random_state": ["random_state"],
@@ -154,7 +158,7 @@ class TradeoffSearchCV(BaseSearchCV):
         max_time: float | None = None,
         n_trials: int | None = None,
         cv: Any = 5,
-        scoring: str | Callable[..., float] | None = None,
+        scoring: str | Callable[..., float] | Sequence[str] | Mapping[str, Any] | None = None,
         refit: str | Mapping[str, float | str] | Callable[..., int] | bool = "knee",
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
@@ -204,9 +208,15 @@ class TradeoffSearchCV(BaseSearchCV):
             raise ValueError(
                 f"This {type(self).__name__} requires y to be passed, but the target y is None."
             )
+        self._scores = self._check_scoring()
         self.objectives_ = self._check_objectives()
         watts()  # a wrong FASTNN_WATTS is an error before the search, not after it
-        self.scorer_, self.multimetric_ = check_scoring(self.estimator, self.scoring), False
+        first = self.scoring
+        if isinstance(first, Mapping):
+            first = first[next(iter(first))]
+        elif isinstance(first, list | tuple):
+            first = first[0]
+        self.scorer_, self.multimetric_ = check_scoring(self.estimator, first), False
         X, y = indexable(X, y)
         routed = self._get_routed_params_for_fit(params)
         dataset = Dataset(X, y, routed.estimator.fit, routed.scorer.score)
@@ -251,20 +261,20 @@ class TradeoffSearchCV(BaseSearchCV):
         if self.n_trials is None and self.max_time is None:
             n_trials = DEFAULT_TRIALS
         n_jobs = joblib.effective_n_jobs(self.n_jobs)
-        weighed = [*self.objectives_, *check_refit(self.refit)]
+        weighed = [*self.objectives_, *check_refit(self.refit, self._scores[1:])]
         budget = Budget(
             start=start,
             end=math.inf if self.max_time is None else start + self.max_time,
             n_folds=len(splits),
             n_jobs=n_jobs,
             refits=self.refit is not False,
-            remeasures=any(QUANTITIES[q].timed for q in weighed),
+            remeasures=any(described(q).timed for q in weighed),
         )
         return Run(
             estimator=self.estimator,
             dataset=dataset,
             splits=splits,
-            scorer=self.scorer_,
+            scorer=self._scorer_of_all(),
             refit=self.refit,
             trials=trials,
             clock=self._clock,
@@ -275,7 +285,8 @@ class TradeoffSearchCV(BaseSearchCV):
 
     def _check_objectives(self) -> tuple[str, ...]:
         """The objectives, with what ``refit`` names; before anything is trained."""
-        allowed = [q for q, row in QUANTITIES.items() if row.in_search]
+        further = self._scores[1:]
+        allowed = [q for q, row in QUANTITIES.items() if row.in_search] + further
         objectives = list(self.objectives)
         if not objectives or len(set(objectives)) < len(objectives):
             raise ValueError(
@@ -288,8 +299,36 @@ class TradeoffSearchCV(BaseSearchCV):
                 if q in QUANTITIES:
                     hint = " It is known of the front only; limit it by refit."
                 raise ValueError(f"objectives must be among {allowed}, got {q!r}.{hint}")
-        named = [q for q in check_refit(self.refit) if q in allowed]
-        return tuple(dict.fromkeys([*objectives, *named]))
+        scores = self._scores if "score" in objectives else further
+        objectives = [one for q in objectives for one in (scores if q == "score" else [q])]
+        named = [q for q in check_refit(self.refit, further) if q in allowed]
+        return tuple(dict.fromkeys([*objectives, *further, *named]))
+
+    def _check_scoring(self) -> list[str]:
+        """The names of the scores here: "score", and those of the further ones."""
+        if not isinstance(self.scoring, list | tuple | Mapping):
+            return ["score"]
+        names = list(self.scoring)
+        wrong = [name for name in names if not isinstance(name, str) or name in QUANTITIES]
+        if not names or wrong or len(set(names)) < len(names):
+            raise ValueError(
+                "scoring must name at least one score, each once and none like a quantity,"
+                f" {list(QUANTITIES)}; got {names!r}."
+            )
+        return ["score", *names[1:]]
+
+    def _scorer_of_all(self) -> Callable[..., Any]:
+        """What scores a fitted estimator: one number, or one for each name."""
+        if len(self._scores) == 1:
+            return self.scorer_
+        scorer = check_scoring(self.estimator, self.scoring)
+        return lambda *data, **params: dict(
+            zip(self._scores, scorer(*data, **params).values(), strict=True)
+        )
+
+    def _get_scorers(self) -> tuple[Any, str]:
+        """What scikit-learn asks for to route parameters."""
+        return check_scoring(self.estimator, self.scoring), "score"
 
     def _fingerprint(self, distributions: Any, dataset: Dataset, splits: Any) -> str:
         """The name of this very search in a storage: it changes with all that decides a score."""
@@ -309,7 +348,7 @@ class TradeoffSearchCV(BaseSearchCV):
         row_of = {number: row for row, number in enumerate(found)}
         candidates = list(found.values())
         self.pareto_front_ = np.array([row_of[number] for number in run.front()], np.intp)
-        self.cv_results_ = as_columns(candidates, self.n_splits_, self.pareto_front_)
+        self.cv_results_ = as_columns(candidates, self.n_splits_, self.pareto_front_, self._scores)
         self.measurements_ = measurements(candidates, self.n_splits_, run.n_jobs)
         if self.refit is False:
             return

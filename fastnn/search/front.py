@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn.search.quantities import QUANTITIES
+from fastnn.search.quantities import QUANTITIES, described
 
 Floats = NDArray[np.float64]
 Refit = str | Mapping[str, float | str]
@@ -16,7 +16,7 @@ Refit = str | Mapping[str, float | str]
 
 def as_costs(values: Mapping[str, Floats]) -> Floats:
     """Values ``(n,)`` by quantity as columns ``(n, n_quantities)``; less is better in each."""
-    return np.column_stack([-v if QUANTITIES[q].better == "max" else v for q, v in values.items()])
+    return np.column_stack([-v if described(q).better == "max" else v for q, v in values.items()])
 
 
 def pareto_front(values: Mapping[str, Floats]) -> NDArray[np.intp]:
@@ -46,27 +46,31 @@ def pareto_front(values: Mapping[str, Floats]) -> NDArray[np.intp]:
         ).any(axis=1)
         left = left[1:][~dominated[1:]]
     front = np.sort(np.array(found, np.intp))
-    by = next((q for q in values if q != "score"), "score")
+    by = next((q for q in values if described(q).better == "min"), next(iter(values)))
     return front[np.argsort(values[by][front], kind="stable")]
 
 
-def check_refit(refit: object) -> list[str]:
-    """The quantities that ``refit`` names; ValueError if it is not one of the forms allowed."""
+def check_refit(refit: object, further: Sequence[str] = ()) -> list[str]:
+    """The quantities that ``refit`` names; ValueError if it is not one of the forms allowed.
+
+    ``further`` are the names of scores beyond the first one.
+    """
+    names = sorted([*QUANTITIES, *further])
     if refit is False or callable(refit) or refit == "knee":
         return []
-    if isinstance(refit, str) and refit in QUANTITIES:
+    if isinstance(refit, str) and refit in names:
         return [refit]
     if not isinstance(refit, Mapping) or not refit:
         raise ValueError(
-            f"refit must be 'knee', one of {sorted(QUANTITIES)}, a callable, False, or limits such"
+            f"refit must be 'knee', one of {names}, a callable, False, or limits such"
             f" as {{'latency_us': 20, 'score': 'max'}}; got {refit!r}."
         )
-    if unknown := [q for q in refit if q not in QUANTITIES]:
+    if unknown := [q for q in refit if q not in names]:
         raise ValueError(
-            f"refit names {unknown[0]!r}, which is not measured. Measured are {sorted(QUANTITIES)}."
+            f"refit names {unknown[0]!r}, which is not measured. Measured are {names}."
         )
     targets = [q for q, limit in refit.items() if isinstance(limit, str)]
-    if len(targets) != 1 or refit[targets[0]] != QUANTITIES[targets[0]].better:
+    if len(targets) != 1 or refit[targets[0]] != described(targets[0]).better:
         raise ValueError(
             "refit needs limits and one quantity to optimise, 'score': 'max' or a cost such as"
             f" 'fit_time': 'min'; got {dict(refit)!r}."
@@ -84,7 +88,7 @@ def select(
     values: Mapping[str, Floats],
     objectives: tuple[str, ...],
     front: NDArray[np.intp],
-    se: Floats,
+    errors: Mapping[str, Floats],
 ) -> int:
     """The candidate of the front that ``refit`` asks for.
 
@@ -95,14 +99,15 @@ def select(
         select the best in the one quantity among those within the limits of the others. "knee"
         selects the cheapest, the one with the lowest product of costs, of those whose score is
         within one standard error of the best one's. Folds cannot tell such a difference from chance
-        (Breiman et al. 1984, section 3.4.3).
+        (Breiman et al. 1984, section 3.4.3). Of several scores, each narrows down in its turn what
+        those before it have left.
     values : dict of ndarray of shape (n_candidates,)
         All quantities.
     objectives : tuple of str
         Those of the front; they break ties.
     front : ndarray of shape (n_front,)
-    se : ndarray of shape (n_candidates,)
-        Standard error of each score.
+    errors : dict of ndarray of shape (n_candidates,)
+        Standard errors of the scores among the objectives.
 
     Returns
     -------
@@ -113,21 +118,18 @@ def select(
     ValueError
         If no candidate is within the limits; the message says what the nearest one reaches.
     """
-    costs = {q: -values[q] if QUANTITIES[q].better == "max" else values[q] for q in values}
+    costs = {q: -values[q] if described(q).better == "max" else values[q] for q in values}
     if refit == "knee":
-        if "score" in objectives:
-            best = front[np.argmax(values["score"][front])]
-            front = front[values["score"][front] >= values["score"][best] - se[best]]
+        for score in (q for q in objectives if q in errors):
+            best = front[np.argmax(values[score][front])]
+            front = front[values[score][front] >= values[score][best] - errors[score][best]]
         factors = [
             np.log(np.maximum(values[q][front], np.finfo(float).tiny))
             for q in objectives
-            if q != "score"
+            if q not in errors
         ]
-        keys = (
-            [*(costs[q][front] for q in reversed(objectives)), np.sum(factors, axis=0)]
-            if factors
-            else [costs["score"][front]]
-        )
+        keys = [costs[q][front] for q in reversed(objectives)]
+        keys += [np.sum(factors, axis=0)] if factors else []
         return int(front[np.lexsort(keys)[0]])
     limits = (
         {}
@@ -146,7 +148,7 @@ def select(
 
 def _excess(value: float, quantity: str, limit: float) -> float:
     """How far a value is beyond a limit, as a share of it; infinite if the value is unknown."""
-    beyond = limit - value if QUANTITIES[quantity].better == "max" else value - limit
+    beyond = limit - value if described(quantity).better == "max" else value - limit
     return math.inf if math.isnan(value) else beyond / (abs(limit) or 1.0)
 
 
@@ -155,7 +157,7 @@ def _nearest(limits: Mapping[str, float], target: str, values: Mapping[str, Floa
     excess = [max(_excess(values[q][i], q, limit) for q, limit in limits.items()) for i in range(n)]
     i = int(np.argmin(excess))
     wanted = " and ".join(
-        f"{q} {'>=' if QUANTITIES[q].better == 'max' else '<='} {limit:g}"
+        f"{q} {'>=' if described(q).better == 'max' else '<='} {limit:g}"
         for q, limit in limits.items()
     )
     reached = ", ".join(f"{q} = {values[q][i]:.4g}" for q in dict.fromkeys([*limits, target]))

@@ -100,6 +100,8 @@ class Fold:
         NaN if the model holds no network.
     latency_us, row_us : list of float
         Microseconds of each repeat; of the first fold only.
+    further : dict of str to float
+        Scores beyond the first one, by name.
     """
 
     score: float
@@ -110,6 +112,11 @@ class Fold:
     flops: float
     latency_us: list[float] = field(default_factory=list)
     row_us: list[float] = field(default_factory=list)
+    further: dict[str, float] = field(default_factory=dict)
+
+    def measured(self, quantity: str) -> Any:
+        """The value of ``quantity``, or its repeats; an empty list if a fold does not show it."""
+        return self.further.get(quantity, getattr(self, quantity, []))
 
     @property
     def energy_j(self) -> float:
@@ -175,13 +182,16 @@ class Dataset:
         targets = () if self.y is None else (self.y,)
         estimator.fit(self.X, *targets, **self.fit_params)
 
-    def score(self, estimator: BaseEstimator, scorer: Callable[..., float]) -> float:
-        """The score of a fitted ``estimator``; ValueError if it is not a finite number."""
+    def scores(self, estimator: BaseEstimator, scorer: Callable[..., Any]) -> dict[str, float]:
+        """The scores of a fitted ``estimator``; ValueError if one is not a finite number."""
         targets = () if self.y is None else (self.y,)
-        score: Any = scorer(estimator, self.X, *targets, **self.score_params)
-        if not isinstance(score, numbers.Real) or not math.isfinite(score):
-            raise ValueError(f"the score must be a finite number, got {score!r}")
-        return float(score)
+        found = scorer(estimator, self.X, *targets, **self.score_params)
+        scores = found if isinstance(found, dict) and "score" in found else {"score": found}
+        for name, score in scores.items():
+            if not isinstance(score, numbers.Real) or not math.isfinite(score):
+                what = "the score" if name == "score" else f"the score {name}"
+                raise ValueError(f"{what} must be a finite number, got {score!r}")
+        return {name: float(score) for name, score in scores.items()}
 
 
 def _n_rows(X: Any) -> int:
@@ -200,7 +210,7 @@ def measure_fold(
     estimator: BaseEstimator,
     train: Dataset,
     test: Dataset,
-    scorer: Callable[..., float],
+    scorer: Callable[..., Any],
     clock: Clock,
     during_fit: contextlib.AbstractContextManager[None] | None = None,
 ) -> Fold:
@@ -212,7 +222,8 @@ def measure_fold(
         It is fitted itself, not a clone.
     train, test : Dataset
     scorer : callable
-        ``scorer(estimator, X, y)`` returns a number; more is better.
+        ``scorer(estimator, X, y)`` returns a number, or a dict of several of which one is
+        "score"; more is better.
     clock : Clock
     during_fit : context manager, default=None
         It surrounds the fit only. What it sets on the estimator must be gone afterwards, before the
@@ -228,9 +239,17 @@ def measure_fold(
         train.fit(estimator)
         fit_time, cpu_time = clock.wall() - start, clock.thread_cpu() - start_cpu
     start = clock.wall()
-    score = test.score(estimator, scorer)
+    scores = test.scores(estimator, scorer)
     score_time = clock.wall() - start
-    return Fold(score, fit_time, cpu_time, score_time, model_bytes(estimator), flops(estimator))
+    return Fold(
+        scores.pop("score"),
+        fit_time,
+        cpu_time,
+        score_time,
+        model_bytes(estimator),
+        flops(estimator),
+        further=scores,
+    )
 
 
 def model_bytes(estimator: BaseEstimator) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -105,5 +105,11 @@ QUANTITIES = {
         timed=True,
     ),
 }
+
+
+def described(name: str) -> Quantity:
+    """The row of a quantity; a name that has none is that of a further score."""
+    return QUANTITIES.get(name) or replace(QUANTITIES["score"], label=name.replace("_", " "))
+
 
 COSTS = {name: row for name, row in QUANTITIES.items() if row.better == "min"}

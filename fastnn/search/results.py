@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from fastnn.search.trials import Candidate
 
 
 def as_columns(
-    candidates: list[Candidate], n_splits: int, front: NDArray[np.intp]
+    candidates: list[Candidate], n_splits: int, front: NDArray[np.intp], scores: Sequence[str]
 ) -> dict[str, Any]:
     """The candidates as columns; see ``cv_results_`` of :class:`fastnn.TradeoffSearchCV`."""
     columns: dict[str, Any] = {}
@@ -37,13 +38,14 @@ def as_columns(
                 values[row] = c.params[name]
         columns[f"param_{name}"] = values
     columns["params"] = [c.params for c in candidates]
-    scores = np.array([[one.score for one in c.folds] or unknown for c in candidates])
-    for i in range(n_splits):
-        columns[f"split{i}_test_score"] = scores[:, i]
-    mean = scores.mean(axis=1)
-    columns |= {"mean_test_score": mean, "std_test_score": scores.std(axis=1)}
-    order = np.where(np.isnan(mean), np.inf, -mean)
-    columns["rank_test_score"] = rankdata(order, method="min").astype(np.int32)
+    for name in scores:
+        found = np.array([[one.measured(name) for one in c.folds] or unknown for c in candidates])
+        for i in range(n_splits):
+            columns[f"split{i}_test_{name}"] = found[:, i]
+        mean = found.mean(axis=1)
+        columns |= {f"mean_test_{name}": mean, f"std_test_{name}": found.std(axis=1)}
+        order = np.where(np.isnan(mean), np.inf, -mean)
+        columns[f"rank_test_{name}"] = rankdata(order, method="min").astype(np.int32)
     for q in COSTS:
         columns[q] = np.array([c.value(q) for c in candidates])
         if QUANTITIES[q].timed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import pickle
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -29,7 +30,7 @@ from fastnn.search.measure import (
     prediction_times,
 )
 from fastnn.search.process import FreshProcesses
-from fastnn.search.quantities import QUANTITIES
+from fastnn.search.quantities import QUANTITIES, described
 from fastnn.search.shared_steps import SavedTime, SharedSteps, differ_in_the_last_step
 from fastnn.search.tasks import Task
 from fastnn.search.trials import Candidate, Trials
@@ -38,6 +39,7 @@ Split = tuple[np.ndarray, np.ndarray]  # rows to train on, rows to test on
 
 # If so many candidates fail from the start, all for the same reason, it is not the candidates.
 MAX_EQUAL_FAILURES = 5
+SECONDS_BETWEEN_LOOKS = 0.1  # at what other processes have done
 
 
 @dataclass
@@ -52,6 +54,7 @@ class Run:
     splits : list of (train, test)
         Row numbers of each fold.
     scorer : callable
+        Of one score, or of several as a dict whose first one is "score".
     refit : "knee", a quantity, limits, a callable or False
         As in :class:`fastnn.TradeoffSearchCV`.
     trials : Trials
@@ -65,7 +68,7 @@ class Run:
     estimator: BaseEstimator
     dataset: Dataset
     splits: list[Split]
-    scorer: Callable[..., float]
+    scorer: Callable[..., Any]
     refit: Any
     trials: Trials
     clock: Clock
@@ -106,8 +109,13 @@ class Run:
     def chosen(self) -> int:
         """Number of the candidate that ``refit`` selects; ValueError if none is within limits."""
         numbers, candidates = list(self.trials.candidates), list(self.trials.candidates.values())
-        values = {q: np.array([one.value(q) for one in candidates]) for q in QUANTITIES}
-        errors = np.array([one.standard_error() for one in candidates])
+        names = dict.fromkeys([*QUANTITIES, *self.trials.objectives])
+        values = {q: np.array([one.value(q) for one in candidates]) for q in names}
+        errors = {
+            q: np.array([one.standard_error(q) for one in candidates])
+            for q in self.trials.objectives
+            if described(q).better == "max"
+        }
         front = np.array([numbers.index(number) for number in self.front()], np.intp)
         return numbers[select(self.refit, values, self.trials.objectives, front, errors)]
 
@@ -134,15 +142,52 @@ class Run:
         if self.succeeded:
             fit_times = self._fit_times(self.succeeded)
             front, waiting = self._fit_times(self.front()), self._fit_times(self._waiting())
-            self.budget.reserve(fit_times, front, waiting)
+            put_off = [seconds for seconds in map(self._seconds, self.trials.put_off) if seconds]
+            self.budget.reserve(fit_times, front, waiting, put_off)
 
     def _time_is_up(self) -> bool:
         """Whether no more folds should start; one candidate is finished in any case."""
         late = self.clock.wall() >= self.budget.explore_until
         return self.stopped or (late and bool(self.succeeded))
 
-    def _wants_more(self, n_running: int) -> bool:
-        return len(self.trials.candidates) + n_running < self.n_trials and not self._time_is_up()
+    def _seconds(self, number: int) -> float:
+        """The longest fit among the folds that are done of a candidate that is put off."""
+        return max((fold.fit_time for fold in self.trials.put_off[number].values()), default=0.0)
+
+    def _due(self) -> list[int]:
+        """Numbers of the candidates put off that go on now, the quickest first.
+
+        They are those that are as quick as is usual, by what is known now; once there are no new
+        ones, all that there is time for. Late, with none that succeeded, one has to be finished.
+        """
+        no_new = self.trials.exhausted or self.trials.n_known >= self.n_trials
+        now = self.clock.wall()
+
+        def is_due(number: int) -> bool:
+            if not self.succeeded:
+                return no_new or now >= self.budget.end
+            seconds = self._seconds(number)
+            n_left = len(self.splits) - len(self.trials.put_off[number])
+            in_time = self.budget.has_time_for(n_left, seconds, now)
+            return in_time and (no_new or seconds <= self.budget.max_fold_s)
+
+        return sorted(filter(is_due, self.trials.put_off), key=self._seconds)
+
+    def _next(self) -> int | None:
+        """Number of the candidate to go on with; None if there is none, for now or for good."""
+        if self._time_is_up():
+            return None
+        if due := self._due():
+            return due[0]
+        number = self.trials.propose(self.n_trials)
+        return next(iter(self._due()), None) if number is None else number
+
+    def _wants_more(self) -> bool:
+        """Whether exploring goes on after the front has been measured."""
+        if self._time_is_up():
+            return False
+        is_new = not self.trials.exhausted and self.trials.n_known < self.n_trials
+        return is_new or bool(self._due())
 
     def run(self, root: Task) -> None:
         """Explore and measure the front, in turns.
@@ -152,20 +197,36 @@ class Run:
         usually takes. The rest goes to exploring again, and what that brings onto the front is
         measured as well.
         """
-        with self.processes:
-            more = True
-            while more:
-                self._explore(root)
-                self._measure_front(root)
-                self._reserve()
-                more = self._wants_more(0)
+        with self.trials, self.processes:
+            try:
+                more = True
+                while more:
+                    self._explore(root)
+                    self._measure_front(root)
+                    self._reserve()
+                    more = self._wants_more()
+            finally:
+                self._give_up_slow()
+
+    def _give_up_slow(self) -> None:
+        """Say of the candidates that were put off for it that they are too slow."""
+        for number in list(self.trials.put_off):
+            seconds = self._seconds(number)
+            if seconds > self.budget.max_fold_s:
+                self.trials.give_up(
+                    number,
+                    f"too slow: a fold took {seconds:.3g} s, and all would use up the time of many"
+                    " others; raise max_time",
+                )
 
     # ---- exploring
 
     def _explore(self, root: Task) -> None:
         """Propose, train and record candidates until there are enough or exploring has to stop."""
         n_left = max(0, self.n_trials - len(self.trials.candidates))
-        task = root.subtask("search", None if n_left == np.inf else int(n_left)).begin()
+        # Where time is limited, a candidate that is put off is a task more than once.
+        known = np.isfinite(n_left) and np.isinf(self.budget.end)
+        task = root.subtask("search", int(n_left) if known else None).begin()
         self._reserve()
         with (
             warnings.catch_warnings(),
@@ -188,33 +249,34 @@ class Run:
         folds: dict[Future[Fold | None], int] = {}  # those that the pool still has, by candidate
         running: dict[int, _Running] = {}
         while True:
-            while len(folds) < self.n_jobs and self._wants_more(len(running)):
-                proposal = self.trials.propose()
-                if proposal is None:  # there are no others
-                    self.n_trials = len(self.trials.candidates) + len(running)
-                    break
-                number, params = proposal
-                running[number] = self._begin(pool, params, task)
-                folds.update(dict.fromkeys(running[number].folds, number))
-            if not folds:
+            while len(folds) < self.n_jobs and (number := self._next()) is not None:
+                running[number] = self._begin(pool, number, task)
+                folds.update(dict.fromkeys(running[number].folds.values(), number))
+            if folds:
+                done = wait(folds, return_when=FIRST_COMPLETED).done
+            elif self.trials.awaited and not self._time_is_up():
+                time.sleep(SECONDS_BETWEEN_LOOKS)  # until other processes are done
+                continue
+            else:
                 return
-            done = wait(folds, return_when=FIRST_COMPLETED).done
             for number in dict.fromkeys(folds.pop(future) for future in done):
-                if all(future.done() for future in running[number].folds):
-                    for future in running[number].folds:
+                if all(future.done() for future in running[number].folds.values()):
+                    for future in running[number].folds.values():
                         folds.pop(future, None)
                     self._finish(number, running.pop(number))
 
-    def _begin(self, pool: ThreadPoolExecutor, params: dict[str, Any], task: Task) -> _Running:
-        """Give a candidate's folds to the pool."""
-        candidate = task.subtask("candidate", len(self.splits)).begin()
+    def _begin(self, pool: ThreadPoolExecutor, number: int, task: Task) -> _Running:
+        """Give a candidate's folds to the pool, those that are not done."""
+        done, params = self.trials.put_off.pop(number, {}), self.trials.params(number)
+        left = [i for i in range(len(self.splits)) if i not in done]
+        candidate = task.subtask("candidate", len(left)).begin()
         config = get_config()  # scikit-learn's configuration belongs to a thread
         enough = threading.Event()
-        folds = [
-            pool.submit(self._fold, params, i, candidate.subtask("fold"), config, enough)
-            for i in range(len(self.splits))
-        ]
-        return _Running(params, folds, candidate, enough)
+        folds = {
+            i: pool.submit(self._fold, params, i, candidate.subtask("fold"), config, enough)
+            for i in left
+        }
+        return _Running(params, done, folds, candidate, enough)
 
     def _fold(
         self,
@@ -269,26 +331,21 @@ class Run:
         task.end(on_all_rows=False)
 
     def _finish(self, number: int, running: _Running) -> None:
-        """Record a candidate whose folds are done, give it up, or postpone it."""
-        errors = [future.exception() for future in running.folds]
+        """Record a candidate whose folds are done, or put it off."""
+        errors = [future.exception() for future in running.folds.values()]
         error = next((one for one in errors if one is not None), None)
         if error is not None:
             failure = f"{type(error).__name__}: {error}"
             self.trials.record(number, Candidate(running.params, failure=failure))
             self._check_failures()
         else:
-            folds = [fold for future in running.folds if (fold := future.result()) is not None]
+            found = {i: future.result() for i, future in running.folds.items()}
+            folds = running.done | {i: fold for i, fold in found.items() if fold is not None}
             if len(folds) == len(self.splits):
-                self.trials.record(number, Candidate(running.params, folds))
-            elif running.enough.is_set():
-                seconds = max(fold.fit_time for fold in folds)
-                reason = (
-                    f"too slow: a fold took {seconds:.3g} s, and all would use up the time of many"
-                    " others; raise max_time"
-                )
-                self.trials.give_up(number, Candidate(running.params, failure=reason))
+                in_order = [folds[i] for i in range(len(folds))]
+                self.trials.record(number, Candidate(running.params, in_order))
             else:
-                self.trials.postpone(number)
+                self.trials.put_off[number] = folds
         self._reserve()
         if running.task.end():
             self.stopped = True
@@ -364,7 +421,8 @@ class _Running:
     """A candidate whose folds the pool has."""
 
     params: dict[str, Any]
-    folds: list[Future[Fold | None]]
+    done: dict[int, Fold]  # of an earlier turn, by the fold's number
+    folds: dict[int, Future[Fold | None]]
     task: Task
     enough: threading.Event  # no more folds are needed: one failed, or was too slow
 

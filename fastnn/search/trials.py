@@ -12,12 +12,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+import joblib
 import numpy as np
 from numpy.typing import NDArray
 
 from fastnn._optional import require
 from fastnn.search.measure import Fold, Isolated
-from fastnn.search.quantities import QUANTITIES
+from fastnn.search.quantities import QUANTITIES, described
+from fastnn.search.sharing import Sharing
 from fastnn.search.space import Space
 
 MAX_LINE = 1 << 24  # of a journal, in bytes: a candidate's record is some kilobytes
@@ -54,32 +56,33 @@ class Candidate:
         Those of the folds are multiplied by ``ratios``. With ``in_search`` they are those of the
         folds in any case, as they were measured.
         """
-        if QUANTITIES[quantity].timed and self.isolated is not None and not in_search:
+        if described(quantity).timed and self.isolated is not None and not in_search:
             return np.atleast_1d(getattr(self.isolated, quantity))
         if not self.folds:
             return np.empty(0)
-        found = np.hstack([getattr(one, quantity, []) for one in self.folds])
+        found = np.hstack([one.measured(quantity) for one in self.folds])
         return found if in_search else found * self.ratios.get(quantity, 1.0)
 
     def value(self, quantity: str, in_search: bool = False) -> float:
-        """The mean score over folds, the median of anything else; NaN where unknown."""
+        """The mean of a score over folds, the median of anything else; NaN where unknown."""
         if (quantity, in_search) not in self.values:
             repeats = self.repeats(quantity, in_search)
-            middle = np.mean if quantity == "score" else np.median
+            middle = np.mean if described(quantity).better == "max" else np.median
             value = float(middle(repeats)) if repeats.size else math.nan
             self.values[quantity, in_search] = value
         return self.values[quantity, in_search]
 
-    def standard_error(self) -> float:
-        """Standard error of the score, from its spread over folds."""
-        scores = self.repeats("score")
+    def standard_error(self, score: str) -> float:
+        """Standard error of a score, from its spread over folds."""
+        scores = self.repeats(score)
         return float(scores.std(ddof=1) / math.sqrt(len(scores))) if len(scores) > 1 else 0.0
 
 
 class Trials:
     """The candidates proposed and their results, in an Optuna study.
 
-    A storage keeps them, and another run goes on from there.
+    A storage keeps them: another run goes on from there, and several processes may work on one
+    search. Use it as a context manager; in the body others see that this process is at work.
 
     Parameters
     ----------
@@ -94,6 +97,16 @@ class Trials:
     ----------
     candidates : dict of int to Candidate
         Those that are done, by number.
+    pending : dict of int to optuna.Trial
+        Those that this process has proposed and that are not done.
+    put_off : dict of int to dict of int to Fold
+        Those pending that wait for their turn, with the folds that are done by their number.
+    others : set of int
+        Those that other processes are working on.
+    awaited : bool
+        Whether some of these are where their end is certain to be seen: on this machine.
+    exhausted : bool
+        Whether the space holds no other candidates.
     ratios : dict of str to float
         For each timed quantity, what a candidate shows in isolation over what it showed in the
         search: the median over those measured both ways. It scales the times of the others, so that
@@ -105,6 +118,28 @@ class Trials:
     ) -> None:
         optuna = require("optuna")
         self.space, self.objectives, self.fail = space, objectives, optuna.trial.TrialState.FAIL
+        self.finished_elsewhere = optuna.exceptions.UpdateFinishedTrialError
+        self.sharing = None
+        if storage is not None:
+            is_named = isinstance(storage, str | os.PathLike)
+            self.sharing = Sharing(joblib.hash(os.fspath(storage) if is_named else name))
+        self.candidates: dict[int, Candidate] = {}
+        self.pending: dict[int, Any] = {}
+        self.put_off: dict[int, dict[int, Fold]] = {}
+        self.others: set[int] = set()
+        self.awaited = self.exhausted = False
+        self.ratios: dict[str, float] = {}
+        self.seen: set[str] = set()
+        try:
+            with self._in_turns():
+                self._open(optuna, storage, name, seed)
+                self._refresh()
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def _open(self, optuna: Any, storage: Any, name: str, seed: int) -> None:
+        """Open the study, or make it."""
         storage = _open_storage(optuna, storage)
         with _quiet(optuna):
             self.study = optuna.create_study(
@@ -112,64 +147,103 @@ class Trials:
                 study_name=name,
                 load_if_exists=True,
                 directions=[
-                    "maximize" if QUANTITIES[q].better == "max" else "minimize" for q in objectives
+                    "maximize" if described(q).better == "max" else "minimize"
+                    for q in self.objectives
                 ],
             )
-            found = self.study.get_trials(deepcopy=False)
+            n_found = len(self.study.get_trials(deepcopy=False))
             others = 0 if storage is None else len(optuna.get_all_study_names(storage)) - 1
             # The sampler's state is not stored. A search that goes on must not draw the first
             # candidates again.
-            self.rng = np.random.RandomState((seed + len(found)) % 2**32)
+            self.rng = np.random.RandomState((seed + n_found) % 2**32)
             # The best of four samplers tried on two tables, within the spread of their seeds.
             self.study.sampler = optuna.samplers.TPESampler(
                 seed=self.rng.randint(2**31), multivariate=True, group=True, constant_liar=True
             )
-        if others and not found:
+        if others and not n_found:
             warnings.warn(
                 f"The storage holds {others} other search{'es' * (others > 1)}, of other data,"
                 " another estimator or another space; it keeps the new one as well.",
-                stacklevel=5,
+                stacklevel=6,
             )
-        self.candidates: dict[int, Candidate] = {}
-        self.ratios: dict[str, float] = {}
-        self.pending: dict[int, Any] = {}
-        self.postponed: list[int] = []
-        self.seen: set[str] = set()
-        for trial in found:
-            self._restore(trial)
+
+    def __enter__(self) -> Trials:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self.sharing is not None:
+            self.sharing.close()
+
+    def _in_turns(self) -> contextlib.AbstractContextManager[None]:
+        """In the body, no other process of this machine uses the storage."""
+        return contextlib.nullcontext() if self.sharing is None else self.sharing.in_turns()
+
+    @property
+    def n_known(self) -> int:
+        """How many candidates are done, begun here, or begun by others."""
+        return len(self.candidates) + len(self.pending) + len(self.others)
+
+    def params(self, number: int) -> dict[str, Any]:
+        """The parameters of a candidate that is pending."""
+        return self.space.read(self.pending[number].params)
+
+    # ---- what other processes do
+
+    def _refresh(self) -> None:
+        """Learn what others have begun and found, and what an ended process has left behind."""
+        if self.sharing is None:
+            return
+        self.others, self.awaited = set(), False
+        for trial in self.study.get_trials(deepcopy=False):
+            if trial.number not in self.candidates and trial.number not in self.pending:
+                self._learn(trial, self.sharing)
+        found = self.study.user_attrs
+        for number, one in self.candidates.items():
+            isolated = found.get(f"isolated {number}")
+            if one.isolated is None and isolated is not None:
+                self.candidates[number] = replace(one, isolated=Isolated(**isolated), values={})
         self._update_ratios()
 
-    def _restore(self, trial: Any) -> None:
+    def _learn(self, trial: Any, sharing: Sharing) -> None:
         record = trial.user_attrs.get("record")
         if record is not None:
-            params = self.space.read(trial.params)
             folds = [Fold(**one) for one in record["folds"]]
-            isolated = self.study.user_attrs.get(f"isolated {trial.number}")
-            self.candidates[trial.number] = Candidate(
-                params, folds, record["failure"], isolated and Isolated(**isolated)
-            )
+            params = self.space.read(trial.params)
+            self.candidates[trial.number] = Candidate(params, folds, record["failure"])
             self.seen.add(self.space.key(trial.params))
-        elif not trial.state.is_finished() and trial.params:  # the search was killed while it ran
-            self.study.tell(trial.number, state=self.fail)
-            self.study.enqueue_trial(trial.params)
+        elif not trial.state.is_finished() and "mark" in trial.user_attrs:
+            mark, key = trial.user_attrs["mark"], self.space.key(trial.params)
+            if sharing.is_at_work(mark, trial.datetime_start):
+                self.others.add(trial.number)
+                self.awaited |= sharing.is_seen(mark)
+                self.seen.add(key)
+            else:
+                self.study.tell(trial.number, state=self.fail)
+                self.study.enqueue_trial(trial.params)
+                self.seen.discard(key)
+                self.exhausted = False
 
-    def propose(self) -> tuple[int, dict[str, Any]] | None:
-        """The number and the parameters of the next candidate; None if there is no new one."""
-        if self.postponed:
-            number = self.postponed.pop()
-            return number, self.space.read(self.pending[number].params)
-        while len(self.seen) < self.space.size:
-            trial = self.study.ask()
-            params = self.space.suggest(trial)
-            if self._is_new(trial.params):
-                self.pending[trial.number] = trial
-                return trial.number, params
-            self.study.tell(trial, state=self.fail)  # a candidate that is known: draw another
-            draws = (self.space.draw(self.rng) for _ in range(MAX_DRAWS))
-            fresh = next((draw for draw in draws if self.space.key(draw) not in self.seen), None)
-            if fresh is None:
-                return None
-            self.study.enqueue_trial(fresh)
+    # ---- candidates
+
+    def propose(self, n_trials: float) -> int | None:
+        """The number of a new candidate; None if ``n_trials`` are known, or if there is none."""
+        with self._in_turns():
+            self._refresh()
+            while self.n_known < n_trials and not self.exhausted:
+                trial = self.study.ask()
+                self.space.suggest(trial)
+                if self._is_new(trial.params):
+                    if self.sharing is not None:
+                        trial.set_user_attr("mark", self.sharing.mark)
+                    self.pending[trial.number] = trial
+                    return trial.number
+                self.study.tell(trial, state=self.fail)  # it is known: draw another
+                draws = (self.space.draw(self.rng) for _ in range(MAX_DRAWS))
+                fresh = next((one for one in draws if self.space.key(one) not in self.seen), None)
+                if fresh is None:
+                    self.exhausted = True
+                else:
+                    self.study.enqueue_trial(fresh)
         return None
 
     def _is_new(self, draws: Mapping[str, Any]) -> bool:
@@ -188,23 +262,24 @@ class Trials:
         )
         if unknown:
             candidate.failure = (
-                f"{unknown[0]} is an objective, but it is unknown: {QUANTITIES[unknown[0]].unknown}"
+                f"{unknown[0]} is an objective, but it is unknown: {described(unknown[0]).unknown}"
             )
         trial = self.pending.pop(number)
-        trial.set_user_attr(
-            "record",
-            {"folds": [asdict(one) for one in candidate.folds], "failure": candidate.failure},
-        )
-        if candidate.failure:
-            self.study.tell(trial, state=self.fail)
-        else:
-            self.study.tell(trial, [_steering_value(candidate, q) for q in self.objectives])
+        record = {"folds": [asdict(one) for one in candidate.folds], "failure": candidate.failure}
+        # Another machine may have taken it over after a day.
+        with self._in_turns(), contextlib.suppress(self.finished_elsewhere):
+            trial.set_user_attr("record", record)
+            if candidate.failure:
+                self.study.tell(trial, state=self.fail)
+            else:
+                self.study.tell(trial, [_steering_value(candidate, q) for q in self.objectives])
 
     def record_isolated(self, number: int, isolated: Isolated) -> None:
         """Keep what a candidate shows in isolation."""
         self.candidates[number] = replace(self.candidates[number], isolated=isolated, values={})
         self._update_ratios()
-        self.study.set_user_attr(f"isolated {number}", asdict(isolated))
+        with self._in_turns():
+            self.study.set_user_attr(f"isolated {number}", asdict(isolated))
 
     def _update_ratios(self) -> None:
         """Bring ``ratios`` up to date, and with them the values of candidates not isolated."""
@@ -218,26 +293,22 @@ class Trials:
             if one.isolated is None:
                 self.candidates[number] = replace(one, ratios=self.ratios, values={})
 
-    def give_up(self, number: int, candidate: Candidate) -> None:
+    def give_up(self, number: int, failure: str) -> None:
         """Count a candidate as failed in this run; the next run of the search tries it again.
 
         To Optuna it is still running: with ``constant_liar`` the sampler avoids what has no result.
         """
-        self.candidates[number] = candidate
-        self.pending.pop(number)
-
-    def postpone(self, number: int) -> None:
-        """Propose a candidate again that there was no time to finish, in this run or the next."""
-        self.postponed.append(number)
+        self.candidates[number] = Candidate(self.params(number), failure=failure)
+        del self.pending[number], self.put_off[number]
 
 
 def _steering_value(candidate: Candidate, quantity: str) -> float:
-    """What the sampler sees: the score, and the logarithm of a cost.
+    """What the sampler sees: a score, and the logarithm of a cost.
 
     So a tenfold saving has the same weight anywhere.
     """
     value = candidate.value(quantity)
-    return value if quantity == "score" else math.log(max(value, 1e-12))
+    return value if described(quantity).better == "max" else math.log(max(value, 1e-12))
 
 
 def _open_storage(optuna: Any, storage: Any) -> Any:

@@ -41,17 +41,15 @@ def minimise(
 
     ``loop.rules`` give ``max_iter`` and ``tol``. Returns the final loss. Warns with scikit-learn's
     ConvergenceWarning if SciPy's L-BFGS-B did not converge. Ctrl-C, or a callback that stops, keeps
-    the last iterate.
+    the last iterate. Where a callback notes the best parameters, it ends with those.
     """
     callbacks = (*callbacks, *watching())
-    stopped = False
 
     def note(intermediate_result: scipy.optimize.OptimizeResult) -> None:
-        nonlocal stopped
         loop.params[...] = intermediate_result.x
         loop.record_pass(float(intermediate_result.fun))
-        stopped = pass_ended(loop, callbacks)
-        if stopped:
+        pass_ended(loop, callbacks)
+        if loop.stopped:
             raise StopIteration
 
     try:
@@ -64,13 +62,17 @@ def minimise(
             options={"maxfun": max_fun, "maxiter": loop.rules.max_iter, "gtol": loop.rules.tol},
         )
     except KeyboardInterrupt:
+        loop.stopped = True
         warnings.warn(INTERRUPTED, InterruptedWarning, stacklevel=2)
-        return loop.losses[-1] if loop.losses else np.nan
-    loop.params[...] = result.x
+        loss = loop.losses[-1] if loop.losses else np.nan
+    else:
+        loop.params[...], loss = result.x, float(result.fun)
+        if result.status != 0 and not loop.stopped:
+            _warn(result, loop.rules.max_iter)
+    if loop.best_params is not None:
+        loop.params[...] = loop.best_params
     check_finite_params(loop.params)
-    if result.status != 0 and not stopped:
-        _warn(result, loop.rules.max_iter)
-    return float(result.fun)
+    return loss
 
 
 def _warn(result: scipy.optimize.OptimizeResult, max_iter: int) -> None:

@@ -60,17 +60,17 @@ def train(
     assert loop.plan is not None  # L-BFGS alone has none
     callbacks = (*callbacks, *watching())
     trainer = engine.trainer(loop.plan)
-    stopped = False
     try:
-        while not stopped and loop.n_iter < loop.rules.max_iter:
+        while not loop.stopped and loop.n_iter < loop.rules.max_iter:
             orders, rates = _draw(loop, _passes_of_next_call(loop, callbacks))
             losses = _run(loop, trainer, data, orders, rates)
             if loop.best_params is None:
                 check_finite_params(loop.params)
             for loss in losses:
                 loop.record_pass(loss)
-                stopped = pass_ended(loop, callbacks)
-        if loop.rules.warn and not stopped:
+                pass_ended(loop, callbacks)
+        planned = loop.schedule is not None and loop.schedule.has_horizon
+        if loop.rules.converge and not loop.stopped and not planned:
             warnings.warn(
                 f"Stochastic Optimizer: Maximum iterations ({loop.rules.max_iter}) reached and the"
                 " optimization hasn't converged yet.",
@@ -78,9 +78,10 @@ def train(
                 stacklevel=2,
             )
     except KeyboardInterrupt:
+        loop.stopped = True
         warnings.warn(INTERRUPTED, InterruptedWarning, stacklevel=2)
     if loop.best_params is not None:
-        loop.params[...] = loop.best_params
+        loop.state.params[...] = loop.params[...] = loop.best_params
     check_finite_params(loop.params)
 
 

@@ -1,6 +1,11 @@
-"""When does training stop? Early stopping is decided here, on the validation score or the loss."""
+"""When does training stop? Where it no longer improves, or its time is up."""
 
 from __future__ import annotations
+
+import time
+import warnings
+
+from sklearn.exceptions import ConvergenceWarning
 
 from fastnn.training.state import LoopState
 
@@ -8,28 +13,29 @@ from fastnn.training.state import LoopState
 class NoImprovement:
     """Stops a fit that no longer improves, by scikit-learn's rule.
 
-    The validation score of the last pass decides where there is one, else its training loss. After
+    With early stopping the validation score of the last pass decides, else its training loss. After
     more than ``n_iter_no_change`` passes in a row that are not better than the best by ``tol``, the
-    schedule is asked for a lower learning rate; where it has none, training stops.
+    schedule is asked for a lower learning rate; where it has none, training stops. The training
+    loss of a schedule with a horizon decides nothing. The best score is noted by
+    :class:`fastnn.training.callbacks.Best`, which comes after.
     """
 
     def on_pass_end(self, loop: LoopState) -> bool:
         """Judge the last pass, note what is decided, and say whether training stops."""
         rules, loss = loop.rules, loop.losses[-1]
-        if loop.scores:
-            score = loop.scores[-1]
-            worse = score < loop.best_score + rules.tol
-            loop.best_score = score if score > loop.best_score else loop.best_score
+        if rules.early_stopping:
+            worse = loop.scores[-1] < loop.best_score + rules.tol
         else:
             worse = loss > loop.best_loss - rules.tol
             loop.best_loss = min(loop.best_loss, loss)
         loop.no_improvement_count = loop.no_improvement_count + 1 if worse else 0
-        if loop.no_improvement_count <= rules.n_iter_no_change:
+        assert loop.schedule is not None  # only L-BFGS has none, and it stops by itself
+        goes_on = loop.schedule.has_horizon and not rules.early_stopping
+        if loop.no_improvement_count <= rules.n_iter_no_change or goes_on:
             return False
 
-        assert loop.schedule is not None  # only L-BFGS has none, and it stops by itself
         next_rate = loop.schedule.on_plateau(loop.rate)
-        what = "Validation score" if loop.scores else "Training loss"
+        what = "Validation score" if rules.early_stopping else "Training loss"
         then = loop.schedule.stop_message
         if next_rate is not None:
             then = f"Setting learning rate to {next_rate:f}"
@@ -39,8 +45,35 @@ class NoImprovement:
             f"{what} did not improve more than tol={rules.tol:f} for {rules.n_iter_no_change:d}"
             f" consecutive epochs. {then}"
         )
-        return next_rate is None
+        loop.converged = next_rate is None and rules.converge
+        return loop.converged
 
     def passes_to_next_stop(self, loop: LoopState) -> float:
         """How many passes it takes at least until this rule changes anything."""
         return loop.rules.n_iter_no_change + 1 - loop.no_improvement_count
+
+
+class TimeLimit:
+    """Stops a fit after the pass in which its time is up, and warns that it did.
+
+    Parameters
+    ----------
+    seconds : float
+        Counted from when this object is made.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.end = time.monotonic() + seconds
+
+    def on_pass_end(self, loop: LoopState) -> bool:
+        """Look at the clock, unless something else has stopped the fit already."""
+        if loop.stopped or time.monotonic() < self.end:
+            return False
+        warnings.warn(
+            f"Training stopped after {loop.n_iter} iterations, as max_time={self.seconds} seconds"
+            " have passed; the optimization hasn't converged yet.",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+        return True

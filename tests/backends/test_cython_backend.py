@@ -31,7 +31,7 @@ def test_what_c_says_of_a_name_is_what_the_registries_say():
     for known, registry in (
         (_core.ACTIVATIONS, ACTIVATIONS),
         (_core.LOSSES, LOSSES),
-        (_core.OPTIMIZERS, OPTIMIZERS),
+        (_core.OPTIMIZERS, [member.kernel for member in OPTIMIZERS.values()]),
     ):
         assert set(known) <= set(registry)
         assert [entry.code for entry in known.values()] == list(range(len(known)))
@@ -42,13 +42,13 @@ def test_what_c_says_of_a_name_is_what_the_registries_say():
         assert entry.inverse_link == LOSSES[name].inverse_link
         assert entry.y_is_codes == LOSSES[name].y_is_codes
     for name, entry in _core.OPTIMIZERS.items():
-        assert entry.n_slots == OPTIMIZERS[name].n_slots
+        assert entry.n_slots == OPTIMIZERS[name].rule_slots
         assert entry.n_settings == len(OPTIMIZERS[name].filled().settings())
 
 
 def test_a_plan_with_other_settings_than_the_kernels_is_refused():
     with pytest.raises(ValueError, match=r"The kernel of 'adam' reads 3 settings, got 2\."):
-        _core.Plan("adam", np.zeros(2), 0.0, 10, [], [])
+        _core.Plan("adam", np.zeros(2), (0.0, 0.0, 0.0, None, False), 10, [], [])
 
 
 def test_a_precision_that_an_instruction_set_lacks_is_refused():

@@ -24,7 +24,7 @@ from fastnn.backends import load, threads
 from fastnn.backends.base import Data, Passes, Plan
 from fastnn.core.losses import LOSSES
 from fastnn.core.network import NetworkSpec
-from fastnn.core.optimizers import SGD, Adam, step
+from fastnn.core.optimizers import SGD, Adam, Lion, RMSprop, step
 
 OPTIMIZERS = {
     "plain": SGD(momentum=0.0, nesterovs_momentum=False),
@@ -32,7 +32,11 @@ OPTIMIZERS = {
     "nesterov": SGD(momentum=0.8, nesterovs_momentum=True),
     "adam": Adam(),
     "adam, other betas": Adam(beta_1=0.5, beta_2=0.9, epsilon=1e-3),
+    "lion": Lion(),
+    "all at once": RMSprop(0.9, 0.5, 0.1, weight_decay=0.5, l1=0.2, max_norm=0.3, ema=0.6),
 }
+# What an optimizer may have beside its rule, one at a time.
+EXTRAS = {"weight_decay": 2.0, "l1": 0.2, "max_norm": 0.3, "ema": 0.6}
 # 37 rows in batches of 10: three whole batches and a shorter one; widths on both sides of the
 # vector and tile widths.
 N_ROWS, BATCH = 37, 10
@@ -85,7 +89,7 @@ def reference(engine, plan: Plan, spec: NetworkSpec, state, data: Data, work: Pa
     """What ``train`` must be equal to: gradients and steps in turn, for one member."""
     grad = np.empty_like(state.params)
     ((_, n_passes, n_visits), (_, _, n_steps)) = work.rows.shape, work.rates.shape
-    effective = plan.optimizer.effective_rates(work.rates, state.step + 1)
+    numbers = plan.optimizer.steps(work.rates, state.step + 1)
     losses = np.zeros((1, n_passes))
     for i, j in np.ndindex(n_passes, n_steps):
         batch = work.rows[0, i, j * plan.batch_size : (j + 1) * plan.batch_size]
@@ -97,8 +101,7 @@ def reference(engine, plan: Plan, spec: NetworkSpec, state, data: Data, work: Pa
             state.params[0],
             grad[0],
             state.slots[0],
-            work.rates[0, i, j],
-            effective[0, i, j],
+            numbers[0, i, j],
         )
         state.step += 1
     return losses
@@ -146,6 +149,16 @@ def test_train_is_gradient_and_step_in_turn(backend, units, loss, optimizer, dty
 
 @each_input
 @each_dtype
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_train_is_gradient_and_step_with_each_of_the_common_settings(backend, extra, dtype, sparse):
+    spec = network(*NETWORKS["deep"])
+    optimizer = Adam(epsilon=1e-3, **{extra: EXTRAS[extra]})
+    data = problem_for(spec, dtype, sparse, weighted=True)
+    assert_train_is_the_reference(backend, spec, Plan(optimizer, BATCH, alpha=0.05), data, dtype)
+
+
+@each_input
+@each_dtype
 @pytest.mark.parametrize("activations", MIXED, ids="-".join)
 def test_train_is_gradient_and_step_with_another_activation_in_each_layer(
     backend, activations, dtype, sparse
@@ -165,7 +178,7 @@ def test_every_segment_trains_by_its_own_factors(backend, optimizer, dtype, spar
         replace(
             segment,
             rate=rng.uniform(0.2, 3),
-            l2=rng.uniform(0.2, 3),
+            penalty=rng.uniform(0.2, 3),
             decay=rng.uniform(0, 2),
             epsilon=rng.uniform(0.1, 10),
         )
@@ -173,7 +186,7 @@ def test_every_segment_trains_by_its_own_factors(backend, optimizer, dtype, spar
     ]
     segments[1] = replace(segments[1], trainable=False)
     segments[3] = replace(segments[3], trainable=False)
-    segments[4] = replace(segments[4], decay=0.0, l2=0.0)
+    segments[4] = replace(segments[4], decay=0.0, penalty=0.0)
     plan = Plan(optimizer, BATCH, alpha=0.05, segments=tuple(segments))
     assert_train_is_the_reference(backend, spec, plan, problem_for(spec, dtype, sparse), dtype)
     state = fresh_state(spec, optimizer, dtype)
@@ -192,11 +205,12 @@ def test_every_segment_trains_by_its_own_factors(backend, optimizer, dtype, spar
 def test_members_trained_in_one_call_are_each_trained_alone(
     backend, units, loss, shared, dtype, sparse
 ):
-    spec, plan, n = network(units, loss, "relu"), Plan(Adam(), BATCH, alpha=0.05), 5
+    optimizer, n = OPTIMIZERS["adam" if loss == "log_loss" else "all at once"], 5
+    spec, plan = network(units, loss, "relu"), Plan(optimizer, BATCH, alpha=0.05)
     data = problem_for(spec, dtype, sparse, weighted=True)
     work = passes(N_ROWS, n_members=1 if shared else n)
     engine = load(backend).engine(spec, np.dtype(dtype))
-    state = fresh_state(spec, Adam(), dtype, n_members=n)
+    state = fresh_state(spec, optimizer, dtype, n_members=n)
     alone = [member(state, i) for i in range(n)]
     losses = engine.trainer(plan).train(state, data, work)
     assert losses.shape == (n, 3)
@@ -324,14 +338,19 @@ def results(backend, spec, plan, data, work, dtype, n_threads, n_members=1) -> l
 
 @each_input
 @each_dtype
-@pytest.mark.parametrize("n_members", [1, 3])
-def test_the_number_of_threads_does_not_change_a_bit(backend, dtype, sparse, granted, n_members):
+@pytest.mark.parametrize(
+    ("optimizer", "n_members"), [("adam", 1), ("all at once", 1), ("all at once", 3)]
+)
+def test_the_number_of_threads_does_not_change_a_bit(
+    backend, dtype, sparse, granted, optimizer, n_members
+):
     # Large enough that a cost model shares a step out among threads on every instruction set.
     spec = network([200, 300, 100, 10], "log_loss", "relu")
     data = problem(spec, 230, dtype, weighted=True)
     if sparse:
         data = as_csr(data)
-    plan, work = Plan(Adam(), 200, alpha=0.01), passes(230, 1, batch=200, n_members=n_members)
+    plan = Plan(OPTIMIZERS[optimizer], 200, alpha=0.01)
+    work = passes(230, 1, batch=200, n_members=n_members)
     expected = results(backend, spec, plan, data, work, dtype, 1, n_members)
     for n_threads in [2, 3, 7]:
         granted.clear()

@@ -22,12 +22,19 @@ from fastnn.backends.base import Data, Passes, Plan
 from fastnn.core.activations import ACTIVATIONS
 from fastnn.core.losses import LOSSES
 from fastnn.core.network import NetworkSpec
-from fastnn.core.optimizers import SGD, Adam
+from fastnn.core.optimizers import SGD, Adam, RMSprop
 
 pytest.importorskip("numba", reason="the Numba backend needs numba: pip install fastnn[numba]")
 
 SIZES = [*range(1, 10), 15, 16, 17, 31, 32, 33, 63, 64, 65, 100]  # around vectors and tiles
-OPTIMIZERS = [SGD(0.0, False), SGD(0.9, False), SGD(0.8, True), Adam(), Adam(0.5, 0.9, 1e-3)]
+OPTIMIZERS = [
+    SGD(0.0, False),
+    SGD(0.9, False, max_norm=0.5),
+    SGD(0.8, True, l1=0.1),
+    Adam(weight_decay=0.5),
+    Adam(0.5, 0.9, 1e-3, ema=0.5),
+    RMSprop(0.8, 0.5, 1e-1, weight_decay=0.5, l1=0.1, max_norm=0.5, ema=0.5),
+]
 TOLERANCE = {np.float64: {"rtol": 1e-11, "atol": 1e-13}, np.float32: {"rtol": 3e-4, "atol": 3e-5}}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import os
 import re
 import signal
@@ -53,6 +54,18 @@ def test_explore_and_train_again(run):
         and f"<strong>{accuracy:.3f}</strong>" in page
     )
     assert run("predict", "m.skops", "homes.csv")[0] == 0
+
+
+def test_several_metrics_are_traded_off(run):
+    metric = ["--metric", "neg_log_loss,accuracy"]
+    status, out, err = explored(run, *metric, "--json", "--report", "r.html")
+    assert status == 0, err
+    front = json.loads(out)["front"]
+    assert all(one["score"] < 0 < one["accuracy"] <= 1 and "accuracy_std" in one for one in front)
+    shown = explored(run, *metric, "--choose", "accuracy")[1]
+    assert re.search(r"^ +score +± +accuracy +± +", shown, re.M)
+    status, _, err = explored(run, "--metric", "accuracy,acuracy")
+    assert status == 2 and "'acuracy' is not a scorer of scikit-learn's, such as accuracy" in err
 
 
 def test_a_limit_decides(run):

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import pickle
 import sys
+import zipfile
 
+import joblib
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from support.homes import homes
 
@@ -20,9 +25,11 @@ from fastnn.core.optimizers import OPTIMIZERS
 from fastnn.core.schedules import SCHEDULES
 from fastnn.estimators.targets import NUMBER_LOSSES
 from fastnn.persistence import TRUSTED_TYPES, ModelFileError, TableModel, load_model, save_model
+from fastnn.persistence_parts import UnknownPart, read_parts
 from fastnn.tabular.encode import features, table_model
 from fastnn.tabular.options import TypeOptions
 from fastnn.tabular.recognise import recognise
+from fastnn.training.checkpoint import Checkpoint
 
 skops_io = pytest.importorskip("skops.io")
 
@@ -98,11 +105,74 @@ def test_skops_loads_every_estimator_with_the_trusted_types(tmp_path, kind):
     np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
 
 
+@pytest.mark.parametrize("kind", ESTIMATORS)
+@pytest.mark.filterwarnings("ignore:.*(Maximum iterations|failed to converge)")
+def test_what_is_read_without_skops_is_what_skops_reads(tmp_path, monkeypatch, kind):
+    model, X = fitted(kind)
+    if kind == "table":
+        model.steps[-1] = ("network", FrozenEstimator(model[-1]))
+    schema = recognise(homes(), "kind", TypeOptions(drop=["price", "town"]))
+    save_model(tmp_path / "m.skops", TableModel(model, schema, {}))
+    expected = skops_io.load(tmp_path / "m.skops", trusted=TRUSTED_TYPES)["model"]
+    monkeypatch.setitem(sys.modules, "skops.io", None)
+    found = load_model(tmp_path / "m.skops").model
+    assert joblib.hash(found) == joblib.hash(expected)
+    np.testing.assert_array_equal(found.predict(X), model.predict(X))
+
+
+def in_file(path, **changed):
+    """Write a model file of one part that holds an array, with something of that part changed."""
+    skops_io.dump({"part": MLPClassifier(hidden_layer_sizes=(1,)), "array": np.arange(3)}, path)
+    with zipfile.ZipFile(path) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    tree = json.loads(files["schema.json"])
+    tree |= changed.pop("tree", {})
+    for name, changes in changed.items():
+        tree["content"][name] |= changes
+    files["schema.json"] = json.dumps(tree)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"part": {"__class__": "system", "__module__": "os"}}, "ObjectNode of os.system"),
+        ({"part": {"__loader__": "FunctionNode"}}, "FunctionNode of fastnn.estimators.mlp"),
+        ({"array": {"__class__": "float64"}}, "numpy.float64"),
+        ({"array": {"__loader__": "ListNode"}}, "ListNode of numpy.ndarray"),
+        ({"tree": {"protocol": 3}}, "protocol 3"),
+        ({"tree": {"__class__": "OrderedDict"}}, "DictNode of builtins.OrderedDict"),
+    ],
+)
+def test_a_part_of_another_kind_is_left_to_skops(tmp_path, changed, message):
+    path = in_file(tmp_path / "m.skops", **changed)
+    with zipfile.ZipFile(path) as archive, pytest.raises(UnknownPart, match=message):
+        read_parts(archive, TRUSTED_TYPES)
+
+
+def test_an_array_of_pickled_objects_is_not_loaded(tmp_path):
+    path = in_file(tmp_path / "m.skops")
+    pickled = io.BytesIO()
+    np.save(pickled, np.array([print], dtype=object), allow_pickle=True)
+    with zipfile.ZipFile(path) as archive:
+        tree = archive.read("schema.json")
+        array = json.loads(tree)["content"]["array"]["file"]
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("schema.json", tree)
+        archive.writestr(array, pickled.getvalue())
+    with zipfile.ZipFile(path) as archive, pytest.raises(ValueError, match="allow_pickle=False"):
+        read_parts(archive, TRUSTED_TYPES)
+
+
 @pytest.mark.filterwarnings("ignore:.*(Maximum iterations|failed to converge)")
 def test_no_type_is_trusted_in_vain(tmp_path):
     needed = set()
-    for kind in ESTIMATORS:
-        skops_io.dump(fitted(kind)[0], tmp_path / "m.skops")
+    watched = MLPClassifier().set_callbacks(Checkpoint(str(tmp_path / "fit.npz")))
+    for model in [watched, *(fitted(kind)[0] for kind in ESTIMATORS)]:
+        skops_io.dump(model, tmp_path / "m.skops")
         needed |= set(skops_io.get_untrusted_types(file=tmp_path / "m.skops"))
     assert sorted(needed) == TRUSTED_TYPES
 

@@ -73,16 +73,20 @@ def test_verbose_says_every_epoch(run):
     assert "epoch 1," not in run(*FIT)[2]
 
 
-def test_verbose_says_which_candidates_failed(run, monkeypatch):
+def test_the_commonest_failures_are_said_and_verbose_says_which_candidates_failed(run, monkeypatch):
     found = commands.explore(
         TableFile("homes.csv"),
         Goal("kind"),
-        search=Search(trials=3, objectives=("score", "flops"), cv=2, jobs=1),
+        search=Search(trials=5, objectives=("score", "flops"), cv=2, jobs=1),
     ).search
-    found.cv_results_["failure"][1] = "it diverged"
+    assert "failed" not in run(*EXPLORE)[2]
+    failures = ["ValueError: it diverged", "too slow: 4 s", "", "too slow: 5 s", "KeyError: 'x'"]
+    found.cv_results_["failure"] = np.array(failures, dtype=object)
     monkeypatch.setattr(type(found), "fit", lambda self, X, y: vars(self).update(vars(found)))
-    assert "fastnn: candidate 1 failed: it diverged\n" in run(*EXPLORE, "--verbose")[2]
-    assert "diverged" not in run(*EXPLORE)[2]
+    reasons = "2 x too slow: 4 s; 1 x ValueError: it diverged; 1 x KeyError: 'x'"
+    assert f"fastnn: note: 4 of 5 candidates failed: {reasons}\n" in run(*EXPLORE)[2]
+    assert "candidate 3 failed" not in run(*EXPLORE)[2]
+    assert "fastnn: candidate 3 failed: too slow: 5 s\n" in run(*EXPLORE, "--verbose")[2]
 
 
 # ---- width

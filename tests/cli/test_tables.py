@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
+import lzma
 import re
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -152,3 +157,49 @@ def test_seeds_decide(run):
         return run("predict", "m.skops", "homes.csv", "--proba")[1]
 
     assert fitted(1) == fitted(1) != fitted(2)
+
+
+def as_packed(ending):
+    """The bytes of homes.csv packed, encoded or converted as the ending says."""
+    raw = Path("homes.csv").read_bytes()
+    frame = pd.read_csv("homes.csv")
+    out = io.BytesIO()
+    match ending:
+        case "gz":
+            return gzip.compress(raw)
+        case "xz":
+            return lzma.compress(raw)
+        case "zip":
+            with zipfile.ZipFile(out, "w") as archive:
+                archive.writestr("homes.csv", raw)
+        case "zst":
+            pa = pytest.importorskip("pyarrow")
+            sink = pa.BufferOutputStream()
+            with pa.CompressedOutputStream(sink, "zstd") as stream:
+                stream.write(raw)
+            return sink.getvalue().to_pybytes()
+        case "jsonl":
+            frame.to_json(out, orient="records", lines=True)
+        case "xlsx":
+            pytest.importorskip("openpyxl")
+            frame.to_excel(out, index=False)
+        case _:
+            return raw.decode().encode(ending)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    "ending", ["gz", "zip", "xz", "zst", "jsonl", "xlsx", "utf-8-sig", "utf-16", "utf-32"]
+)
+def test_the_same_table_in_any_file_is_the_same_model(run, ending):
+    Path(f"homes.{ending}").write_bytes(as_packed(ending))
+    answers = []
+    for name in ("homes.csv", f"homes.{ending}"):
+        fit = ["fit", name, "--target", "kind", "-o", f"{name}.model", "--epochs", 2]
+        assert run(*fit)[0] == 0
+        for model in ("homes.csv.model", f"{name}.model"):
+            status, out, err = run("predict", model, name, "--proba")
+            assert status == 0, err
+            answers.append(out)
+    assert len(answers[0].splitlines()) == 81
+    assert set(answers) == {answers[0]}

@@ -233,22 +233,31 @@ static fnn_segment segment_of(ptrdiff_t i)
     return (fnn_segment){0.5 + 0.25 * i, 0.3 * i, i % 2 ? 0.1 : 0, 1, i % 3 != 2};
 }
 
-/* One SGD step of a part of n parameters without momentum. */
-static void step(double *p, const double *grad, ptrdiff_t n, const fnn_segment *s, double rate,
-                 double alpha, ptrdiff_t n_rows)
+/* What the sums of n gradients make of a part's objective, in place; returns the part's penalty, and
+ * adds what counts in the norm. */
+static double penalise(const double *p, double *grad, ptrdiff_t n, const fnn_segment *s,
+                       const fnn_plan *plan, double *norm)
 {
-    for (ptrdiff_t i = 0; s->trainable && i < n; i++) {
-        const double g = (grad[i] + alpha * s->l2 * p[i]) / n_rows;
-        p[i] = p[i] * (1 - rate * s->rate * s->decay) - rate * s->rate * g;
+    double penalty = 0;
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const double sign = (p[i] > 0) - (p[i] < 0);
+        penalty += s->penalty * (0.5 * plan->alpha * p[i] * p[i] + plan->l1 * fabs(p[i]));
+        grad[i] += s->penalty * (plan->alpha * p[i] + plan->l1 * sign);
+        grad[i] /= plan->batch_size;
+        *norm += s->trainable ? grad[i] * grad[i] : 0;
     }
+    return penalty;
 }
 
-static double squares(const double *p, ptrdiff_t n)
+/* One SGD step of a part of n parameters without momentum; `average` gets its share. */
+static void step(double *p, const double *grad, double *average, ptrdiff_t n, const fnn_segment *s,
+                 const fnn_plan *plan, const fnn_step *by)
 {
-    double sum = 0;
-    for (ptrdiff_t i = 0; i < n; i++)
-        sum += p[i] * p[i];
-    return sum;
+    const double rate = by->rate * s->rate;
+    for (ptrdiff_t i = 0; s->trainable && i < n; i++) {
+        p[i] = p[i] * (1 - rate * s->decay * plan->weight_decay) - rate * grad[i];
+        average[i] += by->share * (p[i] - average[i]);
+    }
 }
 
 static void run(const fnn_isa *isa, int precision, const problem *p, int sparse, int n_members)
@@ -263,7 +272,7 @@ static void run(const fnn_isa *isa, int precision, const problem *p, int sparse,
     double *X = exactly(n * n_in * 8), *y = exactly(n_y * 8), *raw = exactly(n_y * 8);
     void *c_params = exactly(n_members * m * size), *c_grad = exactly(n_members * m * size);
     void *c_X = exactly(n * n_in * size), *c_y = exactly(codes ? n * sizeof(int32_t) : n_y * size);
-    void *c_raw = exactly(n_y * size), *slots = calloc(n_members * m, size);
+    void *c_raw = exactly(n_y * size), *slots = calloc(2 * n_members * m, size);
     int32_t *indptr = exactly((n + 1) * 4), *indices = exactly(n * n_in * 4);
     int64_t *rows = exactly(n * 8);
     double loss[MAX_MEMBERS], expected_loss[MAX_MEMBERS], weights[MAX_MEMBERS];
@@ -333,33 +342,47 @@ static void run(const fnn_isa *isa, int precision, const problem *p, int sparse,
     }
 
     fnn_segment weight_segments[MAX_LAYERS], bias_segments[MAX_LAYERS];
+    const int extras = sparse; /* half of all runs have what a plan may have beside its rule */
     fnn_plan plan = {.optimizer = FNN_OPTIMIZER_sgd,
                      .alpha = 0.1,
+                     .l1 = extras ? 0.05 : 0,
+                     .weight_decay = 1,
+                     .max_norm = extras ? 0.2 : 0,
+                     .averages = extras,
                      .batch_size = n,
                      .weights = weight_segments,
                      .biases = bias_segments};
-    const double rate = 0.01;
+    const fnn_step steps = {.rate = 0.01, .effective_rate = 0.01, .share = extras ? 0.25 : 0};
+    double *averages = calloc(n_members * m, sizeof(double));
     for (int i = 0; i < n_members; i++) {
-        double penalty = 0, *q = params + i * m, *g = grad + i * m;
-        for (ptrdiff_t l = 0; l < p->n_layers; l++) {
-            const fnn_layer *layer = &p->layers[l];
-            const fnn_segment w = weight_segments[l] = segment_of(l);
-            const fnn_segment b = bias_segments[l] = segment_of(l + 1);
-            const ptrdiff_t n_w = layer->n_in * layer->n_out, n_b = layer->n_out;
-            penalty += w.l2 * squares(q + layer->weights, n_w);
-            penalty += b.l2 * squares(q + layer->biases, n_b);
-            step(q + layer->weights, g + layer->weights, n_w, &w, rate, plan.alpha, n);
-            step(q + layer->biases, g + layer->biases, n_b, &b, rate, plan.alpha, n);
+        double penalty = 0, norm = 0, *q = params + i * m, *g = grad + i * m, *a = averages + i * m;
+        for (int stepping = 0; stepping < 2; stepping++) {
+            const double clip = extras && norm > 0.04 ? 0.2 / sqrt(norm) : 1;
+            for (ptrdiff_t at = 0; stepping && at < m; at++)
+                g[at] *= clip;
+            for (ptrdiff_t l = 0; l < 2 * p->n_layers; l++) { /* weights and biases in turn */
+                const fnn_layer *layer = &p->layers[l / 2];
+                const ptrdiff_t at = l % 2 ? layer->biases : layer->weights;
+                const ptrdiff_t n_here = l % 2 ? layer->n_out : layer->n_in * layer->n_out;
+                fnn_segment *s = l % 2 ? &bias_segments[l / 2] : &weight_segments[l / 2];
+                *s = segment_of(l / 2 + l % 2);
+                if (stepping)
+                    step(q + at, g + at, a + at, n_here, s, &plan, &steps);
+                else
+                    penalty += penalise(q + at, g + at, n_here, s, &plan, &norm);
+            }
         }
-        expected_loss[i] = (expected_loss[i] + 0.5 * plan.alpha * penalty) / n;
+        expected_loss[i] = (expected_loss[i] + penalty) / n;
     }
     task.plan = &plan;
     task.grad = NULL;
     task.slots = slots;
-    task.rates = task.effective_rates = &rate;
+    task.steps = &steps;
     work(e, &task);
     check(name, f64, "step", c_params, params, n_members * m);
     check(name, 1, "mean loss", loss, expected_loss, f64 ? n_members : 0);
+    for (int i = 0; extras && i < n_members; i++)
+        check(name, f64, "average", (char *)slots + (2 * i + 1) * m * size, averages + i * m, m);
 
     fnn_engine *without_scratch = fnn_engine_new(isa, precision, &network);
     bytes = 0;
@@ -372,7 +395,7 @@ static void run(const fnn_isa *isa, int precision, const problem *p, int sparse,
     fnn_engine_free(without_scratch);
     fnn_engine_free(e);
     void *all[] = {params, grad, X, y, raw, c_params, c_grad, c_X, c_y, c_raw, slots, indptr,
-                   indices, rows};
+                   indices, rows, averages};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         free(all[i]);
 }

@@ -354,7 +354,7 @@ def fails(case: Case, call: Callable[..., Any]) -> Exception:
 def in_parts(message: str) -> tuple[str, set[str]]:
     """The message with empty braces and without kinds of objects, and what stood in the braces."""
     allowed = {value for found in re.findall(r"\{(.*?)\}", message) for value in found.split(", ")}
-    without_kinds = re.sub(r"(, | or )an instance of '\S*?'", "", message)
+    without_kinds = re.sub(r"(, | or )(an instance of '\S*?'|a callable)", "", message)
     return re.sub(r"\{.*?\}", "{}", without_kinds), allowed
 
 

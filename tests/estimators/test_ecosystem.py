@@ -254,30 +254,30 @@ def arguments(function: Any) -> list[tuple[str, Any, Any]]:
     return [(p.name, p.kind, p.default) for p in inspect.signature(function).parameters.values()]
 
 
-def assert_first_theirs_then_ours(ours: Any, theirs: Any) -> None:
-    """scikit-learn's arguments come first, in its order; ours come after, with defaults."""
+def assert_theirs_and_ours(ours: Any, theirs: Any) -> None:
+    """scikit-learn's arguments stand in its order; ours are by keyword, with defaults."""
     found, expected = arguments(ours), arguments(theirs)
-    assert found[: len(expected)] == expected
-    for name, kind, default in found[len(expected) :]:
+    assert [argument for argument in found if argument in expected] == expected
+    for name, kind, default in [argument for argument in found if argument not in expected]:
         assert kind == inspect.Parameter.KEYWORD_ONLY, name
         assert default is not inspect.Parameter.empty, name
 
 
 @pytest.mark.parametrize("name", ["MLPClassifier", "MLPRegressor"])
-def test_parameters_are_scikit_learns_then_ours(name):
+def test_parameters_are_scikit_learns_and_ours(name):
     ours, theirs = getattr(fastnn, name), getattr(sklearn.neural_network, name)
-    assert_first_theirs_then_ours(ours, theirs)
+    assert_theirs_and_ours(ours, theirs)
     ours = {name: default for name, _, default in arguments(ours)}
     assert (ours["backend"], ours["n_threads"]) == ("auto", None)
 
 
 @pytest.mark.parametrize("name", ["MLPClassifier", "MLPRegressor"])
-def test_methods_have_scikit_learns_arguments_then_ours(name):
+def test_methods_have_scikit_learns_arguments_and_ours(name):
     ours, theirs = getattr(fastnn, name), getattr(sklearn.neural_network, name)
     methods = {name for name in dir(theirs) if not name.startswith("_")}
     assert {"fit", "predict", "partial_fit", "score", "get_params"} <= methods
     for method in methods:
-        assert_first_theirs_then_ours(getattr(ours, method), getattr(theirs, method))
+        assert_theirs_and_ours(getattr(ours, method), getattr(theirs, method))
 
 
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])

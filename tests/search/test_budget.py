@@ -83,6 +83,21 @@ def test_a_fold_is_too_slow_by_share_and_by_comparison():
     assert one.max_fold_s == MAX_SLOWDOWN * 4.0
 
 
+def test_what_is_usual_is_seen_on_candidates_put_off_as_well():
+    one = budget()
+    one.reserve(fit_times=[0.25], front=[0.25], waiting=[], put_off=[4.0])
+    assert one.max_fold_s == MAX_SHARE * 100 / 5
+    one.reserve(fit_times=[0.25], front=[0.25], waiting=[], put_off=[4.0, 8.0])
+    assert one.max_fold_s == MAX_SLOWDOWN * 4.0
+
+
+def test_there_is_time_for_folds_that_end_before_exploring_stops():
+    one = budget(n_jobs=2)
+    one.explore_until = 40.0
+    assert one.has_time_for(n_folds=3, fold_s=10.0, now=20.0)  # two turns
+    assert not one.has_time_for(n_folds=3, fold_s=10.5, now=20.0)
+
+
 def test_measuring_ends_when_the_last_fit_has_to_begin():
     one = budget()
     expected = one.isolated_s(1.0)

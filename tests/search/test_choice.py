@@ -8,6 +8,7 @@ from sklearn.datasets import load_iris
 from support.timed import Timed
 
 from fastnn import TradeoffSearchCV
+from fastnn.search.front import select
 from fastnn.search.measure import Isolated
 from fastnn.search.process import FreshProcesses
 
@@ -50,6 +51,76 @@ def test_refit(clock, no_processes, refit, skill):
     assert search.best_score_ == skill
     assert search.best_estimator_.skill == skill
     assert search.refit_time_ == search.best_params_["seconds"]
+
+
+def skill(model, X, y):
+    return model.skill
+
+
+def thrift(model, X, y):
+    return -model.n_bytes
+
+
+def both_ways(refit="knee", **params):
+    """A search of three candidates, each better than the others in a score, and a worse one."""
+    parts = [{"skill": [i / 8], "n_bytes": [100 * i]} for i in (3, 1, 2)]
+    parts.append({"skill": [1 / 8], "n_bytes": [200]})
+    params = {"objectives": ("score",), "scoring": {"skill": skill, "thrift": thrift}} | params
+    return TradeoffSearchCV(Timed(), parts, refit=refit, cv=2, random_state=0, **params)
+
+
+def test_several_scores_are_objectives(tmp_path):
+    search = both_ways(storage=tmp_path / "log").fit(X, y)
+    assert search.objectives_ == ("score", "thrift")
+    results = search.cv_results_
+    for i, params in enumerate(results["params"]):
+        assert results["mean_test_score"][i] == results["split1_test_score"][i] == params["skill"]
+        assert results["mean_test_thrift"][i] == results["split1_test_thrift"][i]
+        assert results["mean_test_thrift"][i] == -params["n_bytes"]
+        dominated = (params["skill"], params["n_bytes"]) == (1 / 8, 200)
+        assert results["on_front"][i] == (not dominated)
+    assert sorted(results["rank_test_thrift"]) == [1, 2, 2, 4]
+    assert search.best_score_ == search.score(X, y) == 3 / 8  # by the first score
+    again = both_ways(storage=tmp_path / "log").fit(X, y)
+    np.testing.assert_array_equal(
+        again.cv_results_["mean_test_thrift"], results["mean_test_thrift"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("refit", "skill"),
+    [
+        ("thrift", 1 / 8),
+        ({"thrift": -250, "score": "max"}, 2 / 8),
+        ({"score": 0.3, "thrift": "max"}, 3 / 8),
+    ],
+)
+def test_refit_by_several_scores(refit, skill):
+    assert both_ways(refit).fit(X, y).best_params_["skill"] == skill
+
+
+def test_the_knee_of_several_scores_is_within_the_error_of_each():
+    """By the first score, all but the last are level; by the second, two of those are."""
+    values = {
+        "score": np.array([0.9, 0.89, 0.885, 0.5]),
+        "auc": np.array([0.5, 0.7, 0.69, 0.9]),
+        "fit_time": np.array([1.0, 8.0, 4.0, 0.5]),
+    }
+    errors = dict.fromkeys(("score", "auc"), np.array([0.02] * 4))
+    assert select("knee", values, tuple(values), np.arange(4), errors) == 2
+
+
+@pytest.mark.parametrize("scoring", [[], ["roc_auc", "roc_auc"], {"flops": skill}, [len]])
+def test_scores_are_named_once_and_not_like_quantities(scoring):
+    message = r"scoring must name at least one score, each once and none like a quantity, \['score"
+    with pytest.raises(ValueError, match=message):
+        both_ways(scoring=scoring).fit(X, y)
+
+
+def test_a_score_that_is_no_number_is_named():
+    scoring = {"skill": skill, "odd": lambda model, X, y: float("nan")}
+    with pytest.raises(ValueError, match="the score odd must be a finite number, got nan"):
+        both_ways(scoring=scoring).fit(X, y)
 
 
 @pytest.mark.parametrize(

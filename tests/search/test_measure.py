@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import threading
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -86,9 +87,8 @@ def test_repeats_end_by_count_or_by_time():
 
 
 def test_folds_go_through_json():
-    fold = measured(LogisticRegression(), clock=Clock())
-    assert Fold(**asdict(fold)) == fold
-    assert all(isinstance(value, float | int | list) for value in asdict(fold).values())
+    fold = replace(measured(LogisticRegression(), clock=Clock()), flops=1.0, further={"auc": 0.5})
+    assert Fold(**json.loads(json.dumps(asdict(fold)))) == fold
 
 
 @pytest.mark.filterwarnings("ignore:.*Maximum iterations")

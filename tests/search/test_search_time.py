@@ -94,23 +94,26 @@ def test_a_candidate_begun_too_late_is_finished_in_the_next_turn(clock, events):
     space = {"skill": [i / 32 for i in range(1, 30)], "seconds": [0.625]}
     search = TradeoffSearchCV(Timed(), space, cv=2, max_time=24.0, random_state=0).fit(X, y)
     turn = next(i for i, (kind, _) in enumerate(events) if kind == "isolated")
-    assert events[turn - 2] != events[turn - 1] == events[turn + 1] == events[turn + 2]
+    assert events[turn - 2] != events[turn - 1] == events[turn + 1] != events[turn + 2]
     skills = [params["skill"] for params in search.cv_results_["params"]]
     assert events[turn - 1][1] in skills and len(set(skills)) == len(skills)
 
 
+QUICK = [{"skill": [i / 16], "seconds": [0.25]} for i in range(8)]
+SLOW = {"skill": [0.75], "seconds": [4.0]}
+
+
+def failures(search):
+    """Why each candidate failed, by its skill."""
+    params, reasons = map(search.cv_results_.get, ("params", "failure"))
+    return {one["skill"]: reason for one, reason in zip(params, reasons, strict=True)}
+
+
 def test_a_candidate_that_would_use_up_the_time_of_many_others_is_given_up(clock, events, tmp_path):
-    quick, slow = (
-        [{"skill": [i / 16], "seconds": [0.25]} for i in range(8)],
-        {"skill": [0.75], "seconds": [4.0]},
-    )
     search = TradeoffSearchCV(
-        Timed(), [*quick, slow], cv=3, max_time=60.0, random_state=0, storage=tmp_path / "log"
+        Timed(), [*QUICK, SLOW], cv=3, max_time=16.0, random_state=0, storage=tmp_path / "log"
     ).fit(X, y)
-    reasons = {
-        params["skill"]: reason
-        for params, reason in zip(*map(search.cv_results_.get, ("params", "failure")), strict=True)
-    }
+    reasons = failures(search)
     assert (
         reasons.pop(0.75)
         == "too slow: a fold took 4 s, and all would use up the time of many others; raise max_time"
@@ -122,6 +125,28 @@ def test_a_candidate_that_would_use_up_the_time_of_many_others_is_given_up(clock
     assert more.best_params_ == {"skill": 0.75, "seconds": 4.0}
     assert not any(more.cv_results_["failure"])
     assert events.count(("fold", 0.75)) == 1 + 3 + 1
+
+
+def test_a_slow_candidate_runs_while_time_is_left_for_it(clock, events):
+    search = TradeoffSearchCV(Timed(), [*QUICK, SLOW], cv=3, max_time=60.0, random_state=0)
+    assert set(failures(search.fit(X, y)).values()) == {""}
+    folds = [skill for kind, skill in events if kind == "fold"]
+    at = [i for i, skill in enumerate(folds) if skill == 0.75]
+    assert at[0] < at[1] - 1  # others came between its first fold and the rest
+    assert at[1:] == [*range(24 + 1, 24 + 3), 24 + 3]  # none twice; then the fit on all rows
+
+
+def test_where_most_turn_out_slow_it_is_the_first_that_was_quick(clock, events):
+    """A quick first candidate sets no bar that all others fail, nor does a machine got busy."""
+    space = [
+        {"skill": [1 / 16], "seconds": [2**-4]},
+        {"skill": stats.uniform(1 / 8, 7 / 8), "seconds": [1.0]},
+    ]
+    for seed in range(4):
+        search = TradeoffSearchCV(Timed(), space, cv=5, max_time=20.0, random_state=seed).fit(X, y)
+        assert search.best_score_ > 1 / 16
+        succeeded = [reason == "" for reason in search.cv_results_["failure"]]
+        assert sum(succeeded) >= 2 and sum(succeeded) >= len(succeeded) - 2
 
 
 def test_where_all_candidates_are_slow_none_is_given_up(clock, events):

@@ -10,10 +10,11 @@ from dataclasses import replace
 import numpy as np
 from scipy.sparse import csr_array
 
-from fastnn.backends.base import Data, Engine, Plan, TrainState
+from fastnn.backends import load
+from fastnn.backends.base import Data, Engine, Passes, Plan, TrainState
 from fastnn.core.losses import batch_objective
 from fastnn.core.network import NetworkSpec, initialise
-from fastnn.core.optimizers import Optimizer
+from fastnn.core.optimizers import SGD, Optimizer
 
 
 def problem(
@@ -49,7 +50,7 @@ def fresh_state(
             for i in range(n_members)
         ]
     )
-    return TrainState(params, np.zeros((n_members, optimizer.n_slots, params.shape[1]), dtype))
+    return TrainState(params, optimizer.new_slots(params))
 
 
 def copy_state(state: TrainState) -> TrainState:
@@ -68,5 +69,23 @@ def loss_and_gradient(
     """The penalised mean loss of rows ``(n,)``; its gradient goes to ``grad (1, n_params)``."""
     (loss_sum,), (weight_sum,) = engine.gradient(state, data, np.asarray(rows)[None], grad)
     return batch_objective(
-        loss_sum, weight_sum, state.params[0], grad[0], plan.segments_of(spec), plan.alpha
+        loss_sum,
+        weight_sum,
+        state.params[0],
+        grad[0],
+        plan.segments_of(spec),
+        plan.alpha,
+        plan.optimizer.l1,
     )
+
+
+def use_every_kernel(backend: str) -> None:
+    """Let a backend compile all it compiles, for a cache on disk that other processes read."""
+    spec, plan = NetworkSpec.dense([2, 2], "relu", "squared_error"), Plan(SGD(), 3)
+    rows = np.arange(3)[None]
+    for dtype in (np.float64, np.float32):
+        engine = load(backend).engine(spec, np.dtype(dtype))
+        state, data = fresh_state(spec, plan.optimizer, dtype), problem(spec, 3, dtype)
+        engine.gradient(state, data, rows, np.empty_like(state.params))
+        engine.forward(state.params[0], data.X, np.empty((3, 2), dtype))
+        engine.trainer(plan).train(state, data, Passes(rows[None], np.full((1, 1, 1), 0.1)))

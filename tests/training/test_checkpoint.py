@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from fastnn import MLPClassifier, MLPRegressor
+from fastnn.core.optimizers import RMSprop
 from fastnn.estimators import base
 from fastnn.training.callbacks import watched_by
 from fastnn.training.loop import train
@@ -33,6 +34,14 @@ FITS = {
         {"early_stopping": True, "learning_rate_init": 0.1, "n_iter_no_change": 4},
     ),
     "not shuffled": (MLPRegressor, {"shuffle": False}),
+    "averaged": (
+        MLPRegressor,
+        {
+            "solver": RMSprop(ema=0.9, max_norm=1.0, l1=0.1),
+            "learning_rate": "one_cycle",
+            "early_stopping": True,
+        },
+    ),
 }
 
 

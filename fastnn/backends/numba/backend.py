@@ -6,6 +6,8 @@ next process.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
@@ -69,15 +71,20 @@ class NumbaTrainer:
         self.plan = plan
         optimizer = plan.optimizer
         self._scratch = _Scratch(spec, dtype, plan.segments_of(spec), 2 + optimizer.n_slots)
-        number, settings = code(OPTIMIZERS, optimizer.name), optimizer.settings()
-        self._plan = number, settings, float(plan.alpha), int(plan.batch_size)
+        self._plan = (
+            code(OPTIMIZERS, optimizer.kernel),
+            optimizer.settings(),
+            float(plan.alpha),
+            float(optimizer.l1),
+            float(optimizer.weight_decay),
+            math.inf if optimizer.max_norm is None else float(optimizer.max_norm),
+            int(plan.batch_size),
+        )
 
     def train(self, state: TrainState, data: Data, passes: Passes) -> NDArray[np.float64]:
         check_training(self.spec, self.dtype, self.plan, state, data, passes)
-        effective_rates, first_step = self.plan.optimizer.effective_rates, state.step + 1
-        effective = np.array([effective_rates(rates, first_step) for rates in passes.rates])
-        rows, rates = _plain(passes.rows), _plain(passes.rates)
-        task = kernels.Task(*self._plan, rows, rates, effective)
+        steps = self.plan.optimizer.steps(passes.rates, state.step + 1)
+        task = kernels.Task(*self._plan, _plain(passes.rows), steps)
         losses = np.empty((len(state.params), passes.rows.shape[1]))
         network, source = self._scratch.network(data.X), _source(self.spec, data.X, data)
         kernels.train(network, task, state.params, state.slots, source, losses)

@@ -45,11 +45,11 @@ SEGMENT = np.dtype(
         ("n_columns", np.int64),
         ("start", np.int64),  # where it starts in the padded one
         ("ld", np.int64),  # from row to row there
-        ("l2", np.float64),
+        ("penalty", np.float64),
     ]
 )
 
-FACTORS = ("rate", "l2", "decay", "epsilon")
+FACTORS = ("rate", "penalty", "decay", "epsilon")
 PART = np.dtype(
     [("start", np.int64), ("stop", np.int64), *((factor, np.float64) for factor in FACTORS)]
 )
@@ -129,7 +129,7 @@ def lay_out(
     for segment in segments:
         start, ld = places[segment.start]
         n_rows, n_columns = math.prod(segment.shape[:-1]), segment.shape[-1]
-        table.append((segment.start, n_rows, n_columns, start, ld, segment.l2))
+        table.append((segment.start, n_rows, n_columns, start, ld, segment.penalty))
         if segment.trainable:
             stop = start + whole(n_rows * ld)
             factors = tuple(getattr(segment, factor) for factor in FACTORS)

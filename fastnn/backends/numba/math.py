@@ -167,6 +167,12 @@ def log1p(x):
     return type(x)(2) * s * _atanh_over_s(s * s)
 
 
+@fast
+def sign(x):
+    """-1, 0 or 1; 0 of what is no number."""
+    return type(x)(x > type(x)(0)) - type(x)(x < type(x)(0))
+
+
 # Activations: a(z), and the slope as a function of what core.activations says is kept. Settings
 # follow as further arguments, in float64.
 
@@ -423,6 +429,40 @@ def sgd(settings, padded, step):
 
 
 @fast
+def rmsprop(settings, padded, step):
+    """``settings`` [rho, momentum, epsilon]."""
+    params, grad = padded[0, step.start : step.stop], padded[1, step.start : step.stop]
+    squares, buffer = padded[2, step.start : step.stop], padded[3, step.start : step.stop]
+    real = params.dtype.type
+    l2, share, rate, keep = real(step.l2), real(step.share), real(step.rate), real(step.keep)
+    epsilon, momentum = real(settings[2] * step.epsilon), real(settings[1])
+    old, new = real(settings[0]), real(1 - settings[0])
+    for i in range(params.size):
+        p = params[i]
+        g = (grad[i] + l2 * p) * share
+        v = old * squares[i] + new * (g * g)
+        b = momentum * buffer[i] + g / (math.sqrt(v) + epsilon)
+        squares[i], buffer[i] = v, b
+        params[i] = keep * p - rate * b
+
+
+@fast
+def lion(settings, padded, step):
+    """``settings`` [beta_1, beta_2]."""
+    params, grad = padded[0, step.start : step.stop], padded[1, step.start : step.stop]
+    first = padded[2, step.start : step.stop]
+    real = params.dtype.type
+    l2, share, rate, keep = real(step.l2), real(step.share), real(step.rate), real(step.keep)
+    keep_1, new_1 = real(settings[0]), real(1 - settings[0])
+    keep_2, new_2 = real(settings[1]), real(1 - settings[1])
+    for i in range(params.size):
+        p = params[i]
+        g = (grad[i] + l2 * p) * share
+        params[i] = keep * p - rate * sign(keep_1 * first[i] + new_1 * g)
+        first[i] = keep_2 * first[i] + new_2 * g
+
+
+@fast
 def adam(settings, padded, step):
     """The bias corrections are in the rate; ``settings`` [beta_1, beta_2, epsilon]."""
     params, grad = padded[0, step.start : step.stop], padded[1, step.start : step.stop]
@@ -439,6 +479,26 @@ def adam(settings, padded, step):
         v = keep_2 * second[i] + new_2 * (g * g)
         first[i], second[i] = m, v
         params[i] = keep * p - rate * m / (math.sqrt(v) + epsilon)
+
+
+# Around the rule: penalties on the gradient before it, the average after
+
+
+@fast
+def add_penalties(params, grad, l2, l1, share):
+    """``grad`` becomes ``(grad + l2 params + l1 sign(params)) share``."""
+    real = params.dtype.type
+    l2, l1, share = real(l2), real(l1), real(share)
+    for i in range(params.size):
+        grad[i] = (grad[i] + l2 * params[i] + l1 * sign(params[i])) * share
+
+
+@fast
+def follow(params, average, share):
+    """The average moves to the new parameters by ``share``."""
+    share = params.dtype.type(share)
+    for i in range(params.size):
+        average[i] += share * (params[i] - average[i])
 
 
 # What is known by name, and each kind as one function of a code
@@ -469,7 +529,7 @@ LOSSES = {
 }
 
 # optimizer(settings, padded, step) takes parameters, gradient and slots in the rows of padded.
-OPTIMIZERS = {"sgd": sgd, "adam": adam}
+OPTIMIZERS = {"sgd": sgd, "adam": adam, "rmsprop": rmsprop, "lion": lion}
 
 
 def code(known, name):

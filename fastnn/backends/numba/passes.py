@@ -9,6 +9,7 @@ and tables of the layers and the segments that say where everything stands.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +17,15 @@ import numpy as np
 from fastnn.backends.numba.compiler import FLUSH, entry, fast, swap_float_mode
 from fastnn.backends.numba.functions import call_block
 from fastnn.backends.numba.layout import NO_PLACE, ZEROS
-from fastnn.backends.numba.math import Step, activate, find_loss, times_slope, update_step
+from fastnn.backends.numba.math import (
+    Step,
+    activate,
+    add_penalties,
+    find_loss,
+    follow,
+    times_slope,
+    update_step,
+)
 from fastnn.backends.numba.tile import Matrix, product
 
 BLOCK_ROWS = 256  # rows that go through the network together: what bounds the scratch memory
@@ -61,17 +70,19 @@ class Source(NamedTuple):
 class Task(NamedTuple):
     """``base.Plan`` and ``base.Passes``: an optimizer's code and settings, and what to visit.
 
-    rows (n_members or 1, n_passes, n_visits); rates and effective rates (n_members or 1, n_passes,
-    n_steps).
+    rows (n_members or 1, n_passes, n_visits); steps (n_members or 1, n_passes, n_steps, 3), those
+    of ``Optimizer.steps``. Where gradients are not clipped, ``max_norm`` is infinite.
     """
 
     optimizer: int
     settings: np.ndarray
     alpha: float
+    l1: float
+    weight_decay: float
+    max_norm: float
     batch_size: int
     rows: np.ndarray
-    rates: np.ndarray
-    effective: np.ndarray
+    steps: np.ndarray
 
 
 @fast
@@ -260,41 +271,74 @@ def batch_gradient(network, data, rows):
 
 
 @fast
-def penalty(network, alpha):
-    """Half of ``alpha`` times the squares of the parameters, each by its segment's factor."""
+def penalty(network, alpha, l1):
+    """The L2 and the L1 penalty of the parameters, each segment by its factor."""
     total = 0.0
     for i in range(network.segments.size):
         segment = network.segments[i]
-        strength = alpha * segment.l2
-        if strength != 0:
-            squares = 0.0
+        if segment.penalty != 0 and (alpha != 0 or l1 != 0):
+            squares, absolutes = 0.0, 0.0
             for k in range(segment.n_rows):
                 start = segment.start + k * segment.ld
                 p = network.padded[0, start : start + segment.n_columns]
-                for j in range(p.size):
-                    squares += np.float64(p[j]) * np.float64(p[j])
-            total += strength * squares
-    return 0.5 * total
+                if alpha != 0:
+                    for j in range(p.size):
+                        squares += np.float64(p[j]) * np.float64(p[j])
+                if l1 != 0:
+                    for j in range(p.size):
+                        absolutes += abs(np.float64(p[j]))
+            total += segment.penalty * (0.5 * alpha * squares + l1 * absolutes)
+    return total
 
 
 @fast
-def update(network, task, weight_sum, rate, effective):
+def objective_gradient(network, task, share):
+    """The sums of ``batch_gradient`` become the objective's gradient, clipped where asked for."""
+    norm = 0.0
+    for i in range(network.parts.size):
+        part = network.parts[i]
+        add_penalties(
+            network.padded[0, part.start : part.stop],
+            network.padded[1, part.start : part.stop],
+            task.alpha * part.penalty,
+            task.l1 * part.penalty,
+            share,
+        )
+        g = network.padded[1, part.start : part.stop]
+        for j in range(g.size):
+            norm += np.float64(g[j]) * np.float64(g[j])
+    norm = math.sqrt(norm)
+    return task.max_norm / norm if norm > task.max_norm else 1.0
+
+
+@fast
+def update(network, task, weight_sum, numbers):
     """One step of everything that trains, as ``optimizers.step``."""
     if weight_sum == 0:  # no loss, no penalty
         network.padded[1, :] = 0
-    share = 1 / weight_sum if weight_sum != 0 else 0.0
+    rate, effective, new = numbers[0], numbers[1], numbers[2]
+    share, alpha = 1 / weight_sum if weight_sum != 0 else 0.0, task.alpha
+    if task.l1 != 0 or task.max_norm != math.inf:
+        share, alpha = objective_gradient(network, task, share), 0.0
     for i in range(network.parts.size):
         part = network.parts[i]
         step = Step(
             part.start,
             part.stop,
-            task.alpha * part.l2,
+            alpha * part.penalty,
             share,
             effective * part.rate,
             part.epsilon,
-            1 - rate * part.rate * part.decay,
+            1 - rate * part.rate * part.decay * task.weight_decay,
         )
         update_step(task.optimizer, task.settings, network.padded, step)
+        if new != 0:
+            last = network.padded.shape[0] - 1
+            follow(
+                network.padded[0, part.start : part.stop],
+                network.padded[last, part.start : part.stop],
+                new,
+            )
 
 
 @fast
@@ -324,16 +368,16 @@ def train(network, task, params, slots, data, losses):
         for i in range(slots.shape[1]):
             pad(segments, slots[member, i], padded[2 + i], False)
         rows = task.rows[member % task.rows.shape[0]]
-        rates = task.rates[member % task.rates.shape[0]]
-        effective = task.effective[member % task.effective.shape[0]]
+        steps = task.steps[member % task.steps.shape[0]]
         for i in range(rows.shape[0]):
             total = 0.0
-            for j in range(rates.shape[1]):
+            for j in range(steps.shape[1]):
                 batch = rows[i, j * task.batch_size : (j + 1) * task.batch_size]
                 loss_sum, weight_sum = batch_gradient(network, data, batch)
                 if weight_sum != 0:
-                    total += batch.size * ((loss_sum + penalty(network, task.alpha)) / weight_sum)
-                update(network, task, weight_sum, rates[i, j], effective[i, j])
+                    objective = (loss_sum + penalty(network, task.alpha, task.l1)) / weight_sum
+                    total += batch.size * objective
+                update(network, task, weight_sum, steps[i, j])
             losses[member, i] = total / max(1, rows.shape[1])
         pad(segments, params[member], padded[0], True)
         for i in range(slots.shape[1]):
