@@ -39,11 +39,7 @@ _KINDS = (
     Rules,
     Plan,
     TrainState,
-    *(
-        type(member)
-        for family in (ACTIVATIONS, LOSSES, OPTIMIZERS, SCHEDULES)
-        for member in family.values()
-    ),
+    *(type(member) for family in _FAMILIES for member in family.values()),
     TableEncoder,
     LogScale,
 )

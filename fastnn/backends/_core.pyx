@@ -30,7 +30,7 @@ cdef extern from "fastnn.h" nogil:
 
     ctypedef struct fnn_activation_entry:
         const char *name
-        int keeps_input
+        int keeps_input, n_settings
 
     ctypedef struct fnn_loss_entry:
         const char *name
@@ -41,10 +41,14 @@ cdef extern from "fastnn.h" nogil:
         const char *name
         int n_slots, n_settings
 
+    ctypedef void fnn_function(void *a, void *slopes, ptrdiff_t n, ptrdiff_t n_slopes)
+
     ctypedef struct fnn_layer:
         ptrdiff_t n_in, n_out
         int activation
         double dropout
+        double *settings
+        fnn_function *function
         ptrdiff_t weights, biases
 
     ctypedef struct fnn_network:
@@ -127,7 +131,7 @@ cdef struct bitgen:  # NumPy's public bitgen_t (numpy/random/bitgen.h)
     uint32_t (*next_uint32)(void *) noexcept nogil
 
 
-Activation = namedtuple("Activation", "code keeps")
+Activation = namedtuple("Activation", "code keeps n_settings")
 Loss = namedtuple("Loss", "code inverse_link y_is_codes")
 Optimizer = namedtuple("Optimizer", "code n_slots n_settings")
 
@@ -137,7 +141,8 @@ def _activations():
     found = {}
     while fnn_activation_at(i) != NULL:
         keeps = "input" if fnn_activation_at(i).keeps_input else "output"
-        found[fnn_activation_at(i).name.decode()] = Activation(i, keeps)
+        entry = Activation(i, keeps, fnn_activation_at(i).n_settings)
+        found[fnn_activation_at(i).name.decode()] = entry
         i += 1
     return found
 
@@ -249,11 +254,21 @@ cdef int _borrow(object array, Py_buffer *view, str kinds, Py_ssize_t itemsize, 
     return 0
 
 
+cdef int _settings(str name, settings, Py_ssize_t n, double *into) except -1:
+    """Copy the settings of the kernel of this name, of which there must be ``n``."""
+    if len(settings) != n:
+        raise ValueError(f"The kernel of {name!r} reads {n} settings, got {len(settings)}.")
+    for i, setting in enumerate(settings):
+        into[i] = setting
+    return 0
+
+
 cdef class Engine:
     """A network in C and its scratch.
 
-    ``layers`` are tuples (n_in, n_out, activation's code, dropout, where its weights and where its
-    biases start in the parameter vector).
+    ``layers`` are tuples (n_in, n_out, activation's name, its settings, the address of a function
+    that takes its place or 0, dropout, where its weights and where its biases start in the
+    parameter vector).
     """
 
     cdef fnn_engine *engine
@@ -269,11 +284,20 @@ cdef class Engine:
         cdef fnn_network network
         if c_layers == NULL:
             raise MemoryError()
-        for i, (n_in, n_out, activation, dropout, weights, biases) in enumerate(layers):
-            c_layers[i] = fnn_layer(n_in, n_out, activation, dropout, weights, biases)
-        network = fnn_network(c_layers, len(layers), n_params, loss)
-        self.engine = fnn_engine_new(_find(isa), precision, &network)
-        free(c_layers)
+        try:
+            for i, layer in enumerate(layers):
+                n_in, n_out, activation, settings, address, dropout, weights, biases = layer
+                c_layers[i].n_in, c_layers[i].n_out = n_in, n_out
+                c_layers[i].dropout = dropout
+                c_layers[i].weights, c_layers[i].biases = weights, biases
+                c_layers[i].function = <fnn_function *> <size_t> address
+                entry = ACTIVATIONS[activation]
+                c_layers[i].activation = entry.code
+                _settings(activation, settings, entry.n_settings, c_layers[i].settings)
+            network = fnn_network(c_layers, len(layers), n_params, loss)
+            self.engine = fnn_engine_new(_find(isa), precision, &network)
+        finally:
+            free(c_layers)
         if self.engine == NULL:
             raise MemoryError("No memory for the description of a network.")
         self.loss = loss
@@ -345,19 +369,13 @@ cdef class Plan:
 
     def __cinit__(self, str optimizer, settings, penalties, Py_ssize_t batch_size, weights, biases):
         entry = OPTIMIZERS[optimizer]
-        if len(settings) != entry.n_settings:
-            raise ValueError(
-                f"The kernel of {optimizer!r} reads {entry.n_settings} settings, got"
-                f" {len(settings)}."
-            )
+        _settings(optimizer, settings, entry.n_settings, self.plan.settings)
         self.segments = <fnn_segment *> calloc(2 * len(weights), sizeof(fnn_segment))
         if self.segments == NULL:
             raise MemoryError()
         for i, (rate, penalty, decay, epsilon, trainable) in enumerate([*weights, *biases]):
             self.segments[i] = fnn_segment(rate, penalty, decay, epsilon, trainable)
         self.plan.optimizer = entry.code
-        for i, setting in enumerate(settings):
-            self.plan.settings[i] = setting
         alpha, l1, weight_decay, max_norm, self.plan.averages = penalties
         self.plan.alpha, self.plan.l1, self.plan.weight_decay = alpha, l1, weight_decay
         self.plan.max_norm = max_norm or 0
