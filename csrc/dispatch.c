@@ -39,7 +39,7 @@ void fnn_apply(const fnn_isa *isa, int precision, int function, void *values, pt
 
 enum { OUTPUT, INPUT };
 enum { VALUES, CODES };
-#define ENTRY(name, keeps, place) {#name, keeps},
+#define ENTRY(name, keeps, place, n_settings) {#name, keeps, n_settings},
 static const fnn_activation_entry activations[] = {ACTIVATIONS(ENTRY)};
 #undef ENTRY
 #define ENTRY(name, target, over_outputs, settings) {#name, target, settings},

@@ -28,6 +28,8 @@ typedef struct {
     int activation, slope; /* slope: what the layer above multiplies by, see kernels.h */
     int own_slope;         /* the same before dropout */
     double dropout;
+    double settings[FNN_MAX_SETTINGS]; /* of the activation */
+    fnn_function *function;            /* NULL, or an activation from outside */
     ptrdiff_t weights, biases;
     ptrdiff_t unit_rows, first_unit; /* how its weights are cut into units; the last is its bias */
     ptrdiff_t n_f;                   /* F panels of its delta */
@@ -66,7 +68,7 @@ static inline fnn_dense fnn_dense_of(const fnn_engine *e, const void *params, pt
     const fnn_engine_layer *l = &e->layers[i];
     const char *p = params;
     return (fnn_dense){p + l->weights * e->k->size, p + l->biases * e->k->size, l->n_in, l->n_out,
-                       l->activation};
+                       l->activation, l->settings, i ? l[-1].settings : NULL, l->function};
 }
 
 /* Rows of a block that panel p holds. */

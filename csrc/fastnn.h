@@ -31,7 +31,8 @@ enum fnn_inverse_link { INVERSE_LINKS(CODE) FNN_N_INVERSE_LINKS };
 enum fnn_optimizer { OPTIMIZERS(CODE) FNN_N_OPTIMIZERS };
 #undef CODE
 
-enum { FNN_MAX_SLOTS = 8, FNN_MAX_SETTINGS = 8 }; /* of an optimizer */
+/* Of an optimizer; settings of an activation, too. */
+enum { FNN_MAX_SLOTS = 8, FNN_MAX_SETTINGS = 8 };
 
 enum fnn_input { FNN_DENSE, FNN_CSR, FNN_N_INPUTS };
 
@@ -41,6 +42,7 @@ enum fnn_error { FNN_OK, FNN_NO_MEMORY, FNN_NOT_FINITE };
 typedef struct {
     const char *name;
     int keeps_input; /* the slope does not follow from the value */
+    int n_settings;
 } fnn_activation_entry;
 typedef struct {
     const char *name;
@@ -57,10 +59,15 @@ const char *fnn_inverse_link_name(int link);
 const char *fnn_precision_name(int precision);
 const char *fnn_function_name(int function);
 
+/* An activation from outside: n weighted inputs -> values, in place; n_slopes (n or 0) slopes. */
+typedef void fnn_function(void *a, void *slopes, ptrdiff_t n, ptrdiff_t n_slopes);
+
 typedef struct {
     ptrdiff_t n_in, n_out;
     int activation;
     double dropout;            /* the share of its outputs that training silences */
+    double settings[FNN_MAX_SETTINGS]; /* of the activation */
+    fnn_function *function;            /* may be NULL; else the activation is the identity */
     ptrdiff_t weights, biases; /* where they start in the parameter vector */
 } fnn_layer;
 

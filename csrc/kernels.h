@@ -15,6 +15,8 @@ typedef struct {
     const void *weights, *biases; /* (n_in, n_out), (n_out,) */
     ptrdiff_t n_in, n_out;
     int activation;
+    const double *settings, *settings_below; /* of its activation; of that of the layer below */
+    fnn_function *function;                  /* NULL, or an activation from outside */
 } fnn_dense;
 
 /* What backward multiplies by: an activation's code where outputs are kept, or kept slopes. */

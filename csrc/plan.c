@@ -37,7 +37,9 @@ fnn_engine *fnn_engine_new(const fnn_isa *isa, int precision, const fnn_network 
         l->n_out = from->n_out;
         l->activation = from->activation;
         l->dropout = from->dropout;
-        const int keeps_input = fnn_activation_at(l->activation)->keeps_input;
+        memcpy(l->settings, from->settings, sizeof l->settings);
+        l->function = from->function;
+        const int keeps_input = fnn_activation_at(l->activation)->keeps_input || l->function;
         l->own_slope = keeps_input ? FNN_KEPT_SLOPES : l->activation;
         l->slope = l->dropout ? FNN_KEPT_SLOPES : l->own_slope;
         l->weights = from->weights;

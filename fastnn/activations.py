@@ -1,5 +1,33 @@
 """What may a hidden layer do to its weighted input? The activations, with their settings."""
 
-from fastnn.core.activations import Activation, Identity, Logistic, ReLU, Tanh
+from fastnn.core.activations import (
+    ELU,
+    GELU,
+    SELU,
+    Activation,
+    Function,
+    Identity,
+    LeakyReLU,
+    Logistic,
+    Mish,
+    ReLU,
+    SiLU,
+    Softplus,
+    Tanh,
+)
 
-__all__ = ["Activation", "Identity", "Logistic", "ReLU", "Tanh"]
+__all__ = [
+    "ELU",
+    "GELU",
+    "SELU",
+    "Activation",
+    "Function",
+    "Identity",
+    "LeakyReLU",
+    "Logistic",
+    "Mish",
+    "ReLU",
+    "SiLU",
+    "Softplus",
+    "Tanh",
+]

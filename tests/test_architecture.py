@@ -42,8 +42,11 @@ BASE_PACKAGES = {
 # Optional packages, and scikit-learn's own networks, which only the demo's comparison may touch:
 # who may import them.
 DOORS = {
-    "numba": {f"backends/numba/{name}.py" for name in ("__init__", "compiler", "math", "tile")},
-    "llvmlite": {f"backends/numba/{name}.py" for name in ("compiler", "math", "tile")},
+    "numba": {
+        f"backends/numba/{name}.py"
+        for name in ("__init__", "compiler", "functions", "math", "tile")
+    },
+    "llvmlite": {f"backends/numba/{name}.py" for name in ("compiler", "functions", "math", "tile")},
     "sklearn.neural_network": {"cli/demo.py"},
 }
 LAZY = {

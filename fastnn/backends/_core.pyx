@@ -31,7 +31,7 @@ cdef extern from "fastnn.h" nogil:
 
     ctypedef struct fnn_activation_entry:
         const char *name
-        int keeps_input
+        int keeps_input, n_settings
 
     ctypedef struct fnn_loss_entry:
         const char *name
@@ -41,10 +41,14 @@ cdef extern from "fastnn.h" nogil:
         const char *name
         int n_slots, n_settings
 
+    ctypedef void fnn_function(void *a, void *slopes, ptrdiff_t n, ptrdiff_t n_slopes)
+
     ctypedef struct fnn_layer:
         ptrdiff_t n_in, n_out
         int activation
         double dropout
+        double *settings
+        fnn_function *function
         ptrdiff_t weights, biases
 
     ctypedef struct fnn_network:
@@ -129,7 +133,7 @@ cdef struct bitgen:  # NumPy's public bitgen_t (numpy/random/bitgen.h)
     uint32_t (*next_uint32)(void *) noexcept nogil
 
 
-Activation = namedtuple("Activation", "code keeps")
+Activation = namedtuple("Activation", "code keeps n_settings")
 Loss = namedtuple("Loss", "code y_is_codes n_settings")  # None: a setting for each output
 Optimizer = namedtuple("Optimizer", "code n_slots n_settings")
 
@@ -139,7 +143,8 @@ def _activations():
     found = {}
     while fnn_activation_at(i) != NULL:
         keeps = "input" if fnn_activation_at(i).keeps_input else "output"
-        found[fnn_activation_at(i).name.decode()] = Activation(i, keeps)
+        entry = Activation(i, keeps, fnn_activation_at(i).n_settings)
+        found[fnn_activation_at(i).name.decode()] = entry
         i += 1
     return found
 
@@ -262,12 +267,21 @@ cdef int _borrow(object array, Py_buffer *view, str kinds, Py_ssize_t itemsize, 
     return 0
 
 
+cdef int _settings(str name, settings, Py_ssize_t n, double *into) except -1:
+    """Copy the settings of the kernel of this name, of which there must be ``n``."""
+    if len(settings) != n:
+        raise ValueError(f"The kernel of {name!r} reads {n} settings, got {len(settings)}.")
+    for i, setting in enumerate(settings):
+        into[i] = setting
+    return 0
+
+
 cdef class Engine:
     """A network in C and its scratch.
 
-    ``layers`` are tuples (n_in, n_out, activation's code, dropout, where its weights and where its
-    biases start in the parameter vector); ``loss`` is (its name, its settings, the inverse link's
-    name).
+    ``layers`` are tuples (n_in, n_out, activation's name, its settings, the address of a function
+    that takes its place or 0, dropout, where its weights and where its biases start in the
+    parameter vector); ``loss`` is (its name, its settings, the inverse link's name).
     """
 
     cdef fnn_engine *engine
@@ -282,24 +296,33 @@ cdef class Engine:
         cdef fnn_network network
         cdef Py_buffer numbers
         name, settings, link = loss
-        entry = LOSSES[name]
+        known = LOSSES[name]
         n_out = layers[len(layers) - 1][1]
-        n_settings = n_out if entry.n_settings is None else entry.n_settings
+        n_settings = n_out if known.n_settings is None else known.n_settings
         _borrow(settings, &numbers, "d", 8, n_settings, False, f"settings of {name!r}")
         cdef fnn_layer *c_layers = <fnn_layer *> calloc(len(layers), sizeof(fnn_layer))
         if c_layers == NULL:
             PyBuffer_Release(&numbers)
             raise MemoryError()
-        for i, (n_in, n_out, activation, dropout, weights, biases) in enumerate(layers):
-            c_layers[i] = fnn_layer(n_in, n_out, activation, dropout, weights, biases)
-        network = fnn_network(c_layers, len(layers), n_params, entry.code, INVERSE_LINKS[link],
-                              <const double *> numbers.buf)
-        self.engine = fnn_engine_new(_find(isa), precision, &network)
-        PyBuffer_Release(&numbers)
-        free(c_layers)
+        try:
+            for i, layer in enumerate(layers):
+                n_in, n_out, activation, settings, address, dropout, weights, biases = layer
+                c_layers[i].n_in, c_layers[i].n_out = n_in, n_out
+                c_layers[i].dropout = dropout
+                c_layers[i].weights, c_layers[i].biases = weights, biases
+                c_layers[i].function = <fnn_function *> <size_t> address
+                entry = ACTIVATIONS[activation]
+                c_layers[i].activation = entry.code
+                _settings(activation, settings, entry.n_settings, c_layers[i].settings)
+            network = fnn_network(c_layers, len(layers), n_params, known.code,
+                                  INVERSE_LINKS[link], <const double *> numbers.buf)
+            self.engine = fnn_engine_new(_find(isa), precision, &network)
+        finally:
+            PyBuffer_Release(&numbers)
+            free(c_layers)
         if self.engine == NULL:
             raise MemoryError("No memory for the description of a network.")
-        self.y_is_codes = entry.y_is_codes
+        self.y_is_codes = known.y_is_codes
         self.kind, self.itemsize = ("d", 8) if dtype == "float64" else ("f", 4)
         self.n_in, self.n_out, self.n_params = layers[0][0], n_out, n_params
 
@@ -368,19 +391,13 @@ cdef class Plan:
 
     def __cinit__(self, str optimizer, settings, penalties, Py_ssize_t batch_size, weights, biases):
         entry = OPTIMIZERS[optimizer]
-        if len(settings) != entry.n_settings:
-            raise ValueError(
-                f"The kernel of {optimizer!r} reads {entry.n_settings} settings, got"
-                f" {len(settings)}."
-            )
+        _settings(optimizer, settings, entry.n_settings, self.plan.settings)
         self.segments = <fnn_segment *> calloc(2 * len(weights), sizeof(fnn_segment))
         if self.segments == NULL:
             raise MemoryError()
         for i, (rate, penalty, decay, epsilon, trainable) in enumerate([*weights, *biases]):
             self.segments[i] = fnn_segment(rate, penalty, decay, epsilon, trainable)
         self.plan.optimizer = entry.code
-        for i, setting in enumerate(settings):
-            self.plan.settings[i] = setting
         alpha, l1, weight_decay, max_norm, self.plan.averages = penalties
         self.plan.alpha, self.plan.l1, self.plan.weight_decay = alpha, l1, weight_decay
         self.plan.max_norm = max_norm or 0

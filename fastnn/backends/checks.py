@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from fastnn.core.activations import Array
+from fastnn.core.activations import Array, Function
 
 if TYPE_CHECKING:
     from fastnn.backends.base import Data, Passes, Plan, TrainState
@@ -176,6 +176,19 @@ def check_csr(X: Array | csr_array) -> None:
         )
 
 
+def _why_not_compiled(function: Function, dtype: np.dtype) -> str | None:
+    """None, or the reason why a user's function is no compiled code."""
+    try:
+        from fastnn.backends.numba.functions import address_of
+
+        address_of(function, dtype)
+    except ImportError as error:
+        return f"to compile the function {function.name!r} {error}"
+    except ValueError as error:
+        return f"{error}"
+    return None
+
+
 def why_unsupported(
     spec: NetworkSpec,
     dtype: np.dtype,
@@ -189,7 +202,13 @@ def why_unsupported(
     """What a compiled backend that knows these names says of a network: None, or the reason."""
     if np.dtype(dtype) not in (np.float32, np.float64):
         return f"it computes in float32 or float64, not in {np.dtype(dtype)}."
-    asked = [("activation", layer.activation.name, activations) for layer in spec.layers]
+    asked = []
+    for activation in (layer.activation for layer in spec.layers):
+        if isinstance(activation, Function):
+            if reason := _why_not_compiled(activation, dtype):
+                return reason
+        else:
+            asked.append(("activation", activation.name, activations))
     asked.append(("loss", spec.loss.name, losses))
     asked.append(("inverse link", spec.loss.inverse_link, inverse_links))
     if plan is not None:

@@ -24,7 +24,7 @@ from fastnn.backends.checks import (
     check_training,
     why_unsupported,
 )
-from fastnn.core.activations import Array
+from fastnn.core.activations import Activation, Array, Function
 from fastnn.core.network import NetworkSpec
 
 try:
@@ -39,6 +39,15 @@ except ModuleNotFoundError as error:
 
 
 THREAD_WORK = 20_000_000  # rows times parameters of a prediction worth a thread: half a millisecond
+
+
+def _kernel(activation: Activation, dtype: np.dtype) -> tuple[str, NDArray[np.float64], int]:
+    """The kernel that C takes for an activation, its settings, the address of one from outside."""
+    if not isinstance(activation, Function):
+        return activation.name, activation.settings(), 0
+    from fastnn.backends.numba.functions import address_of
+
+    return "identity", activation.settings(), address_of(activation, dtype)
 
 
 class CythonTrainer:
@@ -101,7 +110,7 @@ class CythonEngine:
             (
                 layer.n_in,
                 layer.n_out,
-                _core.ACTIVATIONS[layer.activation.name].code,
+                *_kernel(layer.activation, self.dtype),
                 layer.dropout,
                 weights.start,
                 biases.start,

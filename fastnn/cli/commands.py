@@ -416,8 +416,8 @@ def _network_facts(model: Any) -> dict[str, Any]:
         return {}
     return {
         "hidden": [weights.shape[1] for weights in network.coefs_[:-1]],
-        "activation": network.activation,
-        "solver": network.solver,
+        "activation": str(network.activation),
+        "solver": str(network.solver),
         "weights": sum(array.size for array in (*network.coefs_, *network.intercepts_)),
         "epochs": network.n_iter_,
         "loss": float(network.loss_),

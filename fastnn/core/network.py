@@ -23,16 +23,16 @@ SHARE = number("[0, 1)")  # of a layer's outputs
 
 @dataclass(frozen=True)
 class LayerSpec:
-    """A dense layer: ``n_in`` inputs, ``n_out`` neurons, an activation or its name.
+    """A dense layer: ``n_in`` inputs, ``n_out`` neurons, an activation.
 
-    ``gain`` says how large its initial parameters are: see :func:`initialise`. ``dropout`` is the
+    Its initial parameters are uniform in ``+-bound``: see :func:`initialise`. ``dropout`` is the
     share of its outputs that a training step silences: see :mod:`fastnn.core.dropout`.
     """
 
     n_in: int
     n_out: int
     activation: Activation
-    gain: float = 6.0
+    bound: float
     dropout: float = 0.0
 
 
@@ -73,19 +73,21 @@ class NetworkSpec:
     ) -> NetworkSpec:
         """The network of ``layer_units`` = (n_features, hidden sizes..., n_outputs).
 
-        ``activation`` is one for all hidden layers, or one for each. The output layer takes its
-        gain from the last of them; from a single one even where there are no hidden layers, as in
-        scikit-learn.
+        ``activation`` is one for all hidden layers, or one for each. How large the output layer's
+        parameters begin is the last one's matter; a single one's even where there are no hidden
+        layers, as in scikit-learn.
         """
         units = [int(n) for n in layer_units]
         hidden = hidden_activations(activation, len(units) - 2)
         single = isinstance(activation, str | Activation) and not hidden
         last = hidden_activations(activation, 1) if single else hidden[-1:]
         activations = [*hidden, ACTIVATIONS["identity"]]
-        gains = [member.gain for member in (*hidden, *(last or activations[-1:]))]
+        drawn_for = [*hidden, *(last or activations[-1:])]
         layers = tuple(
-            LayerSpec(n_in, n_out, member, gain)
-            for (n_in, n_out), member, gain in zip(pairwise(units), activations, gains, strict=True)
+            LayerSpec(n_in, n_out, member, drawn.bound(n_in, n_out))
+            for (n_in, n_out), member, drawn in zip(
+                pairwise(units), activations, drawn_for, strict=True
+            )
         )
         return cls(layers, chosen("loss", loss, LOSSES))
 
@@ -135,7 +137,7 @@ def hidden_activations(
     if isinstance(activation, str | Activation):
         activation = [activation] * n_hidden
     each: list[str | Activation] = list(activation)
-    if len(each) != n_hidden:
+    if len(each) != n_hidden or not all(isinstance(one, str | Activation) for one in each):
         raise ValueError(
             f"activation must be one for all hidden layers or a list of {n_hidden}, one for each"
             f" hidden layer, got {each!r}."
@@ -227,16 +229,16 @@ class ParamLayout:
 
 
 def initialise(spec: NetworkSpec, dtype: np.dtype, random_state: np.random.RandomState) -> Array:
-    """Parameters ``(n_params,)`` after Glorot and Bengio (2010), drawn in scikit-learn's order.
+    """Parameters ``(n_params,)`` drawn in scikit-learn's order.
 
-    Weights and biases are uniform in ``+-sqrt(gain / (n_in + n_out))``; drawn in float64, then
-    cast to ``dtype``.
+    Weights and biases are uniform in ``+-bound`` of their layer; drawn in float64, then cast to
+    ``dtype``.
     """
     params = np.empty(spec.layout.n_params, dtype)
     for layer, weight, bias in zip(
         spec.layers, spec.layout.weights, spec.layout.biases, strict=True
     ):
-        bound = np.sqrt(layer.gain / (layer.n_in + layer.n_out))
-        weight.view(params)[...] = random_state.uniform(-bound, bound, weight.shape)
-        bias.view(params)[...] = random_state.uniform(-bound, bound, bias.shape)
+        for segment in (weight, bias):
+            drawn = random_state.uniform(-layer.bound, layer.bound, segment.shape)
+            segment.view(params)[...] = drawn
     return params

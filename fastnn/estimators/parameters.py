@@ -30,8 +30,11 @@ from fastnn.training.stopping import NoImprovement, TimeLimit
 
 PARAMETERS = """hidden_layer_sizes : int or array-like of int, default=(100,)
         The number of neurons of each hidden layer; ``()`` is the linear model.
-    activation : {'identity', 'logistic', 'tanh', 'relu'}, default='relu'
-        What a hidden neuron does to its input.
+    activation : str, object of fastnn.activations, or list of these, default='relu'
+        What a hidden neuron does to its input: 'identity', 'logistic', 'tanh', 'relu',
+        'leaky_relu', 'elu', 'selu', 'gelu', 'silu', 'mish', 'softplus'; with settings, such as
+        ``LeakyReLU(negative_slope=0.1)``; of your own, ``Function(value, slope)``. A list holds one
+        for each hidden layer.
     solver : {'adam', 'adamw', 'lion', 'rmsprop', 'sgd', 'lbfgs'} or Optimizer, default='adam'
         L-BFGS (SciPy's) trains on all rows at once, in float64; the others on minibatches. An
         object of :mod:`fastnn.optimizers` brings settings: those of its rule, and for all of them

@@ -23,14 +23,15 @@ from fastnn.export.description import Dense, Description, Step, describe, networ
 
 WEIGHTS = ("float32", "int8")
 
-# Expressions of the weighted input z; comparisons are written so that NaN stays NaN.
+# Expressions of the weighted input z, with the activation's settings {0}, {1}, ...; comparisons are
+# written so that NaN stays NaN.
 ACTIVATIONS = {
     "identity": "z",
     "logistic": "1.0f / (1.0f + expf(-z))",
     "tanh": "tanhf(z)",
     "relu": "z < 0.0f ? 0.0f : z",
-    "leaky_relu": "z < 0.0f ? 0.01f * z : z",
-    "elu": "z < 0.0f ? expm1f(z) : z",
+    "leaky_relu": "z < 0.0f ? {0} * z : z",
+    "elu": "z < 0.0f ? {0} * expm1f(z) : z",
     "selu": "1.05070099f * (z < 0.0f ? 1.67326324f * expm1f(z) : z)",
     "gelu": "0.5f * z * (1.0f + erff(0.707106781f * z))",
     "silu": "z / (1.0f + expf(-z))",
@@ -413,13 +414,14 @@ def _fields(
 
 def _layer(i: int, layer: Dense, constants: dict[str, NDArray[Any]]) -> str:
     n_in, n_out = layer.weight.shape
+    settings = layer.activation.settings().astype(np.float32).tolist()
     return _LAYER.substitute(
         I=i,
         TYPE=_type(constants[f"weights_{i}"]),
         N_IN=n_in,
         N_OUT=n_out,
         SCALE=f" * scales_{i}[j]" if f"scales_{i}" in constants else "",
-        ACTIVATION=ACTIVATIONS[layer.activation],
+        ACTIVATION=ACTIVATIONS[layer.activation.name].format(*map(_number, settings)),
     )
 
 
@@ -456,7 +458,7 @@ def _loop(prefix: str, steps: Sequence[Step], n: int, source: str, target: str) 
 
 
 def _summary(description: Description) -> str:
-    layers = [f"{len(layer.bias)} {layer.activation}" for layer in description.layers[:-1]]
+    layers = [f"{len(layer.bias)} {layer.activation.name}" for layer in description.layers[:-1]]
     last = f"{description.n_out} {description.inverse_link}"
     return " -> ".join([f"{description.n_in} columns", *layers, last])
 

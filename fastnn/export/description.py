@@ -18,16 +18,17 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
+from fastnn.core.activations import Activation
 from fastnn.estimators.mlp import MLPClassifier, MLPRegressor
 
 
 @dataclass(frozen=True)
 class Dense:
-    """A layer: ``weight (n_in, n_out)``, ``bias (n_out,)``, and the activation's name."""
+    """A layer: ``weight (n_in, n_out)``, ``bias (n_out,)``, and the activation."""
 
     weight: NDArray[np.floating]
     bias: NDArray[np.floating]
-    activation: str
+    activation: Activation
 
 
 @dataclass(frozen=True)
@@ -99,10 +100,10 @@ class Description:
         self, target: str, activations: Mapping[str, Any], inverse_links: Mapping[str, Any]
     ) -> None:
         """Raise ValueError if ``target`` lacks an activation or an inverse link of this model."""
-        for layer in self.layers:
-            if layer.activation not in activations:
+        for name in (layer.activation.name for layer in self.layers):
+            if name not in activations:
                 raise ValueError(
-                    f"activation={layer.activation!r} cannot be exported to {target}; these can:"
+                    f"activation={name!r} cannot be exported to {target}; these can:"
                     f" {', '.join(activations)}."
                 )
         if self.inverse_link not in inverse_links:
@@ -153,7 +154,7 @@ def describe(model: Any, dtype: DTypeLike) -> Description:
         Dense(
             _finite(f"coefs_[{i}]", coef, dtype),
             _finite(f"intercepts_[{i}]", intercept, dtype),
-            layer.activation.name,
+            layer.activation,
         )
         for i, (layer, coef, intercept) in enumerate(
             zip(network.spec.layers, network.coefs, network.intercepts, strict=True)

@@ -79,13 +79,14 @@ class Graph:
 
 Operation = Callable[[Graph, str], str]
 
-ACTIVATIONS: dict[str, Operation] = {
+# The activation's settings follow as further arguments.
+ACTIVATIONS: dict[str, Callable[..., str]] = {
     "identity": lambda g, z: z,
     "logistic": lambda g, z: g("Sigmoid", z),
     "tanh": lambda g, z: g("Tanh", z),
     "relu": lambda g, z: g("Relu", z),
-    "leaky_relu": lambda g, z: g("Max", z, g("Mul", z, 0.01)),
-    "elu": lambda g, z: _elu(g, z, 1.0, 1.0),
+    "leaky_relu": lambda g, z, slope: g("Add", g("Max", z, 0.0), g("Mul", g("Min", z, 0.0), slope)),
+    "elu": lambda g, z, alpha: _elu(g, z, alpha, 1.0),
     "selu": lambda g, z: _elu(g, z, 1.6732632423543772, 1.0507009873554805),
     "gelu": lambda g, z: g("Mul", g("Mul", z, 0.5), g("Add", _erf(g, g("Mul", z, 0.5**0.5)), 1.0)),
     "silu": lambda g, z: g("Mul", z, g("Sigmoid", z)),
@@ -140,7 +141,8 @@ def add_network(graph: Graph, description: Description, x: str) -> str:
     """Add the network to the graph; the name of its predictions ``(n_rows, n_out)``."""
     description.check("ONNX", ACTIVATIONS, INVERSE_LINKS)
     for layer in description.layers:
-        x = ACTIVATIONS[layer.activation](graph, graph("Gemm", x, layer.weight, layer.bias))
+        z = graph("Gemm", x, layer.weight, layer.bias)
+        x = ACTIVATIONS[layer.activation.name](graph, z, *layer.activation.settings().tolist())
     return INVERSE_LINKS[description.inverse_link](graph, x)
 
 

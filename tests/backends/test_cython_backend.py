@@ -37,6 +37,7 @@ def test_what_c_says_of_a_name_is_what_the_registries_say():
         assert [entry.code for entry in known.values()] == list(range(len(known)))
     for name, entry in _core.ACTIVATIONS.items():
         assert entry.keeps == ACTIVATIONS[name].keeps
+        assert entry.n_settings == len(ACTIVATIONS[name].settings())
     for name, entry in _core.LOSSES.items():
         assert entry.y_is_codes == LOSSES[name].y_is_codes
         if entry.n_settings is not None:
@@ -64,7 +65,7 @@ def test_an_engine_at_work_is_refused_to_another_thread():
     engine = cython_backend.BACKEND.engine(spec, np.dtype("float64"))
     data, state = problem(spec, 40), fresh_state(spec, SGD())
     rows, grad = np.arange(40)[None], np.empty_like(state.params)
-    call = engine.call(None, state.params, data, rows[:, None], np.zeros(1))
+    call = engine.call(None, state, data, rows[:, None], np.zeros(1))
     call.prepare(1)
     with pytest.raises(RuntimeError, match="This engine is at work in another thread; train needs"):
         engine.gradient(state, data, rows, grad)

@@ -10,7 +10,7 @@ import pytest
 from support.problems import LOSS_VARIANTS, as_csr, fresh_state, problem
 
 from fastnn.backends import load
-from fastnn.core.activations import ACTIVATIONS
+from fastnn.core.activations import ACTIVATIONS, ELU, LeakyReLU
 from fastnn.core.losses import LOSSES
 from fastnn.core.network import NetworkSpec
 from fastnn.core.optimizers import SGD
@@ -19,6 +19,10 @@ HIDDEN = {  # activations, sizes, dropout
     "linear": ([], [], 0),
     **{f"{name}, one hidden": ([name], [5], 0) for name in ACTIVATIONS},
     **{f"{name}, two hidden": ([name, name], [4, 3], 0) for name in ACTIVATIONS},
+    **{
+        f"{member!r}, two hidden": ([member, type(member)()], [4, 3], 0)
+        for member in (LeakyReLU(0.3), ELU(1.7))
+    },
     "mixed": (["tanh", "relu", "logistic"], [3, 9, 2], 0),
     "mixed otherwise": (["logistic", "identity", "tanh"], [3, 9, 2], 0),
     **{f"{name}, dropout": ([name, name], [4, 3], [0.5, 0.5]) for name in ACTIVATIONS},

@@ -144,14 +144,18 @@ RECIPE = {
     "fastnn/core/activations.py": [
         (
             "ACTIVATIONS: dict",
-            '''class Softsign(Activation):
-    """``a = z / (1 + |z|)``; its slope is ``(1 - |a|)**2``."""
+            '''@dataclass(repr=False)
+class Softsign(Activation):
+    """``a = z / (width + |z|)``; its slope is ``(1 - |a|)**2 / width``."""
+
+    width: float = 1.5
 
     name = "softsign"
+    allowed: ClassVar[Mapping[str, Allowed]] = {"width": number("(0, inf)")}
 
     def value_and_slope(self, z: Array) -> tuple[Array, Array]:
-        a = z / (1 + abs(z))
-        return a, (1 - abs(a)) ** 2
+        a = z / (float(self.width) + abs(z))
+        return a, (1 - abs(a)) ** 2 / float(self.width)
 
 
 class Swish(Activation):
@@ -167,26 +171,26 @@ class Swish(Activation):
 
 ''',
         ),
-        ("Identity(), Log", "Softsign(), Swish(), "),
+        ("    Identity(),", "    Softsign(),\n    Swish(),\n"),
     ],
     "csrc/activations.inc": [
         (
             "    X(identity, OUTPUT,",
-            "    X(softsign, OUTPUT, SEPARATE)   \\\n    X(swish, INPUT, SEPARATE)       \\\n",
+            "    X(softsign, OUTPUT, SEPARATE, 1)     \\\n    X(swish, INPUT, SEPARATE, 0) \\\n",
         ),
         (
             "INLINE V FN(identity)(V z)",
-            """INLINE V FN(softsign)(V z) { return z / (1 + FN(absolute)(z)); }
-INLINE V FN(softsign_backward)(V delta, V a)
+            """INLINE V FN(softsign)(V z, V width) { return z / (width + FN(absolute)(z)); }
+INLINE V FN(softsign_backward)(V delta, V a, V width)
 {
     const V s = 1 - FN(absolute)(a);
-    return delta * (s * s);
+    return delta * (s * s) / width;
 }
-INLINE V FN(swish)(V z) { return z * FN(logistic)(z); }
-INLINE V FN(swish_slope)(V z)
+INLINE V FN(swish)(V z, V *slope)
 {
-    const V p = FN(logistic)(z);
-    return p + z * (p - p * p);
+    const V p = FN(logistic)(z), a = z * p;
+    *slope = p + a * (1 - p);
+    return a;
 }
 """,
         ),
@@ -195,16 +199,16 @@ INLINE V FN(swish_slope)(V z)
         (
             "ACTIVATIONS = {",
             '''@fast
-def softsign(z):
-    """z / (1 + abs(z))."""
-    return z / (type(z)(1) + abs(z))
+def softsign(z, width):
+    """z / (width + abs(z))."""
+    return z / (type(z)(width) + abs(z))
 
 
 @fast
-def softsign_slope(a):
-    """(1 - abs(a))**2."""
+def softsign_slope(a, width):
+    """(1 - abs(a))**2 / width."""
     s = type(a)(1) - abs(a)
-    return s * s
+    return s * s / type(a)(width)
 
 
 @fast

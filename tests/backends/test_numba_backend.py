@@ -163,9 +163,9 @@ def test_special_values_keep_their_meaning(activation, dtype):
     with np.errstate(all="ignore"):
         for engine, result in zip(engines(spec, dtype), out, strict=True):
             engine.forward(params, z[:, None], result)
-    np.testing.assert_allclose(
-        out[1], out[0], rtol=4 * np.finfo(dtype).eps, atol=np.finfo(dtype).tiny
-    )
+    # SciPy's expit is 0 in float32 before z times it is below the normal numbers.
+    info = np.finfo(dtype)
+    np.testing.assert_allclose(out[1], out[0], rtol=4 * info.eps, atol=100 * info.tiny)
 
 
 @each_dtype

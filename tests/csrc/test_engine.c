@@ -3,8 +3,7 @@
  *
  * usage: test_engine [instruction set]; arrays are allocated to the byte, so that a sanitizer sees
  * any step beyond them. The Makefile sends the calls of malloc and its kin in the core through this
- * file, which watches them and can refuse them. FASTNN_TESTING adds silu, an activation whose slope
- * does not follow from its value.
+ * file, which watches them and can refuse them.
  */
 #include <math.h>
 #include <pthread.h>
@@ -108,25 +107,40 @@ typedef struct {
     int loss;
 } problem;
 
-static double value_of(int activation, double z)
+static double value_of(const fnn_layer *l, double z)
 {
-    switch (activation) {
+    const double p = 1 / (1 + exp(-z));
+    switch (l->activation) {
     case FNN_ACTIVATION_relu: return fmax(z, 0);
     case FNN_ACTIVATION_tanh: return tanh(z);
-    case FNN_ACTIVATION_logistic: return 1 / (1 + exp(-z));
-    case FNN_ACTIVATION_silu: return z / (1 + exp(-z));
+    case FNN_ACTIVATION_logistic: return p;
+    case FNN_ACTIVATION_leaky_relu: return z > 0 ? z : l->settings[0] * z;
+    case FNN_ACTIVATION_elu: return z > 0 ? z : l->settings[0] * expm1(z);
+    case FNN_ACTIVATION_selu:
+        return 1.0507009873554805 * (z > 0 ? z : 1.6732632423543772 * expm1(z));
+    case FNN_ACTIVATION_gelu: return 0.5 * z * erfc(-z / sqrt(2));
+    case FNN_ACTIVATION_silu: return z * p;
+    case FNN_ACTIVATION_mish: return z * tanh(log1p(exp(z)));
+    case FNN_ACTIVATION_softplus: return log1p(exp(z));
     default: return z;
     }
 }
 
-static double slope_of(int activation, double z)
+static double slope_of(const fnn_layer *l, double z)
 {
-    const double p = 1 / (1 + exp(-z));
-    switch (activation) {
+    const double p = 1 / (1 + exp(-z)), t = tanh(log1p(exp(z)));
+    switch (l->activation) {
     case FNN_ACTIVATION_relu: return z > 0;
     case FNN_ACTIVATION_tanh: return 1 - tanh(z) * tanh(z);
     case FNN_ACTIVATION_logistic: return p * (1 - p);
+    case FNN_ACTIVATION_leaky_relu: return z > 0 ? 1 : l->settings[0];
+    case FNN_ACTIVATION_elu: return z > 0 ? 1 : l->settings[0] * exp(z);
+    case FNN_ACTIVATION_selu: return 1.0507009873554805 * (z > 0 ? 1 : 1.6732632423543772 * exp(z));
+    case FNN_ACTIVATION_gelu:
+        return 0.5 * erfc(-z / sqrt(2)) + z * exp(-z * z / 2) * 0.3989422804014327;
     case FNN_ACTIVATION_silu: return p + z * p * (1 - p);
+    case FNN_ACTIVATION_mish: return t + z * (1 - t * t) * p;
+    case FNN_ACTIVATION_softplus: return p;
     default: return 1;
     }
 }
@@ -173,7 +187,7 @@ static double plainly(const problem *p, const double *params, const uint32_t *se
                 for (ptrdiff_t k = 0; k < p->layers[i - 1].n_in; k++)
                     z += a[i - 1][k] * params[p->layers[i - 1].weights + k * n + j];
                 weighted[i][j] = z;
-                a[i][j] = value_of(p->layers[i - 1].activation, z);
+                a[i][j] = value_of(&p->layers[i - 1], z);
                 a[i][j] *= factor_of(p, seed, i - 1, row, j);
             }
         }
@@ -203,7 +217,7 @@ static double plainly(const problem *p, const double *params, const uint32_t *se
                     grad[at] += a[i][k] * delta[j];
                 }
                 if (i)
-                    below[k] *= slope_of(p->layers[i - 1].activation, weighted[i][k]) *
+                    below[k] *= slope_of(&p->layers[i - 1], weighted[i][k]) *
                                 factor_of(p, seed, i - 1, row, k);
             }
             for (ptrdiff_t j = 0; j < n; j++)
@@ -441,6 +455,7 @@ int main(int argc, char **argv)
                 p.layers[l].activation =
                     l + 1 < p.n_layers ? (j + (int)l) % FNN_N_ACTIVATIONS : FNN_ACTIVATION_identity;
                 p.layers[l].dropout = l + 1 < p.n_layers && (j + l) % 3 ? 0.4 : 0;
+                p.layers[l].settings[0] = 0.25 * (1 + l); /* each layer's own */
                 p.layers[l].biases = at;
                 at += p.layers[l].n_out;
                 p.layers[l].weights = at;

@@ -34,4 +34,4 @@ def test_the_activations_named_are_known_to_the_core_and_to_both_targets():
 
     (named,) = re.findall(r"\| activations \| (.*?) \|", PAGE)
     both = set(onnx_graph.ACTIVATIONS) & set(c_source.ACTIVATIONS)
-    assert set(named.split(", ")) <= both & set(ACTIVATIONS)
+    assert set(named.split(", ")) == both & set(ACTIVATIONS)

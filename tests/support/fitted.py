@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.special import erf, expit
 
 from fastnn import MLPClassifier, MLPRegressor
 from fastnn.core.activations import ACTIVATIONS
@@ -16,13 +15,6 @@ QUANTILES = Quantile([0.1, 0.5, 0.9])
 
 # What the activations are that targets have an entry for, whether or not the core has them yet.
 FORMULAS = {
-    "leaky_relu": lambda z: np.where(z < 0, 0.01 * z, z),
-    "elu": lambda z: np.where(z < 0, np.expm1(z), z),
-    "selu": lambda z: 1.0507009873554805 * np.where(z < 0, 1.6732632423543772 * np.expm1(z), z),
-    "gelu": lambda z: 0.5 * z * (1 + erf(z / np.sqrt(2))),
-    "silu": lambda z: z * expit(z),
-    "mish": lambda z: z * np.tanh(np.logaddexp(0, z)),
-    "softplus": lambda z: np.logaddexp(0, z),
     "softsign": lambda z: z / (1 + np.abs(z)),
 }
 

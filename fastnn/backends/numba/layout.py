@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.backends.numba.compiler import SOURCES, VECTOR_BYTES
-from fastnn.backends.numba.math import ACTIVATIONS, code
-from fastnn.core.activations import Array
+from fastnn.backends.numba.functions import address_of
+from fastnn.backends.numba.math import ACTIVATIONS, MAX_SETTINGS, code
+from fastnn.core.activations import Array, Function
 from fastnn.core.network import NetworkSpec, Segment
 
 ZEROS = 0  # where the work space holds a row of zeros
@@ -22,6 +23,8 @@ LAYER = np.dtype(
         ("n_in", np.int64),
         ("n_out", np.int64),
         ("activation", np.int64),
+        ("settings", np.float64, MAX_SETTINGS),  # of the activation
+        ("function", np.int64),  # 0, or the address of one that takes the activation's place
         ("ld_in", np.int64),  # from row to row of its input
         ("ld", np.int64),  # of its weights, outputs and deltas: n_out in whole vectors, or 1
         ("w", np.int64),  # in the padded vector: where its weights and biases start
@@ -100,12 +103,17 @@ def lay_out(
     inp, ld_in = reserve(0 if sparse else n_rows * spec.n_in), spec.n_in  # a block's rows of X
     for i, (row, layer, ld) in enumerate(zip(layers, spec.layers, widths, strict=True)):
         row["n_in"], row["n_out"], row["ld_in"], row["ld"] = layer.n_in, layer.n_out, ld_in, ld
-        row["activation"] = code(ACTIVATIONS, layer.activation.name)
+        if isinstance(layer.activation, Function):
+            row["function"] = address_of(layer.activation, dtype)
+        else:
+            row["activation"] = code(ACTIVATIONS, layer.activation.name)
+        settings = layer.activation.settings()
+        row["settings"][: len(settings)] = settings
         row["inp"], row["out"], row["delta"] = inp, reserve(n_rows * ld), reserve(n_rows * ld)
         row["w_t"] = reserve(layer.n_out * ld_in if i else 0)
         row["keeps_input"] = layer.activation.keeps == "input"
         row["dropout"] = layer.dropout
-        kept = slopes and (row["keeps_input"] or row["dropout"])
+        kept = slopes and (row["keeps_input"] or row["function"] or row["dropout"])
         row["slope"] = reserve(n_rows * ld) if kept else NO_PLACE
         inp, ld_in = row["out"], ld
 

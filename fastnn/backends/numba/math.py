@@ -19,28 +19,35 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
+from numba.np.unsafe.ndarray import to_fixed_tuple
 
 from fastnn.backends.numba.compiler import exact, fast
 
 # Elementwise functions: Numba's own exp calls the C library for one number at a time
 
 
-@intrinsic
-def _expm1_taylor(typingctx, r):
-    """Taylor's series of exp(r) - 1 for abs(r) <= log(2) / 2, to the last place of r's type."""
+def polynomial(single, double):
+    """A polynomial by its coefficients, the constant first: in float32, and in float64."""
 
-    def codegen(context, builder, signature, args):
-        (r,) = args
-        degree = 7 if signature.args[0] == types.float32 else 13
-        value = ir.Constant(r.type, 1 / math.factorial(degree))
-        for i in reversed(range(1, degree)):
-            term = builder.fmul(value, r, flags=["contract"])
-            value = builder.fadd(
-                term, ir.Constant(r.type, 1 / math.factorial(i)), flags=["contract"]
-            )
-        return builder.fmul(value, r, flags=["contract"])
+    @intrinsic
+    def evaluate(typingctx, x):
+        def codegen(context, builder, signature, args):
+            (x,) = args
+            *others, first = single if signature.args[0] == types.float32 else double
+            value = ir.Constant(x.type, first)
+            for coefficient in reversed(others):
+                term = builder.fmul(value, x, flags=["contract"])
+                value = builder.fadd(term, ir.Constant(x.type, coefficient), flags=["contract"])
+            return value
 
-    return r(r), codegen
+        return x(x), codegen
+
+    return evaluate
+
+
+# Taylor's series of (exp(r) - 1) / r for abs(r) <= log(2) / 2, to the last place of either type
+TAYLOR = [1 / math.factorial(i) for i in range(1, 14)]
+_expm1_over_r = polynomial(TAYLOR[:7], TAYLOR)
 
 
 @intrinsic
@@ -83,8 +90,9 @@ def _exp_parts(x):
     x = -bound if x < -bound else x
     x = bound if x > bound else x
     n = np.floor(x * type(x)(LOG2_E) + type(x)(0.5))
-    p = _expm1_taylor((x - n * type(x)(LN2_HIGH)) - n * type(x)(LN2_LOW))
-    return p, np.int32(n if x == x else type(x)(0))  # a NaN has no integer; it goes on through p
+    r = (x - n * type(x)(LN2_HIGH)) - n * type(x)(LN2_LOW)
+    # A NaN has no integer; it goes on through p.
+    return r * _expm1_over_r(r), np.int32(n if x == x else type(x)(0))
 
 
 @exact
@@ -102,15 +110,61 @@ def expit(x):
 
 
 @exact
-def tanh(x):
-    """tanh(x), by exp(-2 abs(x)) - 1 so that small x keep their digits."""
-    p, n = _exp_parts(type(x)(-2) * abs(x))
+def expm1_of_negative(x):
+    """exp(x) - 1 for x <= 0; small x keep their digits."""
+    p, n = _exp_parts(x)
     scale = _ldexp(type(x)(1), n)
-    e = scale * p + (scale - type(x)(1))
+    return scale * p + (scale - type(x)(1))
+
+
+@exact
+def tanh(x):
+    """tanh(x), by exp(-2 abs(x)) - 1."""
+    e = expm1_of_negative(type(x)(-2) * abs(x))
     t = e / (e + type(x)(2))
     return (
         t if x < 0 else -t
     )  # math.copysign keeps float32 loops from becoming vector code, measured 20 times slower
+
+
+# Phi(-x) exp(x**2 / 2) (x + 5), Phi the normal distribution, in (x - 5) / (x + 5): as math.inc
+_mills_ratio = polynomial(
+    (
+        *(7.691930404e-1, -6.653824442e-1, 4.953065548e-1, -3.135350249e-1, 1.650043419e-1),
+        *(-6.910889191e-2, 2.089157785e-2, -2.971051439e-3, -1.003661075e-3, 3.892815824e-4),
+    ),
+    (
+        *(7.6919304975006296603e-1, -6.6538250289005678714e-1, 4.9530561596997413596e-1),
+        *(-3.1353315667129710631e-1, 1.6502036617050069476e-1, -6.9118638706479819048e-2),
+        *(2.0795066797569856426e-2, -2.9933767690944728172e-3, -7.9786937489119332648e-4),
+        *(5.448990626958520579e-4, -5.9375866167360709182e-5, -4.9762853165030135918e-5),
+        *(1.668170360977267944e-5, 3.9811827415325774606e-6, -2.7703209441469522821e-6),
+        *(-3.3749652035246319072e-7, 4.3443907263764584748e-7, 4.3758415982855748831e-8),
+        *(-6.6675293392275715873e-8, -1.0618274174239376358e-8, 7.6304104178731823434e-9),
+        2.2249387677164432915e-9,
+    ),
+)
+
+
+@exact
+def normal_parts(z):
+    """(Phi(z), exp(-z**2 / 2)), Phi the normal distribution."""
+    e, x = exp(type(z)(-0.5) * z * z), abs(z)
+    r = type(z)(1) / (x + type(z)(5))
+    tail = e * (_mills_ratio(type(z)(1) - type(z)(10) * r) * r)
+    return (tail if z < 0 else type(z)(1) - tail), e
+
+
+# The series of atanh(s) / s in s**2, for s**2 <= 1/9
+ATANH = [1 / (2 * i + 1) for i in range(17)]
+_atanh_over_s = polynomial(ATANH[:8], ATANH)
+
+
+@exact
+def log1p(x):
+    """log(1 + x) = 2 atanh(x / (x + 2)) for x in [0, 1]; no logarithm: that is no vector code."""
+    s = x / (x + type(x)(2))
+    return type(x)(2) * s * _atanh_over_s(s * s)
 
 
 @fast
@@ -136,7 +190,8 @@ def lowest_kept(share):
     return np.int32(np.int64(share * 4294967296.0) - 2147483648)
 
 
-# Activations: a(z), and the slope as a function of what core.activations says is kept
+# Activations: a(z), and the slope as a function of what core.activations says is kept. Settings
+# follow as further arguments, in float64.
 
 
 @fast
@@ -173,6 +228,101 @@ def tanh_slope(a):
 def logistic_slope(a):
     """The slope is a (1 - a)."""
     return a * (type(a)(1) - a)
+
+
+@fast
+def leaky_relu(z, negative_slope):
+    """negative_slope z where z < 0, else z."""
+    return type(z)(negative_slope) * z if z < type(z)(0) else z
+
+
+@fast
+def leaky_relu_slope(a, negative_slope):
+    """1 where a > 0, else negative_slope."""
+    return type(a)(1) if a > type(a)(0) else type(a)(negative_slope)
+
+
+@fast
+def elu(z, alpha):
+    """Z where z > 0, else alpha (exp(z) - 1)."""
+    return z if z > type(z)(0) else type(z)(alpha) * expm1_of_negative(z)
+
+
+@fast
+def elu_slope(a, alpha):
+    """1 where a > 0, else a + alpha."""
+    return type(a)(1) if a > type(a)(0) else a + type(a)(alpha)
+
+
+SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
+
+
+@fast
+def selu(z):
+    """SCALE z where z > 0, else SCALE ALPHA (exp(z) - 1)."""
+    return elu(z, SELU_ALPHA) * type(z)(SELU_SCALE)
+
+
+@fast
+def selu_slope(a):
+    """SCALE where a > 0, else a + SCALE ALPHA."""
+    return type(a)(SELU_SCALE) if a > type(a)(0) else a + type(a)(SELU_SCALE * SELU_ALPHA)
+
+
+@fast
+def gelu(z):
+    """Z Phi(z)."""
+    share, _ = normal_parts(z)
+    return z * share
+
+
+@fast
+def gelu_slope(z):
+    """Phi(z) + z phi(z)."""
+    share, e = normal_parts(z)
+    return share + z * (e * type(z)(1 / math.sqrt(2 * math.pi)))
+
+
+@fast
+def silu(z):
+    """Z expit(z)."""
+    return z * expit(z)
+
+
+@fast
+def silu_slope(z):
+    """P + z p (1 - p) with p = expit(z)."""
+    p = expit(z)
+    return p + z * p * expit(-z)
+
+
+@fast
+def _mish_parts(z):
+    """What core.activations.Mish says: (z or the most that matters, e, 1 / (n + 2))."""
+    small = type(z)(24) if z > type(z)(24) else z
+    e = exp(small)
+    return small, e, type(z)(1) / (e * (e + type(z)(2)) + type(z)(2))
+
+
+@fast
+def mish(z):
+    """Z n / (n + 2) with n = e (e + 2)."""
+    _, e, part = _mish_parts(z)
+    return z * (e * (e + type(z)(2)) * part)
+
+
+@fast
+def mish_slope(z):
+    """The slope n / (n + 2) + 4 z e (e + 1) / (n + 2)**2."""
+    small, e, part = _mish_parts(z)
+    rest = small * (type(z)(4) * e * part) * ((e + type(z)(1)) * part)
+    return e * (e + type(z)(2)) * part + rest
+
+
+@fast
+def softplus(z):
+    """log(1 + exp(z))."""
+    return (z if z > type(z)(0) else type(z)(0)) + log1p(exp(-abs(z)))
 
 
 # Optimizers
@@ -289,7 +439,15 @@ ACTIVATIONS = {
     "logistic": (expit, logistic_slope),
     "tanh": (tanh, tanh_slope),
     "relu": (relu, relu_slope),
+    "leaky_relu": (leaky_relu, leaky_relu_slope),
+    "elu": (elu, elu_slope),
+    "selu": (selu, selu_slope),
+    "gelu": (gelu, gelu_slope),
+    "silu": (silu, silu_slope),
+    "mish": (mish, mish_slope),
+    "softplus": (softplus, expit),
 }
+MAX_SETTINGS = 2  # of an activation
 
 # optimizer(settings, padded, step) takes parameters, gradient and slots in the rows of padded.
 OPTIMIZERS = {"sgd": sgd, "adam": adam, "rmsprop": rmsprop, "lion": lion}
@@ -298,6 +456,11 @@ OPTIMIZERS = {"sgd": sgd, "adam": adam, "rmsprop": rmsprop, "lion": lion}
 def code(known, name):
     """The number that stands for ``name`` where :func:`by_code` made a function of ``known``."""
     return list(known).index(name)
+
+
+def n_arguments(function):
+    """How many arguments a compiled function takes."""
+    return function.py_func.__code__.co_argcount
 
 
 def by_code(functions):
@@ -333,22 +496,26 @@ def by_code(functions):
 
 def _in_place(activation):
     """A loop that applies an activation to a vector."""
+    n_settings = n_arguments(activation) - 1
 
     @fast
-    def loop(values):
+    def loop(values, settings):
+        own = to_fixed_tuple(settings, n_settings)  # a store could change them, for all LLVM knows
         for i in range(values.size):
-            values[i] = activation(values[i])
+            values[i] = activation(values[i], *own)
 
     return loop
 
 
 def _slope_in_place(slope):
     """A loop that multiplies deltas by the slope."""
+    n_settings = n_arguments(slope) - 1
 
     @fast
-    def loop(kept, delta):
+    def loop(kept, delta, settings):
+        own = to_fixed_tuple(settings, n_settings)
         for i in range(delta.size):
-            delta[i] *= slope(kept[i])
+            delta[i] *= slope(kept[i], *own)
 
     return loop
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastnn.backends.numba.compiler import FLUSH, entry, fast, swap_float_mode
+from fastnn.backends.numba.functions import call_block
 from fastnn.backends.numba.layout import NO_PLACE, ZEROS
 from fastnn.backends.numba.losses import find_loss
 from fastnn.backends.numba.math import (
@@ -163,18 +164,20 @@ def forward_block(layers, padded, data, rows, work, place):
         weigh_inputs(layer, padded, data, rows, work, i == 0)
         n = rows.size * layer.ld
         values = work[layer.out : layer.out + n]
-        if layer.slope == NO_PLACE:
-            activate(layer.activation, values)
-            continue
-        slopes = work[layer.slope : layer.slope + n]
-        for j in range(n):
-            slopes[j] = 1
-        if layer.keeps_input:
-            times_slope(layer.activation, values, slopes)
-        activate(layer.activation, values)
-        if not layer.keeps_input:
-            times_slope(layer.activation, values, slopes)
-        if layer.dropout > 0:
+        kept = layer.slope != NO_PLACE
+        start = max(layer.slope, 0)
+        slopes = work[start : start + (n if kept else 0)]
+        if layer.function != 0:
+            call_block(layer.function, values, slopes)
+        else:
+            for j in range(slopes.size):
+                slopes[j] = 1
+            if kept and layer.keeps_input:
+                times_slope(layer.activation, values, slopes, layer.settings)
+            activate(layer.activation, values, layer.settings)
+            if kept and not layer.keeps_input:
+                times_slope(layer.activation, values, slopes, layer.settings)
+        if kept and layer.dropout > 0:
             drop(layer, mix(place[0] ^ np.uint32(i)), place[1], values, slopes)
 
 
@@ -270,7 +273,8 @@ def backward_block(layers, padded, grad, data, rows, work):
                 for j in range(n):
                     deltas_below[j] *= slopes[j]
             else:
-                times_slope(below.activation, work[below.out : below.out + n], deltas_below)
+                outputs = work[below.out : below.out + n]
+                times_slope(below.activation, outputs, deltas_below, below.settings)
 
 
 @fast
