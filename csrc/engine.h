@@ -26,6 +26,8 @@ extern const fnn_input_kind fnn_input_kinds[FNN_N_INPUTS];
 typedef struct {
     ptrdiff_t n_in, n_out;
     int activation, slope; /* slope: what the layer above multiplies by, see kernels.h */
+    int own_slope;         /* the same before dropout */
+    double dropout;
     double settings[FNN_MAX_SETTINGS]; /* of the activation */
     fnn_function *function;            /* NULL, or an activation from outside */
     ptrdiff_t weights, biases;
@@ -49,7 +51,7 @@ struct fnn_engine {
     ptrdiff_t gradient_steps; /* of a block, for prefetching at an even pace */
     size_t partial_size; /* a thread's scratch: the gradient of one unit, or sparse_forward's */
     /* Places in a workspace. */
-    size_t partials, sums, queues, panel_loss, panel_weight, unit_penalty, unit_norm;
+    size_t partials, sums, queues, panel_loss, panel_weight, unit_penalty, unit_squares;
     size_t csc_start, csc_row, csc_entry;
 
     fnn_atomic next_member; /* where each thread takes whole members */

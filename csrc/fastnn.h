@@ -61,6 +61,7 @@ typedef void fnn_function(void *a, void *slopes, ptrdiff_t n, ptrdiff_t n_slopes
 typedef struct {
     ptrdiff_t n_in, n_out;
     int activation;
+    double dropout;            /* the share of its outputs that training silences */
     double settings[FNN_MAX_SETTINGS]; /* of the activation */
     fnn_function *function;            /* may be NULL; else the activation is the identity */
     ptrdiff_t weights, biases; /* where they start in the parameter vector */
@@ -114,6 +115,8 @@ typedef struct {
     const int64_t *rows; /* (n_members, n_passes, n_visits) */
     const fnn_step *steps; /* train: (n_members, n_passes, n_steps) */
     ptrdiff_t rows_stride, steps_stride; /* from member to member; 0 where they share them */
+    const uint32_t *seeds; /* (n_members,) */
+    int64_t step;          /* steps done before */
     double *losses;      /* (n_members, n_passes): mean losses, or loss sums of gradient */
     double *weight_sums; /* gradient: (n_members,) */
 } fnn_task;

@@ -9,6 +9,8 @@
 
 #include "fastnn.h"
 
+#include "dropout.inc"
+
 typedef struct {
     const void *weights, *biases; /* (n_in, n_out), (n_out,) */
     ptrdiff_t n_in, n_out;
@@ -30,6 +32,14 @@ typedef struct {
     double alpha, l1, scale;
     double share; /* 0: there is no average */
 } fnn_rule;
+
+/* Which outputs of a layer dropout silences: a share of them, by a hash under the key of the seed,
+ * the step and the layer; `row` is the batch's number of the first row. */
+typedef struct {
+    double share;
+    uint32_t key;
+    ptrdiff_t row;
+} fnn_dropout;
 
 /* Rows of a block, or those that share a T panel: the other lanes repeat the last of them. */
 typedef struct {
@@ -94,6 +104,10 @@ typedef struct {
     void (*forward)(const fnn_dense *d, const void *in, void *out, void *slopes, ptrdiff_t panels);
     /* One row of numbers through one layer. */
     void (*forward_row)(const fnn_dense *d, const void *in, void *out);
+    /* T panels of a layer's outputs, in place, and their slopes, times 0 or what makes up for it.
+     * Slopes are kept already, or are those of the outputs, as for `backward`. */
+    void (*drop)(const fnn_dropout *drop, const fnn_dense *d, int slope, void *out, void *slopes,
+                 ptrdiff_t panels);
     /* One T panel of raw outputs -> its delta, times weight, in place; returns the weighted loss,
      * adds up the weights. */
     double (*loss)(int loss, ptrdiff_t n_out, const fnn_rows *r, void *panel, double *weight);

@@ -28,10 +28,12 @@ fnn_engine *fnn_engine_new(const fnn_isa *isa, int precision, const fnn_network 
         l->n_in = from->n_in;
         l->n_out = from->n_out;
         l->activation = from->activation;
+        l->dropout = from->dropout;
         memcpy(l->settings, from->settings, sizeof l->settings);
         l->function = from->function;
         const int keeps_input = fnn_activation_at(l->activation)->keeps_input || l->function;
-        l->slope = keeps_input ? FNN_KEPT_SLOPES : l->activation;
+        l->own_slope = keeps_input ? FNN_KEPT_SLOPES : l->activation;
+        l->slope = l->dropout ? FNN_KEPT_SLOPES : l->own_slope;
         l->weights = from->weights;
         l->biases = from->biases;
         e->n_weights += l->n_in * l->n_out;
@@ -114,7 +116,7 @@ int fnn_prepare(fnn_engine *e, const fnn_task *task, int n_threads, size_t *byte
     e->panel_loss = arena_add(&total, panels * sizeof(double));
     e->panel_weight = arena_add(&total, panels * sizeof(double));
     e->unit_penalty = arena_add(&total, e->n_units * sizeof(double));
-    e->unit_norm = arena_add(&total, e->n_units * sizeof(double));
+    e->unit_squares = arena_add(&total, e->n_units * sizeof(double));
     if (input->prepare) {
         const size_t entries = (size_t)e->block * task->data.max_in_row;
         e->csc_start = arena_add(&total, (e->layers[0].n_in + 2) * sizeof(ptrdiff_t));

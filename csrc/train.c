@@ -23,6 +23,7 @@ typedef struct {
     int me, n;          /* its number among those that share the workspace */
     char *params, *slots, *grad; /* the member's */
     const int64_t *rows_end;
+    uint32_t seed, step; /* the member's seed, the number of the step */
     int n_slots;
     fnn_rule rule;
 } worker;
@@ -46,8 +47,21 @@ static fnn_csc csc_of(const worker *w)
                      (int64_t *)(w->space + e->csc_entry)};
 }
 
-/* Phase A for panels [first, end) of a block. */
-static void forward_and_back(const worker *w, const fnn_rows *block, ptrdiff_t first, ptrdiff_t end)
+/* The hash of where a step draws for a layer. */
+static uint32_t key_of(const worker *w, ptrdiff_t layer)
+{
+    const uint32_t numbers[] = {w->seed, w->step, (uint32_t)layer};
+    uint32_t key = 0;
+    for (int i = 0; i < 3; i++) {
+        key ^= numbers[i];
+        MIX(key);
+    }
+    return key;
+}
+
+/* Phase A for panels [first, end) of a block, whose first row is number `row` of the batch. */
+static void forward_and_back(const worker *w, const fnn_rows *block, ptrdiff_t row, ptrdiff_t first,
+                             ptrdiff_t end)
 {
     const fnn_engine *e = w->e;
     const fnn_kernels *k = e->k;
@@ -72,6 +86,10 @@ static void forward_and_back(const worker *w, const fnn_rows *block, ptrdiff_t f
                                input->gathers ? PANEL(l->in, l->n_in) : partial(w), out, slopes);
             else
                 k->forward(&d, PANEL(l->in, l->n_in), out, slopes, panels);
+            if (l->dropout) {
+                const fnn_dropout drop = {l->dropout, key_of(w, i), row + p * k->lanes};
+                k->drop(&drop, &d, l->own_slope, out, slopes, panels);
+            }
         }
         const fnn_engine_layer *top = &e->layers[last];
         for (ptrdiff_t q = p; q < p + panels; q++) {
@@ -158,7 +176,7 @@ static void finish_unit(worker *w, ptrdiff_t number, const unit *u, const step *
     char *params = w->params + at, *g = gradient_of(w, at);
     set_rule(&w->rule, w->task->plan, segment_of(w->task->plan, u), s);
     if (measure)
-        doubles(w, e->unit_norm)[number] = k->gradient_squares(&w->rule, params, g, u->size);
+        doubles(w, e->unit_squares)[number] = k->gradient_squares(&w->rule, params, g, u->size);
     else
         doubles(w, e->unit_penalty)[number] =
             k->update(&w->rule, params, w->slots + at, e->n_params, g, u->size);
@@ -223,7 +241,7 @@ static void penalise_frozen(worker *w)
         set_rule(&w->rule, plan, segment, &none);
         doubles(w, e->unit_penalty)[number] =
             e->k->penalty(&w->rule, w->params + u.place * e->k->size, u.size);
-        doubles(w, e->unit_norm)[number] = 0;
+        doubles(w, e->unit_squares)[number] = 0;
     }
 }
 
@@ -258,7 +276,7 @@ static void clip_and_update(worker *w, step *s)
 {
     fnn_engine *e = w->e;
     fnn_queue *queues = (fnn_queue *)(w->space + e->queues);
-    const double norm = sqrt(sum_of(doubles(w, e->unit_norm), e->n_units));
+    const double norm = sqrt(sum_of(doubles(w, e->unit_squares), e->n_units));
     if (norm > w->task->plan->max_norm)
         s->scale *= w->task->plan->max_norm / norm;
     /* To the others a queue is empty until its thread has filled it again. */
@@ -290,7 +308,7 @@ static void work_on_batch(worker *w, const int64_t *rows, ptrdiff_t n, step *s, 
             const fnn_csc csc = csc_of(w);
             input->prepare(&block, e->layers[0].n_in, &csc);
         }
-        forward_and_back(w, &block, panels * w->me / w->n, panels * (w->me + 1) / w->n);
+        forward_and_back(w, &block, begin, panels * w->me / w->n, panels * (w->me + 1) / w->n);
         fnn_barrier(&e->team, w->n);
         *loss += sum_of(doubles(w, e->panel_loss), panels);
         *weight += sum_of(doubles(w, e->panel_weight), panels);
@@ -314,6 +332,8 @@ static void work_on_member(worker *w, ptrdiff_t member)
     const ptrdiff_t size = e->n_params * e->k->size, batch = batch_size(task);
     const fnn_step *numbers = NULL;
     w->params = (char *)task->params + member * size;
+    w->seed = task->seeds[member];
+    w->step = (uint32_t)task->step;
     if (task->plan) {
         w->n_slots = fnn_optimizer_at(task->plan->optimizer)->n_slots + task->plan->averages;
         w->slots = (char *)task->slots + member * w->n_slots * size;
@@ -330,7 +350,7 @@ static void work_on_member(worker *w, ptrdiff_t member)
     w->rows_end = rows + task->n_passes * task->n_visits;
     for (ptrdiff_t pass = 0; pass < task->n_passes; pass++) {
         double sum = 0, loss = 0, weight = 0;
-        for (ptrdiff_t begin = 0; begin < task->n_visits; begin += batch) {
+        for (ptrdiff_t begin = 0; begin < task->n_visits; begin += batch, w->step++) {
             const ptrdiff_t n = fnn_min(batch, task->n_visits - begin);
             step s = {.numbers = task->plan ? numbers++ : NULL};
             work_on_batch(w, rows, n, &s, &loss, &weight);

@@ -11,6 +11,7 @@ from fastnn._version import __version__
 if TYPE_CHECKING:
     from fastnn import (
         activations,
+        augment,
         backends,
         callbacks,
         export,
@@ -36,6 +37,7 @@ __all__ = [
     "WeightsDisplay",
     "__version__",
     "activations",
+    "augment",
     "backends",
     "callbacks",
     "evaluate_table",
@@ -61,6 +63,7 @@ _HOMES = {
     "TradeoffSearchCV": "fastnn.search.estimator",
     "WeightsDisplay": "fastnn.display",
     "activations": None,
+    "augment": None,
     "backends": None,
     "callbacks": None,
     "evaluate_table": "fastnn.cli.functions",

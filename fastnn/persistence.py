@@ -18,6 +18,7 @@ from typing import Any
 from fastnn._optional import require
 from fastnn.backends.base import Plan, TrainState
 from fastnn.core.activations import ACTIVATIONS
+from fastnn.core.augmentations import AUGMENTATIONS
 from fastnn.core.losses import LOSSES
 from fastnn.core.optimizers import OPTIMIZERS
 from fastnn.core.schedules import SCHEDULES
@@ -31,7 +32,13 @@ from fastnn.training.state import LoopState, Rules
 
 FORMAT = "fastnn table model 1"
 
-_FAMILIES: tuple[dict[str, Any], ...] = (ACTIVATIONS, LOSSES, OPTIMIZERS, SCHEDULES)
+_FAMILIES: tuple[dict[str, Any], ...] = (
+    ACTIVATIONS,
+    AUGMENTATIONS,
+    LOSSES,
+    OPTIMIZERS,
+    SCHEDULES,
+)
 _KINDS = (
     MLPClassifier,
     MLPRegressor,

@@ -20,7 +20,7 @@ PACKAGE = ROOT / "fastnn"
 # it in this list, which are below it in the house.
 FLOORS = [
     {"_version", "_optional", "_lazy", "_sklearn", "core"},
-    {"activations", "losses", "optimizers", "schedules", "backends"},
+    {"activations", "augment", "losses", "optimizers", "schedules", "backends"},
     {"training"},
     {"callbacks"},
     {"estimators", "display", "environment", "persistence_parts"},

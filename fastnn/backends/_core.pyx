@@ -46,6 +46,7 @@ cdef extern from "fastnn.h" nogil:
     ctypedef struct fnn_layer:
         ptrdiff_t n_in, n_out
         int activation
+        double dropout
         double *settings
         fnn_function *function
         ptrdiff_t weights, biases
@@ -91,6 +92,8 @@ cdef extern from "fastnn.h" nogil:
         const int64_t *rows
         const fnn_step *steps
         ptrdiff_t rows_stride, steps_stride
+        const uint32_t *seeds
+        int64_t step
         double *losses
         double *weight_sums
 
@@ -264,7 +267,8 @@ cdef class Engine:
     """A network in C and its scratch.
 
     ``layers`` are tuples (n_in, n_out, activation's name, its settings, the address of a function
-    that takes its place or 0, where its weights and where its biases start in the parameter vector).
+    that takes its place or 0, dropout, where its weights and where its biases start in the
+    parameter vector).
     """
 
     cdef fnn_engine *engine
@@ -281,8 +285,10 @@ cdef class Engine:
         if c_layers == NULL:
             raise MemoryError()
         try:
-            for i, (n_in, n_out, activation, settings, address, weights, biases) in enumerate(layers):
+            for i, layer in enumerate(layers):
+                n_in, n_out, activation, settings, address, dropout, weights, biases = layer
                 c_layers[i].n_in, c_layers[i].n_out = n_in, n_out
+                c_layers[i].dropout = dropout
                 c_layers[i].weights, c_layers[i].biases = weights, biases
                 c_layers[i].function = <fnn_function *> <size_t> address
                 entry = ACTIVATIONS[activation]
@@ -420,8 +426,8 @@ cdef class Call:
     """One call of ``train`` or, without a plan, of ``gradient``: borrowed arrays, then threads that
     work on them.
 
-    Members come first in all arrays: ``params (n, n_params)``, ``rows (n or 1, n_passes,
-    n_visits)``. ``X`` is an array, or the tuple (values, indices, indptr, most entries of a row).
+    Members come first in all arrays: ``params (n, n_params)``, ``seeds (n,)``, ``rows (n or 1,
+    n_passes, n_visits)``. ``X`` is an array, or the tuple (values, indices, indptr, most entries of a row).
     """
 
     cdef Engine owner
@@ -429,7 +435,8 @@ cdef class Call:
     cdef _Borrowed arrays
     cdef fnn_task task
 
-    def __cinit__(self, Engine owner, Plan plan, params, X, y, weight, rows, losses):
+    def __cinit__(self, Engine owner, Plan plan, params, seeds, int64_t step, X, y, weight, rows,
+                  losses):
         cdef _Borrowed b = _Borrowed(owner)
         cdef Py_ssize_t n_rows = len(y), n_members = len(params)
         cdef fnn_task *task = &self.task
@@ -437,6 +444,8 @@ cdef class Call:
         task.plan = NULL if plan is None else &plan.plan
         task.n_members = n_members
         task.params = b.real(params, n_members * owner.n_params, plan is not None, "params")
+        task.seeds = <const uint32_t *> b.borrow(seeds, "IL", 4, n_members, False, "seeds")
+        task.step = step
         if isinstance(X, tuple):
             b.csr(&task.data, X, n_rows)
         else:

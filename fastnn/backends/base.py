@@ -6,13 +6,14 @@ schedules, stopping, shuffling or scikit-learn: the rows to visit and the rates 
 arrays.
 
 Several networks of one spec, the *members*, may be trained in one call. The first axis of params,
-slots, rows, rates and losses counts them; where it is 1, ``rows`` and ``rates`` are shared by all.
+slots, seeds, rows, rates and losses counts them; where it is 1, ``seeds``, ``rows`` and ``rates``
+are shared by all.
 The numbers are to the bit those of a call for each member.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
 
@@ -93,11 +94,20 @@ class TrainState:
     slots : ndarray of shape (n_members, optimizer.n_slots, n_params), optimizer memory
         At first ``optimizer.new_slots(params)``.
     step : int, minibatches done so far
+    seeds : ndarray of uint32, shape (n_members or 1,)
+        What dropout is drawn from, by :func:`fastnn.core.dropout.factors`, and batches are
+        augmented by; empty where nothing is drawn.
     """
 
     params: Array
     slots: Array
     step: int = 0
+    seeds: NDArray[np.uint32] = field(default_factory=lambda: np.empty(0, np.uint32))
+
+    @property
+    def each_seed(self) -> NDArray[np.uint32]:
+        """A new array ``(n_members,)``; zeros where nothing is drawn."""
+        return np.full(len(self.params), self.seeds if len(self.seeds) else 0, np.uint32)
 
 
 @dataclass(frozen=True)
@@ -171,7 +181,8 @@ class Engine(Protocol):
         """Write the gradient of the rows' weighted loss to ``grad (n_members, n_params)``.
 
         Plain sums, without a penalty, so that those of data in several places add up. Scratch does
-        not grow with the rows. Not re-entrant.
+        not grow with the rows. Not re-entrant. The rows are the batch of ``state.step``: dropout
+        silences what it does in that step of ``train``.
 
         Parameters
         ----------

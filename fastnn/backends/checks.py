@@ -43,6 +43,7 @@ def check_training(
         "slots", state.slots, (n_members, plan.optimizer.n_slots, spec.layout.n_params), dtype
     )
     _check_written("slots", state.slots)
+    _check_seeds(spec, state)
     _check_data(spec, dtype, data)
     rows, rates = passes.rows, passes.rates
     if rows.ndim != 3 or len(rows) not in (1, n_members):
@@ -73,6 +74,7 @@ def check_gradient(
     n_members = _check_params(spec, dtype, state.params)
     _check_array("grad", grad, (n_members, spec.layout.n_params), dtype)
     _check_written("grad", grad)
+    _check_seeds(spec, state)
     _check_data(spec, dtype, data)
     if rows.ndim != 2 or len(rows) not in (1, n_members):
         raise ValueError(f"rows must have shape (1 or {n_members}, n), got {rows.shape}.")
@@ -103,6 +105,13 @@ def _check_params(spec: NetworkSpec, dtype: np.dtype, params: Array) -> int:
         raise ValueError(f"params must have shape (n_members, {n_params}), got {params.shape}.")
     _check_dtype("params", params, dtype)
     return len(params)
+
+
+def _check_seeds(spec: NetworkSpec, state: TrainState) -> None:
+    if spec.drops and not len(state.seeds):
+        raise ValueError("seeds must be given, for the network has dropout; there are none.")
+    allowed = len(state.seeds) if len(state.seeds) < 2 else len(state.params)
+    _check_array("seeds", state.seeds, (allowed,), np.dtype(np.uint32))
 
 
 def _check_data(spec: NetworkSpec, dtype: np.dtype, data: Data) -> None:

@@ -89,7 +89,7 @@ class CythonTrainer:
         losses = np.zeros((len(state.params), rows.shape[1]))
         if losses.size and rows.size:
             steps = self.plan.optimizer.steps(passes.rates, state.step + 1)
-            call = self.engine.call(self._core, state.params, data, rows, losses)
+            call = self.engine.call(self._core, state, data, rows, losses)
             self.engine.run(call.train(state.slots, steps))
         state.step += passes.rates[0].size
         return losses
@@ -111,6 +111,7 @@ class CythonEngine:
                 layer.n_in,
                 layer.n_out,
                 *_kernel(layer.activation, self.dtype),
+                layer.dropout,
                 weights.start,
                 biases.start,
             )
@@ -154,7 +155,7 @@ class CythonEngine:
         loss_sums, weight_sums = np.zeros((2, len(state.params)))
         if rows.size:
             rows = np.ascontiguousarray(rows[:, None], np.int64)
-            call = self.call(None, state.params, data, rows, loss_sums)
+            call = self.call(None, state, data, rows, loss_sums)
             self.run(call.gradient(grad, weight_sums))
         else:
             grad[...] = 0
@@ -166,14 +167,15 @@ class CythonEngine:
     def call(
         self,
         plan: _core.Plan | None,
-        params: Array,
+        state: TrainState,
         data: Data,
         rows: NDArray[np.int64],
         losses: NDArray[np.float64],
     ) -> _core.Call:
         """A call of the C core: what ``train`` and ``gradient`` have in common."""
         X = data.X if isinstance(data.X, np.ndarray) else data.csr
-        return _core.Call(self._core, plan, params, X, data.y, data.weight, rows, losses)
+        members = state.params, state.each_seed, state.step
+        return _core.Call(self._core, plan, *members, X, data.y, data.weight, rows, losses)
 
     def run(self, call: _core.Call) -> None:
         """Work with as many threads as the call is worth and the process has to spare.

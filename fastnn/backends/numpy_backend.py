@@ -11,6 +11,7 @@ from scipy.sparse import csr_array
 
 from fastnn.backends.base import Data, Engine, Passes, Plan, Trainer, TrainState
 from fastnn.backends.checks import check_csr, check_finite, check_gradient, check_training
+from fastnn.core import dropout
 from fastnn.core.activations import Array
 from fastnn.core.losses import INVERSE_LINKS, batch_objective
 from fastnn.core.network import NetworkSpec
@@ -32,13 +33,15 @@ class NumpyTrainer:
         rows = np.broadcast_to(passes.rows, (n_members, n_passes, n_visits))
         numbers = plan.optimizer.steps(passes.rates, state.step + 1)
         numbers = np.broadcast_to(numbers, (n_members, *numbers.shape[1:]))
+        seeds = state.each_seed
         losses = np.zeros((n_members, n_passes))
         grad = np.empty_like(state.params[0])
         for member in range(n_members):
             params, slots = state.params[member], state.slots[member]
             for i, j in np.ndindex(passes.rates.shape[1:]):
                 batch = rows[member, i, j * plan.batch_size : (j + 1) * plan.batch_size]
-                sums = self.engine.one_gradient(params, data, batch, grad)
+                place = seeds[member], state.step + i * numbers.shape[2] + j
+                sums = self.engine.one_gradient(params, data, batch, grad, place)
                 loss = batch_objective(
                     *sums, params, grad, self.segments, plan.alpha, plan.optimizer.l1
                 )
@@ -76,21 +79,37 @@ class NumpyEngine:
         check_gradient(self.spec, self.dtype, state, data, rows, grad)
         n_members = len(state.params)
         each = np.broadcast_to(rows, (n_members, rows.shape[1]))
+        members = zip(state.params, each, grad, state.each_seed, strict=True)
         sums = np.array(
-            [self.one_gradient(state.params[i], data, each[i], grad[i]) for i in range(n_members)]
+            [
+                self.one_gradient(params, data, own_rows, own_grad, (seed, state.step))
+                for params, own_rows, own_grad, seed in members
+            ]
         )
         return sums[:, 0], sums[:, 1]
 
     def one_gradient(
-        self, params: Array, data: Data, rows: NDArray[np.int64], grad: Array
+        self,
+        params: Array,
+        data: Data,
+        rows: NDArray[np.int64],
+        grad: Array,
+        place: tuple[int, int],
     ) -> tuple[float, float]:
-        """The sums of :meth:`gradient` for one member, its rows ``(n,)``."""
+        """The sums of :meth:`gradient` for one member, its rows ``(n,)``.
+
+        ``place`` is (seed, step), which dropout goes by.
+        """
         layout = self.spec.layout
         coefs = layout.coefs(params)
         inputs = [data.X[rows]]  # inputs[i] feeds layer i
         slopes = []
-        for layer, W, b in zip(self.spec.layers, coefs, layout.intercepts(params), strict=True):
+        layers = zip(self.spec.layers, coefs, layout.intercepts(params), strict=True)
+        for i, (layer, W, b) in enumerate(layers):
             a, slope = layer.activation.value_and_slope(inputs[-1] @ W + b)
+            if layer.dropout:
+                factors = dropout.factors(layer.dropout, (*place, i), a.shape, a.dtype)
+                a, slope = a * factors, slope * factors
             inputs.append(a)
             slopes.append(slope)
 

@@ -7,6 +7,8 @@ failed, 2 wrong usage, 130 interrupted by Ctrl-C, with what had been found until
 from __future__ import annotations
 
 import argparse
+import atexit
+import gc
 import os
 import sys
 import traceback
@@ -34,6 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv : sequence of str or None
         The words after the program's name; None takes the process's.
     """
+    # At its end the interpreter would look through all that scikit-learn and pandas have made for
+    # garbage: 0.4 s of CPU time.
+    atexit.register(gc.freeze)
     arguments = parse(argv)
     reporter = Quiet() if arguments.quiet else Terminal(arguments.verbose)
     try:

@@ -7,28 +7,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from fastnn.core.activations import ACTIVATIONS, Activation, Array
-from fastnn.core.family import chosen
+from fastnn.core.family import chosen, number
 from fastnn.core.losses import LOSSES, Loss
+
+SHARE = number("[0, 1)")  # of a layer's outputs
 
 
 @dataclass(frozen=True)
 class LayerSpec:
     """A dense layer: ``n_in`` inputs, ``n_out`` neurons, an activation.
 
-    Its initial parameters are uniform in ``+-bound``: see :func:`initialise`.
+    Its initial parameters are uniform in ``+-bound``: see :func:`initialise`. ``dropout`` is the
+    share of its outputs that a training step silences: see :mod:`fastnn.core.dropout`.
     """
 
     n_in: int
     n_out: int
     activation: Activation
     bound: float
+    dropout: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,11 @@ class NetworkSpec:
             raise ValueError(
                 "A network needs at least one layer, and its last activation must be 'identity'."
             )
+        for layer in self.layers:
+            if not SHARE.holds(layer.dropout):
+                raise ValueError(f"dropout must be {SHARE.words}, got {layer.dropout!r}.")
+        if self.layers[-1].dropout:
+            raise ValueError("dropout is of hidden layers; that of the last layer must be 0.")
 
     @classmethod
     def dense(
@@ -79,6 +89,26 @@ class NetworkSpec:
             )
         )
         return cls(layers, chosen("loss", loss, LOSSES))
+
+    def with_dropout(self, dropout: Any) -> NetworkSpec:
+        """The same network with this share for all hidden layers, or with a list, one for each.
+
+        It trains with dropout; what it predicts is the same.
+        """
+        n_hidden = len(self.layers) - 1
+        shares: list[Any] = [dropout] * n_hidden if np.isscalar(dropout) else list(dropout)
+        if len(shares) != n_hidden:
+            raise ValueError(
+                f"dropout must be one number or {n_hidden} numbers, one for each hidden layer, got"
+                f" {dropout!r}."
+            )
+        layers = zip(self.layers, [*shares, 0.0], strict=True)
+        return replace(self, layers=tuple(replace(layer, dropout=share) for layer, share in layers))
+
+    @property
+    def drops(self) -> bool:
+        """Whether a training step silences outputs of any layer."""
+        return any(layer.dropout for layer in self.layers)
 
     @property
     def n_in(self) -> int:

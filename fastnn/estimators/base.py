@@ -173,12 +173,20 @@ class BaseMLP(CallbackSupport, SharedParameters):
         self._loss, self.out_activation_ = spec.loss, spec.loss.inverse_link
         given = None if validation is None else self._encode_rows(validation, encoded, dtype)
         loop = self._begin(incremental)
-        backend = choose(self.backend, spec, dtype, loop.plan)  # refuses before anything is drawn
+        trained = spec.with_dropout(self.dropout)
+        draws = {"dropout": trained.drops, "augment": self._augmentations(data.X)}
+        for name in [name for name, used in draws.items() if used and loop.plan is None]:
+            raise ValueError(
+                f"{name}={getattr(self, name)!r} cannot be used with solver='lbfgs', which compares"
+                " losses of the same network on the same rows. Choose another solver, or leave"
+                f" {name} out."
+            )
+        backend = choose(self.backend, trained, dtype, loop.plan)  # refuses before any draw
         network = known or Network.create(spec, X.dtype, random_state)
         if known is not None or network.params.dtype != dtype:
             network = network.copy(dtype)  # so that a diverging call costs nothing
         loop.set_params(network.params)
-        engine = backend.engine(spec, dtype, thread_limit(self.n_threads))
+        engine = backend.engine(trained, dtype, thread_limit(self.n_threads))
         loop.random_state = random_state
         origin = Origin(
             spec,
@@ -191,6 +199,8 @@ class BaseMLP(CallbackSupport, SharedParameters):
         if loop.plan is None:
             self._fit_full_batch(loop, engine, origin)
         else:
+            if any(draws.values()):  # else scikit-learn's stream of draws stays untouched
+                loop.draw_seed()
             self._fit_minibatches(loop, engine, origin, encoded.strata, first)
         network.params[...] = loop.params  # the same memory, unless they are an average
         self.n_outputs_ = spec.n_out
@@ -272,7 +282,8 @@ class BaseMLP(CallbackSupport, SharedParameters):
         if validation and self._restores() and first and not loop.n_iter:
             # A later fit keeps its last parameters unless a better score comes.
             loop.best_params = loop.params.copy()
-        train(loop, engine, origin.data, self._callbacks(validation, NoImprovement()))
+        callbacks = self._callbacks(validation, NoImprovement())
+        train(loop, engine, origin.data, callbacks, self._augmentations(origin.data.X))
         self._show(loop)
         self._show_validation(loop, validation)
 

@@ -93,6 +93,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # noqa: D101 - the f-string is i
         scoring: Any = None,
         restore_best: bool | str = "auto",
         max_time: float | None = None,
+        dropout: Any = 0.0,
+        augment: Any = None,
         class_weight: Any = None,
     ) -> None:
         # scikit-learn reads parameters off this signature; all but one are the base's.
@@ -329,6 +331,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # noqa: D101 - the f-string is its
         scoring: Any = None,
         restore_best: bool | str = "auto",
         max_time: float | None = None,
+        dropout: Any = 0.0,
+        augment: Any = None,
     ) -> None:
         # scikit-learn reads parameters off this signature, where `loss` comes first; all else is
         # the base's.

@@ -14,11 +14,13 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 
 from fastnn._sklearn import Interval, Options, StrOptions
 from fastnn.backends import BACKENDS
 from fastnn.core.activations import ACTIVATIONS, Activation
+from fastnn.core.augmentations import AUGMENTATIONS, Augmentation
 from fastnn.core.family import chosen
 from fastnn.core.optimizers import OPTIMIZERS, Optimizer
 from fastnn.core.schedules import SCHEDULES, Function, Schedule
@@ -105,7 +107,15 @@ PARAMETERS = """hidden_layer_sizes : int or array-like of int, default=(100,)
         without early stopping, too, where ``X_val`` is given.
     max_time : float or None, default=None
         Seconds after which ``fit`` and ``fit_batches`` end, with a warning, at the end of a pass;
-        at least one is done."""
+        at least one is done.
+    dropout : float or array-like of float, default=0
+        The share of each hidden layer's outputs that a training step silences, in [0, 1), or one
+        share for each layer; the other outputs are multiplied by ``1 / (1 - share)``. Losses are of
+        these thinned networks, predictions of the whole one. Not with 'lbfgs'.
+    augment : None, {'input_noise', 'mixup'}, Augmentation or list of these, default=None
+        How the rows of a batch are changed before a step, each time anew: see
+        :mod:`fastnn.augment`. Of a list, one after the other. Losses are of the changed rows. Not
+        with 'lbfgs'."""
 
 ATTRIBUTES = """coefs_ : list of ndarray of shape (n_in, n_out)
         The weights of each layer. Edited in place or assigned anew, they are what predicting and
@@ -186,6 +196,8 @@ class SharedParameters(BaseEstimator):
         "scoring": [None, str, callable],
         "restore_best": [StrOptions({"auto"}), "boolean"],
         "max_time": [None, Interval(Real, 0, None, closed="neither")],
+        "dropout": [Interval(Real, 0, 1, closed="left"), "array-like"],
+        "augment": [None, StrOptions(AUGMENTATIONS.keys()), Augmentation, list, tuple],
     }
 
     def __init__(
@@ -220,6 +232,8 @@ class SharedParameters(BaseEstimator):
         scoring: Any = None,
         restore_best: bool | str = "auto",
         max_time: float | None = None,
+        dropout: Any = 0.0,
+        augment: Any = None,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -250,6 +264,8 @@ class SharedParameters(BaseEstimator):
         self.scoring = scoring
         self.restore_best = restore_best
         self.max_time = max_time
+        self.dropout = dropout
+        self.augment = augment
 
     # ---- what is made of them
 
@@ -280,6 +296,20 @@ class SharedParameters(BaseEstimator):
         elif self.solver == "adam" and rule in ("invscaling", "adaptive"):
             rule = "constant"
         return chosen("learning_rate", rule, SCHEDULES).filled(vars(self))
+
+    def _augmentations(self, X: Any) -> tuple[Augmentation, ...]:
+        """What ``augment`` names or is; ValueError if one of them cannot be applied to X."""
+        given = self.augment
+        if given is None or isinstance(given, str | Augmentation):
+            given = [] if given is None else [given]
+        found = tuple(chosen("augment", one, AUGMENTATIONS) for one in given)
+        for augmentation in found:
+            if issparse(X) and not augmentation.takes_sparse:
+                raise ValueError(
+                    f"augment={augmentation!r} needs a dense X, got a sparse one, which it would"
+                    " fill. Pass X.toarray(), or choose another augmentation."
+                )
+        return found
 
     def _rules(self, n_more: int) -> Rules:
         """How a fit ends; ``n_more`` passes are done where that is not 0."""

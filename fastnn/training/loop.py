@@ -8,6 +8,7 @@ cut into several calls, so that Ctrl-C is answered soon.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,9 @@ from sklearn.exceptions import ConvergenceWarning
 
 from fastnn.backends.base import Data, Engine, Passes, Trainer
 from fastnn.core.activations import Array
+from fastnn.core.augmentations import Augmentation
 from fastnn.training import shuffling
+from fastnn.training.augmenting import trainer_of
 from fastnn.training.callbacks import Callback, pass_ended, watching
 from fastnn.training.state import LoopState
 from fastnn.training.stopping import NoImprovement
@@ -38,7 +41,11 @@ class InterruptedWarning(UserWarning):
 
 
 def train(
-    loop: LoopState, engine: Engine, data: Data, callbacks: tuple[Callback, ...] = ()
+    loop: LoopState,
+    engine: Engine,
+    data: Data,
+    callbacks: tuple[Callback, ...] = (),
+    augmentations: Sequence[Augmentation] = (),
 ) -> None:
     """Train the network of ``loop`` in place on minibatches, until a rule or a callback ends it.
 
@@ -51,6 +58,8 @@ def train(
     data : Data
     callbacks : tuple of Callback
         Told of each pass, before those of ``watched_by``; see :mod:`fastnn.training.callbacks`.
+    augmentations : sequence of Augmentation
+        What changes each batch, in turn; they need the loop's seed.
 
     Raises
     ------
@@ -59,7 +68,7 @@ def train(
     """
     assert loop.plan is not None  # L-BFGS alone has none
     callbacks = (*callbacks, *watching())
-    trainer = engine.trainer(loop.plan)
+    trainer = trainer_of(engine, loop.plan, augmentations)
     try:
         while not loop.stopped and loop.n_iter < loop.rules.max_iter:
             orders, rates = _draw(loop, _passes_of_next_call(loop, callbacks))

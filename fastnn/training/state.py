@@ -53,7 +53,7 @@ class LoopState:
     Attributes
     ----------
     state : TrainState
-        One network: its parameters, the optimizer's slots, the steps done.
+        One network: its parameters, the optimizer's slots, the steps done, the seed.
     rules : Rules
     plan : Plan or None
         The optimizer, the batch size and the penalty; None for L-BFGS, which steps by itself.
@@ -180,7 +180,13 @@ class LoopState:
                 trained = self.state.params
             slots[:, -1] = params
             trained = trained.astype(params.dtype)
-        self.state = TrainState(trained, slots, self.state.step)
+        self.state = replace(self.state, params=trained, slots=slots)
+
+    def draw_seed(self) -> None:
+        """Draw what dropout and augmentations go by, unless the fit to go on from has."""
+        assert self.random_state is not None
+        if not len(self.state.seeds):
+            self.state.seeds = self.random_state.randint(2**32, size=1, dtype=np.uint32)
 
     def at_rest(self) -> LoopState:
         """What a later call goes on from.
@@ -191,7 +197,7 @@ class LoopState:
         params = self.state.params if self._averages else _nothing().params
         return replace(
             self,
-            state=TrainState(params, self.state.slots, self.state.step),
+            state=replace(self.state, params=params),
             rows=np.empty(0, np.int32),
             held_out=np.empty(0, np.int32),
             random_state=None,

@@ -63,7 +63,7 @@ def test_an_engine_at_work_is_refused_to_another_thread():
     engine = cython_backend.BACKEND.engine(spec, np.dtype("float64"))
     data, state = problem(spec, 40), fresh_state(spec, SGD())
     rows, grad = np.arange(40)[None], np.empty_like(state.params)
-    call = engine.call(None, state.params, data, rows[:, None], np.zeros(1))
+    call = engine.call(None, state, data, rows[:, None], np.zeros(1))
     call.prepare(1)
     with pytest.raises(RuntimeError, match="This engine is at work in another thread; train needs"):
         engine.gradient(state, data, rows, grad)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from fastnn.core.optimizers import Adam
 SPEC = NetworkSpec.dense([3, 4, 2], "tanh", "squared_error")
 CODES = NetworkSpec.dense([3, 4, 2], "tanh", "log_loss")
 F64, P, N = np.dtype(np.float64), SPEC.layout.n_params, 12
+DROPS = SPEC.with_dropout(0.5)
 PLAN = Plan(Adam(), 5)
 
 
@@ -46,6 +48,11 @@ GRAD = {
     "Fortran": (np.asfortranarray, NOT_TO_WRITE),
     "read-only": (read_only, NOT_TO_WRITE),
 }
+SEEDS = {
+    "none": (lambda a: a[:0], "must be given, for the network has dropout; there are none"),
+    "three": (lambda a: a[[0, 1, 1]], r"must have shape \(2,\), got \(3,\)"),
+    "int64": (lambda a: a.astype(np.int64), "must have dtype uint32, got int64"),
+}
 DATA = {
     "X": (lambda d: replace(d, X=d.X[:, :2]), r"X must have shape \(12, 3\), got \(12, 2\)"),
     "X's dtype": (
@@ -72,9 +79,9 @@ def refused(call, message, *unchanged):
         np.testing.assert_array_equal(array, expected)
 
 
-def train(backend, state, data):
+def train(backend, state, data, spec=SPEC):
     passes = Passes(np.tile(np.arange(N), (1, 2, 1)), np.full((1, 2, 3), 0.01))
-    return load(backend).engine(SPEC, F64).trainer(PLAN).train(state, data, passes)
+    return load(backend).engine(spec, F64).trainer(PLAN).train(state, data, passes)
 
 
 def gradient(backend, state, data, rows=None, grad=None, spec=SPEC):
@@ -105,6 +112,15 @@ def test_train_refuses_params(backend, state, data, change, message):
 def test_train_refuses_slots(backend, state, data, change, message):
     wrong = replace(state, slots=change(state.slots))
     refused(lambda: train(backend, wrong, data), f"slots {message}", state.params, state.slots)
+
+
+@cases(SEEDS)
+def test_train_and_gradient_refuse_seeds(backend, data, change, message):
+    state, grad = fresh_state(DROPS, Adam(), n_members=2), np.full((2, P), 7.0)
+    wrong = replace(state, seeds=change(state.seeds))
+    refused(lambda: train(backend, wrong, data, DROPS), f"seeds {message}", state.params)
+    call = partial(gradient, backend, wrong, data, grad=grad, spec=DROPS)
+    refused(call, f"seeds {message}", grad)
 
 
 @cases(PARAMS)

@@ -64,9 +64,9 @@ each_dtype = pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["fl
 each_input = pytest.mark.parametrize("sparse", [False, True], ids=["dense", "csr"])
 
 
-def network(units: list[int], loss: str, activation="tanh") -> NetworkSpec:
+def network(units: list[int], loss: str, activation="tanh", dropout=0) -> NetworkSpec:
     """A dense network; smooth by default, so that rounding cannot flip a neuron."""
-    return NetworkSpec.dense(units, activation, loss)
+    return NetworkSpec.dense(units, activation, loss).with_dropout(dropout)
 
 
 def passes(
@@ -159,11 +159,12 @@ def test_train_is_gradient_and_step_with_each_of_the_common_settings(backend, ex
 
 @each_input
 @each_dtype
+@pytest.mark.parametrize("dropout", [0, [0.3, 0, 0.5]], ids=["whole", "dropout"])
 @pytest.mark.parametrize("activations", MIXED, ids="-".join)
 def test_train_is_gradient_and_step_with_another_activation_in_each_layer(
-    backend, activations, dtype, sparse
+    backend, activations, dropout, dtype, sparse
 ):
-    spec = network([17, 33, 8, 5, 2], "log_loss", activations)
+    spec = network([17, 33, 8, 5, 2], "log_loss", activations, dropout)
     data = problem_for(spec, dtype, sparse)
     assert_train_is_the_reference(backend, spec, Plan(Adam(), BATCH, alpha=0.05), data, dtype)
 
@@ -200,13 +201,15 @@ def test_every_segment_trains_by_its_own_factors(backend, optimizer, dtype, spar
 
 @each_input
 @each_dtype
-@pytest.mark.parametrize("shared", [False, True], ids=["own rows", "shared rows"])
+@pytest.mark.parametrize(
+    ("shared", "dropout"), [(False, 0), (True, 0.3)], ids=["own rows", "shared rows, dropout"]
+)
 @each_network
 def test_members_trained_in_one_call_are_each_trained_alone(
-    backend, units, loss, shared, dtype, sparse
+    backend, units, loss, shared, dropout, dtype, sparse
 ):
     optimizer, n = OPTIMIZERS["adam" if loss == "log_loss" else "all at once"], 5
-    spec, plan = network(units, loss, "relu"), Plan(optimizer, BATCH, alpha=0.05)
+    spec, plan = network(units, loss, "relu", dropout), Plan(optimizer, BATCH, alpha=0.05)
     data = problem_for(spec, dtype, sparse, weighted=True)
     work = passes(N_ROWS, n_members=1 if shared else n)
     engine = load(backend).engine(spec, np.dtype(dtype))
@@ -281,7 +284,7 @@ def test_weight_two_is_the_row_twice_and_weight_zero_is_no_row(backend, units, l
 @each_optimizer
 @each_network
 def test_many_passes_in_one_call_are_as_many_calls(backend, units, loss, optimizer, sparse):
-    spec, plan = network(units, loss, "relu"), Plan(optimizer, BATCH, alpha=0.01)
+    spec, plan = network(units, loss, "relu", 0.3), Plan(optimizer, BATCH, alpha=0.01)
     data, work = problem_for(spec, sparse=sparse), passes(N_ROWS, n_passes=4)
     trainer = load(backend).engine(spec, np.dtype(np.float64)).trainer(plan)
     state = fresh_state(spec, optimizer)
@@ -295,7 +298,7 @@ def test_many_passes_in_one_call_are_as_many_calls(backend, units, loss, optimiz
 @each_input
 @each_network
 def test_only_the_order_of_visits_counts_not_the_order_of_storage(backend, units, loss, sparse):
-    spec, plan = network(units, loss, "relu"), Plan(Adam(), BATCH, alpha=0.01)
+    spec, plan = network(units, loss, "relu", 0.3), Plan(Adam(), BATCH, alpha=0.01)
     data, work = problem_for(spec, weighted=True), passes(N_ROWS)
     order = np.random.default_rng(9).permutation(N_ROWS)
     moved = Data(data.X[order], data.y[order], data.weight[order])
@@ -345,7 +348,7 @@ def test_the_number_of_threads_does_not_change_a_bit(
     backend, dtype, sparse, granted, optimizer, n_members
 ):
     # Large enough that a cost model shares a step out among threads on every instruction set.
-    spec = network([200, 300, 100, 10], "log_loss", "relu")
+    spec = network([200, 300, 100, 10], "log_loss", "relu", [0, 0.3])
     data = problem(spec, 230, dtype, weighted=True)
     if sparse:
         data = as_csr(data)

@@ -15,16 +15,18 @@ from fastnn.core.losses import LOSSES
 from fastnn.core.network import NetworkSpec
 from fastnn.core.optimizers import SGD
 
-HIDDEN = {
-    "linear": ([], []),
-    **{f"{name}, one hidden": ([name], [5]) for name in ACTIVATIONS},
-    **{f"{name}, two hidden": ([name, name], [4, 3]) for name in ACTIVATIONS},
+HIDDEN = {  # activations, sizes, dropout
+    "linear": ([], [], 0),
+    **{f"{name}, one hidden": ([name], [5], 0) for name in ACTIVATIONS},
+    **{f"{name}, two hidden": ([name, name], [4, 3], 0) for name in ACTIVATIONS},
     **{
-        f"{member!r}, two hidden": ([member, type(member)()], [4, 3])
+        f"{member!r}, two hidden": ([member, type(member)()], [4, 3], 0)
         for member in (LeakyReLU(0.3), ELU(1.7))
     },
-    "mixed": (["tanh", "relu", "logistic"], [3, 9, 2]),
-    "mixed otherwise": (["logistic", "identity", "tanh"], [3, 9, 2]),
+    "mixed": (["tanh", "relu", "logistic"], [3, 9, 2], 0),
+    "mixed otherwise": (["logistic", "identity", "tanh"], [3, 9, 2], 0),
+    **{f"{name}, dropout": ([name, name], [4, 3], [0.5, 0.5]) for name in ACTIVATIONS},
+    "mixed, dropout in one": (["tanh", "relu", "logistic"], [3, 9, 2], [0, 0.5, 0]),
 }
 # Every hidden part with every loss; the rest in turn: pairs, not the whole product.
 CASES = [
@@ -49,14 +51,15 @@ def numeric_gradient(function, params: np.ndarray) -> np.ndarray:
 def test_gradient_is_the_derivative_of_the_loss(backend, hidden, loss, n_out, sparse, weighted):
     if loss == "log_loss" and n_out == 1:
         n_out = 2  # one class out of one is no question
-    activations, sizes = HIDDEN[hidden]
+    activations, sizes, dropout = HIDDEN[hidden]
     spec = NetworkSpec.dense([4, *sizes, n_out], activations or "relu", loss)
+    spec = spec.with_dropout(dropout)
     data = problem(spec, 9, seed=3, weighted=weighted)
     if sparse:
         data = as_csr(data)
     engine = load(backend).engine(spec, np.dtype(np.float64))
     rows = np.array([[0, 3, 4, 4, 8, 1]], np.int64)
-    state = fresh_state(spec, SGD(), seed=1)
+    state = replace(fresh_state(spec, SGD(), seed=1), step=4)
     # The squared error is averaged over the outputs but its gradient is not (scikit-learn's issue
     # 8349; see losses.py).
     factor = n_out if loss == "squared_error" else 1

@@ -20,6 +20,7 @@ from support.homes import homes
 import fastnn
 from fastnn import MLPClassifier, MLPRegressor
 from fastnn.core.activations import ACTIVATIONS
+from fastnn.core.augmentations import AUGMENTATIONS
 from fastnn.core.losses import LOSSES
 from fastnn.core.optimizers import OPTIMIZERS
 from fastnn.core.schedules import SCHEDULES
@@ -69,7 +70,12 @@ ESTIMATORS = {
     for learning_rate in ("constant", "invscaling", "adaptive")
 }
 ESTIMATORS["regressor"] = MLPRegressor()
-FAMILIES = {"activation": ACTIVATIONS, "solver": OPTIMIZERS, "learning_rate": SCHEDULES}
+FAMILIES = {
+    "activation": ACTIVATIONS,
+    "augment": AUGMENTATIONS,
+    "solver": OPTIMIZERS,
+    "learning_rate": SCHEDULES,
+}
 NUMBERS = {"loss": {name: LOSSES[name] for name in NUMBER_LOSSES}}
 ESTIMATORS |= {
     f"regressor, {type(member).__name__}": MLPRegressor(**{parameter: member})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import json
 import os
 import re
@@ -87,6 +89,13 @@ def test_the_commonest_failures_are_said_and_verbose_says_which_candidates_faile
     assert f"fastnn: note: 4 of 5 candidates failed: {reasons}\n" in run(*EXPLORE)[2]
     assert "candidate 3 failed" not in run(*EXPLORE)[2]
     assert "fastnn: candidate 3 failed: too slow: 5 s\n" in run(*EXPLORE, "--verbose")[2]
+
+
+def test_no_garbage_is_collected_at_the_end(run, monkeypatch):
+    at_exit = []
+    monkeypatch.setattr(atexit, "register", at_exit.append)
+    run("info")
+    assert at_exit == [gc.freeze]
 
 
 # ---- width

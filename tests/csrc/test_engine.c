@@ -145,9 +145,30 @@ static double slope_of(const fnn_layer *l, double z)
     }
 }
 
+static uint32_t mix(uint32_t x)
+{
+    x = (x ^ (x >> 16)) * 0x7feb352du;
+    x = (x ^ (x >> 15)) * 0x846ca68bu;
+    return x ^ (x >> 16);
+}
+
+enum { STEP = 70000 }; /* number of the step, which dropout goes by */
+
+/* What dropout multiplies an output by; without a seed there is none. */
+static double factor_of(const problem *p, const uint32_t *seed, ptrdiff_t layer, ptrdiff_t row,
+                        ptrdiff_t unit)
+{
+    const double share = p->layers[layer].dropout;
+    if (!seed || !share)
+        return 1;
+    const uint32_t key = mix(mix(mix(*seed) ^ STEP) ^ (uint32_t)layer);
+    const uint32_t hash = mix(mix(key ^ (uint32_t)row) ^ (uint32_t)unit);
+    return (int32_t)hash < share * 4294967296.0 - 2147483649.0 ? 0 : 1 / (1 - share);
+}
+
 /* The plain computation in double, row by row: raw outputs, sums of loss and gradient. */
-static double plainly(const problem *p, const double *params, const double *X, const double *y,
-                      double *raw, double *grad)
+static double plainly(const problem *p, const double *params, const uint32_t *seed,
+                      const double *X, const double *y, double *raw, double *grad)
 {
     double loss = 0;
     memset(grad, 0, p->n_params * sizeof *grad);
@@ -167,6 +188,7 @@ static double plainly(const problem *p, const double *params, const double *X, c
                     z += a[i - 1][k] * params[p->layers[i - 1].weights + k * n + j];
                 weighted[i][j] = z;
                 a[i][j] = value_of(&p->layers[i - 1], z);
+                a[i][j] *= factor_of(p, seed, i - 1, row, j);
             }
         }
         const ptrdiff_t n_out = p->layers[p->n_layers - 1].n_out;
@@ -195,7 +217,8 @@ static double plainly(const problem *p, const double *params, const double *X, c
                     grad[at] += a[i][k] * delta[j];
                 }
                 if (i)
-                    below[k] *= slope_of(&p->layers[i - 1], weighted[i][k]);
+                    below[k] *= slope_of(&p->layers[i - 1], weighted[i][k]) *
+                                factor_of(p, seed, i - 1, row, k);
             }
             for (ptrdiff_t j = 0; j < n; j++)
                 grad[p->layers[i].biases + j] += delta[j];
@@ -275,6 +298,7 @@ static void run(const fnn_isa *isa, int precision, const problem *p, int sparse,
     void *c_raw = exactly(n_y * size), *slots = calloc(2 * n_members * m, size);
     int32_t *indptr = exactly((n + 1) * 4), *indices = exactly(n * n_in * 4);
     int64_t *rows = exactly(n * 8);
+    const uint32_t seeds[MAX_MEMBERS] = {0, 1, 4294967295u, 5};
     double loss[MAX_MEMBERS], expected_loss[MAX_MEMBERS], weights[MAX_MEMBERS];
     ptrdiff_t entries = 0;
     indptr[0] = 0;
@@ -306,8 +330,11 @@ static void run(const fnn_isa *isa, int precision, const problem *p, int sparse,
             y[i] = get(c_y, i, f64);
         }
     }
-    for (int i = n_members - 1; i >= 0; i--) /* raw outputs of the first remain */
-        expected_loss[i] = plainly(p, params + i * m, X, y, raw, grad + i * m);
+    for (int i = 0; i < n_members; i++)
+        expected_loss[i] = plainly(p, params + i * m, &seeds[i], X, y, raw, grad + i * m);
+    double *unused = exactly(m * 8);
+    plainly(p, params, NULL, X, y, raw, unused); /* raw outputs of the first */
+    free(unused);
 
     const fnn_network network = {p->layers, p->n_layers, m, p->loss};
     const fnn_data data = {.input = sparse ? FNN_CSR : FNN_DENSE,
@@ -332,6 +359,8 @@ static void run(const fnn_isa *isa, int precision, const problem *p, int sparse,
                      .params = c_params,
                      .grad = c_grad,
                      .rows = rows,
+                     .seeds = seeds,
+                     .step = STEP,
                      .losses = loss,
                      .weight_sums = weights};
     work(e, &task);
@@ -419,6 +448,7 @@ int main(int argc, char **argv)
                 p.layers[l].n_out = sizes[(j * 7 + (int)l * 3 + 2) % n_sizes];
                 p.layers[l].activation =
                     l + 1 < p.n_layers ? (j + (int)l) % FNN_N_ACTIVATIONS : FNN_ACTIVATION_identity;
+                p.layers[l].dropout = l + 1 < p.n_layers && (j + l) % 3 ? 0.4 : 0;
                 p.layers[l].settings[0] = 0.25 * (1 + l); /* each layer's own */
                 p.layers[l].biases = at;
                 at += p.layers[l].n_out;

@@ -43,6 +43,7 @@ FITS = {
     "a plateau": (MLPRegressor, {"tol": 1e9, "n_iter_no_change": 4}),
     "averaged": (MLPRegressor, {"solver": SGD(ema=0.9, max_norm=1), "learning_rate": "one_cycle"}),
     "float32": (MLPClassifier, {"dtype": "float32", "shuffle": False}),
+    "dropout": (MLPRegressor, {"dropout": [0.3, 0.1], "augment": ["input_noise", "mixup"]}),
     "a stream": (MLPClassifier, {"random_state": np.random.RandomState}),
 }
 
@@ -157,13 +158,14 @@ def test_a_fit_that_is_killed_goes_on_in_another_process(tmp_path):
 
 
 def test_without_a_seed_it_goes_on_with_the_rows_that_were_held_out(tmp_path):
-    params = {"random_state": None, "early_stopping": True}
+    params = {"random_state": None, "early_stopping": True, "dropout": 0.2}
     path = begun(tmp_path, **params)
     kept = content(path)
     model = MLPClassifier(**SETTINGS | params).set_callbacks(Checkpoint(path, every=2))
     model.fit(X, LABELS)
     np.testing.assert_array_equal(model.loss_curve_[:4], kept["losses"])
-    np.testing.assert_array_equal(content(path)["held_out"], kept["held_out"])
+    for name in ("held_out", "state.seeds"):
+        np.testing.assert_array_equal(content(path)[name], kept[name])
     assert model.n_iter_ == 12
 
 

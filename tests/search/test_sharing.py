@@ -76,8 +76,9 @@ def test_what_a_killed_process_was_trying_the_other_one_tries(tmp_path):
 
 
 @pytest.fixture
-def two():
-    both = [Sharing("test-of-sharing"), Sharing("test-of-sharing")]
+def two(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    both = [Sharing("storage"), Sharing("storage")]
     yield both
     for one in both:
         one.close()

@@ -50,17 +50,21 @@ def fresh_state(
             for i in range(n_members)
         ]
     )
-    return TrainState(params, optimizer.new_slots(params))
+    seeds = np.arange(seed, seed + (n_members if spec.drops else 0), dtype=np.uint32)
+    return TrainState(params, optimizer.new_slots(params), seeds=seeds)
 
 
 def copy_state(state: TrainState) -> TrainState:
     """An independent copy."""
-    return TrainState(state.params.copy(), state.slots.copy(), state.step)
+    return replace(state, params=state.params.copy(), slots=state.slots.copy())
 
 
 def member(state: TrainState, i: int) -> TrainState:
     """An independent copy of one network of several."""
-    return TrainState(state.params[i : i + 1].copy(), state.slots[i : i + 1].copy(), state.step)
+    one = slice(i, i + 1)
+    return TrainState(
+        state.params[one].copy(), state.slots[one].copy(), state.step, state.seeds[one].copy()
+    )
 
 
 def loss_and_gradient(

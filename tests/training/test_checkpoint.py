@@ -33,6 +33,8 @@ FITS = {
         MLPClassifier,
         {"early_stopping": True, "learning_rate_init": 0.1, "n_iter_no_change": 4},
     ),
+    "dropout": (MLPRegressor, {"dropout": 0.3}),
+    "augmented": (MLPClassifier, {"augment": ["input_noise", "mixup"]}),
     "not shuffled": (MLPRegressor, {"shuffle": False}),
     "averaged": (
         MLPRegressor,

@@ -84,7 +84,7 @@ class NumbaTrainer:
     def train(self, state: TrainState, data: Data, passes: Passes) -> NDArray[np.float64]:
         check_training(self.spec, self.dtype, self.plan, state, data, passes)
         steps = self.plan.optimizer.steps(passes.rates, state.step + 1)
-        task = kernels.Task(*self._plan, _plain(passes.rows), steps)
+        task = kernels.Task(*self._plan, _plain(passes.rows), steps, _draws(state))
         losses = np.empty((len(state.params), passes.rows.shape[1]))
         network, source = self._scratch.network(data.X), _source(self.spec, data.X, data)
         kernels.train(network, task, state.params, state.slots, source, losses)
@@ -119,11 +119,16 @@ class NumbaEngine:
         check_gradient(self.spec, self.dtype, state, data, rows, grad)
         sums = np.empty((len(state.params), 2))
         network, source = self._gradient.network(data.X), _source(self.spec, data.X, data)
-        kernels.gradient(network, _plain(state.params), source, _plain(rows), grad, sums)
+        params, rows = _plain(state.params), _plain(rows)
+        kernels.gradient(network, params, _draws(state), source, rows, grad, sums)
         return sums[:, 0], sums[:, 1]
 
     def trainer(self, plan: Plan) -> Trainer:
         return NumbaTrainer(self.spec, self.dtype, plan)
+
+
+def _draws(state: TrainState) -> kernels.Draws:
+    return kernels.Draws(state.each_seed, state.step)
 
 
 NO_NUMBERS = {np.dtype(t): np.empty(0, t) for t in (np.float32, np.float64, np.int32)}

@@ -34,6 +34,8 @@ LAYER = np.dtype(
         ("out", np.int64),
         ("delta", np.int64),
         ("slope", np.int64),  # and its slopes, where its output does not tell them, or NO_PLACE
+        ("keeps_input", np.int64),  # whether its activation's slope is a function of its input
+        ("dropout", np.float64),
         (f"kernels_{SOURCES}", np.int64),  # empty; see compiler.py
     ]
 )
@@ -109,11 +111,10 @@ def lay_out(
         row["settings"][: len(settings)] = settings
         row["inp"], row["out"], row["delta"] = inp, reserve(n_rows * ld), reserve(n_rows * ld)
         row["w_t"] = reserve(layer.n_out * ld_in if i else 0)
-        row["slope"] = (
-            reserve(n_rows * ld)
-            if slopes and (layer.activation.keeps == "input" or row["function"])
-            else NO_PLACE
-        )
+        row["keeps_input"] = layer.activation.keeps == "input"
+        row["dropout"] = layer.dropout
+        kept = slopes and (row["keeps_input"] or row["function"] or row["dropout"])
+        row["slope"] = reserve(n_rows * ld) if kept else NO_PLACE
         inp, ld_in = row["out"], ld
 
     n_padded = 0

@@ -173,6 +173,23 @@ def sign(x):
     return type(x)(x > type(x)(0)) - type(x)(x < type(x)(0))
 
 
+# Dropout, as core/dropout.py
+
+
+@fast
+def mix(x):
+    """A permutation of the 32-bit words: lowbias32."""
+    x = np.uint32((x ^ (x >> np.uint32(16))) * np.uint32(0x7FEB352D))
+    x = np.uint32((x ^ (x >> np.uint32(15))) * np.uint32(0x846CA68B))
+    return np.uint32(x ^ (x >> np.uint32(16)))
+
+
+@fast
+def lowest_kept(share):
+    """An output is kept if its hash, as a signed number, is not below this."""
+    return np.int32(np.int64(share * 4294967296.0) - 2147483648)
+
+
 # Activations: a(z), and the slope as a function of what core.activations says is kept. Settings
 # follow as further arguments, in float64.
 

@@ -23,6 +23,8 @@ from fastnn.backends.numba.math import (
     add_penalties,
     find_loss,
     follow,
+    lowest_kept,
+    mix,
     times_slope,
     update_step,
 )
@@ -67,6 +69,13 @@ class Source(NamedTuple):
     weight: np.ndarray
 
 
+class Draws(NamedTuple):
+    """What dropout goes by: seeds (n_members,) and the steps done before; see core/dropout.py."""
+
+    seeds: np.ndarray
+    step: int
+
+
 class Task(NamedTuple):
     """``base.Plan`` and ``base.Passes``: an optimizer's code and settings, and what to visit.
 
@@ -83,6 +92,7 @@ class Task(NamedTuple):
     batch_size: int
     rows: np.ndarray
     steps: np.ndarray
+    draws: Draws
 
 
 @fast
@@ -120,8 +130,25 @@ def weigh_inputs(layer, padded, data, rows, work, is_first):
 
 
 @fast
-def forward_block(layers, padded, data, rows, work):
-    """Carry ``rows`` through the network, up to the last layer's raw output."""
+def drop(layer, key, first_row, values, slopes):
+    """Multiply outputs and slopes, with rows of ``ld``, by 0 or what makes up for it."""
+    low, kept = lowest_kept(layer.dropout), values.dtype.type(1 / (1 - layer.dropout))
+    for i in range(values.size // layer.ld):
+        row_key = mix(key ^ np.uint32(first_row + i))
+        a = values[i * layer.ld : (i + 1) * layer.ld]
+        slope = slopes[i * layer.ld : (i + 1) * layer.ld]
+        for j in range(a.size):
+            factor = kept if np.int32(mix(row_key ^ np.uint32(j))) >= low else a.dtype.type(0)
+            a[j] *= factor
+            slope[j] *= factor
+
+
+@fast
+def forward_block(layers, padded, data, rows, work, place):
+    """Carry ``rows`` through the network, up to the last layer's raw output.
+
+    ``place`` is the key of the seed and the step, and the first row's position in its batch.
+    """
     n_in, inp = layers[0].n_in, layers[0].inp
     if data.indptr.size == 0:
         for i in range(rows.size):
@@ -134,17 +161,21 @@ def forward_block(layers, padded, data, rows, work):
         weigh_inputs(layer, padded, data, rows, work, i == 0)
         n = rows.size * layer.ld
         values = work[layer.out : layer.out + n]
+        kept = layer.slope != NO_PLACE
+        start = max(layer.slope, 0)
+        slopes = work[start : start + (n if kept else 0)]
         if layer.function != 0:
-            n_slopes = n if layer.slope != NO_PLACE else 0
-            start = max(layer.slope, 0)
-            call_block(layer.function, values, work[start : start + n_slopes])
-            continue
-        if layer.slope != NO_PLACE:
-            slopes = work[layer.slope : layer.slope + n]
-            for j in range(n):
+            call_block(layer.function, values, slopes)
+        else:
+            for j in range(slopes.size):
                 slopes[j] = 1
-            times_slope(layer.activation, values, slopes, layer.settings)
-        activate(layer.activation, values, layer.settings)
+            if kept and layer.keeps_input:
+                times_slope(layer.activation, values, slopes, layer.settings)
+            activate(layer.activation, values, layer.settings)
+            if kept and not layer.keeps_input:
+                times_slope(layer.activation, values, slopes, layer.settings)
+        if kept and layer.dropout > 0:
+            drop(layer, mix(place[0] ^ np.uint32(i)), place[1], values, slopes)
 
 
 @fast
@@ -243,8 +274,9 @@ def backward_block(layers, padded, grad, data, rows, work):
 
 
 @fast
-def batch_gradient(network, data, rows):
+def batch_gradient(network, data, rows, seed, step):
     """(loss_sum, weight_sum) of the batch ``rows``; the gradient goes to the padded vector."""
+    key = mix(mix(seed) ^ np.uint32(step))
     layers, work, padded, grad = network.layers, network.work, network.padded[0], network.padded[1]
     for i in range(1, layers.size):
         layer = layers[i]
@@ -259,7 +291,7 @@ def batch_gradient(network, data, rows):
     loss_sum = 0.0
     for start in range(0, rows.size, BLOCK_ROWS):
         block = rows[start : start + BLOCK_ROWS]
-        forward_block(layers, padded, data, block, work)
+        forward_block(layers, padded, data, block, work, (key, start))
         loss_sum += loss_block(network.loss, layers[layers.size - 1], data, block, work)
         backward_block(layers, padded, grad, data, block, work)
     weight_sum = np.float64(rows.size)
@@ -369,11 +401,13 @@ def train(network, task, params, slots, data, losses):
             pad(segments, slots[member, i], padded[2 + i], False)
         rows = task.rows[member % task.rows.shape[0]]
         steps = task.steps[member % task.steps.shape[0]]
+        seed = task.draws.seeds[member]
         for i in range(rows.shape[0]):
             total = 0.0
             for j in range(steps.shape[1]):
                 batch = rows[i, j * task.batch_size : (j + 1) * task.batch_size]
-                loss_sum, weight_sum = batch_gradient(network, data, batch)
+                step = task.draws.step + i * steps.shape[1] + j
+                loss_sum, weight_sum = batch_gradient(network, data, batch, seed, step)
                 if weight_sum != 0:
                     objective = (loss_sum + penalty(network, task.alpha, task.l1)) / weight_sum
                     total += batch.size * objective
@@ -386,13 +420,15 @@ def train(network, task, params, slots, data, losses):
 
 
 @entry
-def gradient(network, params, data, rows, grads, sums):
+def gradient(network, params, draws, data, rows, grads, sums):
     """``Engine.gradient``; ``sums (n_members, 2)`` takes what it returns."""
     mode = swap_float_mode(FLUSH)
     for member in range(params.shape[0]):
         pad(network.segments, params[member], network.padded[0], False)
         own_rows = rows[member % rows.shape[0]]
-        sums[member, 0], sums[member, 1] = batch_gradient(network, data, own_rows)
+        sums[member, 0], sums[member, 1] = batch_gradient(
+            network, data, own_rows, draws.seeds[member], draws.step
+        )
         pad(network.segments, grads[member], network.padded[1], True)
     swap_float_mode(mode)
 
@@ -405,7 +441,7 @@ def forward(network, params, data, rows, out):
     last = layers[layers.size - 1]
     for start in range(0, out.shape[0], BLOCK_ROWS):
         block = rows[: out.shape[0] - start]
-        forward_block(layers, padded, data, block, work)
+        forward_block(layers, padded, data, block, work, (np.uint32(0), 0))
         for i in range(block.size):
             copy(work[last.out + i * last.ld : last.out + i * last.ld + last.n_out], out[start + i])
             block[i] += BLOCK_ROWS
