@@ -179,7 +179,7 @@ class Swish(Activation):
             "    X(softsign, OUTPUT, SEPARATE, 1)     \\\n    X(swish, INPUT, SEPARATE, 0) \\\n",
         ),
         (
-            "INLINE V FN(identity)(V z)",
+            "INLINE V FN(silu)(V z",
             """INLINE V FN(softsign)(V z, V width) { return z / (width + FN(absolute)(z)); }
 INLINE V FN(softsign_backward)(V delta, V a, V width)
 {
@@ -188,7 +188,7 @@ INLINE V FN(softsign_backward)(V delta, V a, V width)
 }
 INLINE V FN(swish)(V z, V *slope)
 {
-    const V p = FN(logistic)(z), a = z * p;
+    const V p = FN(logistic_by)(FN(exp)(-FN(absolute)(z)), z), a = z * p;
     *slope = p + a * (1 - p);
     return a;
 }

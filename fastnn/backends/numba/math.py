@@ -269,34 +269,34 @@ def selu_slope(a):
     return type(a)(SELU_SCALE) if a > type(a)(0) else a + type(a)(SELU_SCALE * SELU_ALPHA)
 
 
-@fast
+@exact
 def gelu(z):
     """Z Phi(z)."""
     share, _ = normal_parts(z)
     return z * share
 
 
-@fast
+@exact
 def gelu_slope(z):
     """Phi(z) + z phi(z)."""
     share, e = normal_parts(z)
     return share + z * (e * type(z)(1 / math.sqrt(2 * math.pi)))
 
 
-@fast
+@exact
 def silu(z):
     """Z expit(z)."""
     return z * expit(z)
 
 
-@fast
+@exact
 def silu_slope(z):
     """P + z p (1 - p) with p = expit(z)."""
     p = expit(z)
     return p + z * p * expit(-z)
 
 
-@fast
+@exact
 def _mish_parts(z):
     """What core.activations.Mish says: (z or the most that matters, e, 1 / (n + 2))."""
     small = type(z)(24) if z > type(z)(24) else z
@@ -304,14 +304,14 @@ def _mish_parts(z):
     return small, e, type(z)(1) / (e * (e + type(z)(2)) + type(z)(2))
 
 
-@fast
+@exact  # reassociated, z e (e + 2) would overflow
 def mish(z):
     """Z n / (n + 2) with n = e (e + 2)."""
     _, e, part = _mish_parts(z)
     return z * (e * (e + type(z)(2)) * part)
 
 
-@fast
+@exact
 def mish_slope(z):
     """The slope n / (n + 2) + 4 z e (e + 1) / (n + 2)**2."""
     small, e, part = _mish_parts(z)
@@ -319,7 +319,7 @@ def mish_slope(z):
     return e * (e + type(z)(2)) * part + rest
 
 
-@fast
+@exact
 def softplus(z):
     """log(1 + exp(z))."""
     return (z if z > type(z)(0) else type(z)(0)) + log1p(exp(-abs(z)))
