@@ -32,7 +32,11 @@ setup(
             "fastnn.backends._core",
             ["fastnn/backends/_core.pyx", *sorted(glob("csrc/**/*.c", recursive=True))],
             include_dirs=["csrc"],
-            depends=glob("csrc/**/*.h", recursive=True) + glob("csrc/**/*.inc", recursive=True),
+            depends=[
+                "fastnn/backends/_core.pxd",
+                *glob("csrc/**/*.h", recursive=True),
+                *glob("csrc/**/*.inc", recursive=True),
+            ],
             extra_compile_args=compile_args,
             extra_link_args=link_args,
             optional=True,

@@ -8,17 +8,25 @@
 /* A block: rows that are worked at a time, so that scratch does not grow with the batch. */
 enum { MAX_BLOCK = 1024 };
 
+/* An embedding at work: its tables, made anew when parameters change, and scratch for rows. */
+typedef struct {
+    const fnn_embedding *m;
+    void *tables, *rows;
+} fnn_embedder;
+
 /* How the first layer reads X: a row for each kind, found by fnn_data.input. */
 typedef struct {
-    int gathers; /* rows become T panels first, as the layers above take them */
+    int gathers;    /* rows become T panels first, as the layers above take them */
+    int prefetches; /* rows of X are those of the panels */
     /* F panels of the first layer's delta that `gradient` reads. */
     ptrdiff_t (*f_panels)(const fnn_kernels *k, ptrdiff_t n_out);
     /* What one thread does for a block before the others read it; may be NULL. */
     void (*prepare)(const fnn_rows *block, ptrdiff_t n_in, const fnn_csc *csc);
     /* Panels [first, first + panels) of a block -> those of outputs and slopes. `in` takes the
      * gathered panels, or is scratch of one panel of outputs, rounded up to lanes. */
-    void (*forward)(const fnn_kernels *k, const fnn_dense *d, const fnn_rows *block,
-                    ptrdiff_t first, ptrdiff_t panels, char *in, char *out, char *slopes);
+    void (*forward)(const fnn_kernels *k, const fnn_dense *d, const fnn_embedder *embedder,
+                    const fnn_rows *block, ptrdiff_t first, ptrdiff_t panels, char *in, char *out,
+                    char *slopes);
     void (*gradient)(const fnn_kernels *k, const fnn_unit *u, fnn_prefetch *next);
 } fnn_input_kind;
 extern const fnn_input_kind fnn_input_kinds[FNN_N_INPUTS];
@@ -42,6 +50,9 @@ struct fnn_engine {
     int inverse_link;
     ptrdiff_t n_layers, n_params, n_weights, n_units, max_width;
     fnn_engine_layer *layers;
+    fnn_embedding embedding;         /* n_out is 0 where there is none */
+    ptrdiff_t first_column;          /* its units: one for each numeric column, one for the rest */
+    size_t tables_size, embedder_size; /* bytes of the tables; with the scratch of a thread */
 
     /* Threads that work on one member share a workspace; all workspaces are alike. */
     void *memory;
@@ -54,6 +65,7 @@ struct fnn_engine {
     /* Places in a workspace. */
     size_t partials, sums, queues, panel_loss, panel_weight, unit_penalty, unit_squares;
     size_t csc_start, csc_row, csc_entry;
+    size_t embedders, below, below_f; /* a thread's tables and scratch; deltas of the input */
 
     fnn_atomic next_member; /* where each thread takes whole members */
     fnn_team team;
@@ -69,6 +81,12 @@ static inline fnn_dense fnn_dense_of(const fnn_engine *e, const void *params, pt
     const char *p = params;
     return (fnn_dense){p + l->weights * e->k->size, p + l->biases * e->k->size, l->n_in, l->n_out,
                        l->activation, l->settings, i ? l[-1].settings : NULL, l->function};
+}
+
+/* A thread's embedder; its memory is `space`, embedder_size bytes. */
+static inline fnn_embedder fnn_embedder_at(const fnn_engine *e, char *space)
+{
+    return (fnn_embedder){&e->embedding, space, space + e->tables_size};
 }
 
 /* Rows of a block that panel p holds. */

@@ -34,7 +34,9 @@ enum fnn_optimizer { OPTIMIZERS(CODE) FNN_N_OPTIMIZERS };
 /* Of an optimizer; settings of an activation, too. */
 enum { FNN_MAX_SLOTS = 8, FNN_MAX_SETTINGS = 8 };
 
-enum fnn_input { FNN_DENSE, FNN_CSR, FNN_N_INPUTS };
+enum fnn_input { FNN_DENSE, FNN_CSR, FNN_ENCODED, FNN_N_INPUTS };
+
+enum { FNN_MAX_EMBEDDING = 64 }; /* numbers that a column becomes */
 
 enum fnn_error { FNN_OK, FNN_NO_MEMORY, FNN_NOT_FINITE };
 
@@ -71,11 +73,20 @@ typedef struct {
     ptrdiff_t weights, biases; /* where they start in the parameter vector */
 } fnn_layer;
 
+/* What stands below the first layer where X is encoded; see core/embedding.py. */
+typedef struct {
+    ptrdiff_t n_numeric, size, n_bins, n_indicators, n_hot, n_out;
+    const int64_t *starts;               /* (n_numeric + 1,): where each column's bins begin */
+    const double *lower, *widths, *hot;  /* (n_bins,), (n_bins,), (n_hot,) */
+    ptrdiff_t bins, linear, bias, scale; /* where they start in the parameter vector */
+} fnn_embedding;
+
 typedef struct {
     const fnn_layer *layers;
     ptrdiff_t n_layers, n_params;
     int loss, inverse_link;
     const double *loss_settings; /* as many as the loss has */
+    const fnn_embedding *embedding; /* may be NULL; its arrays must outlive the engine */
 } fnn_network;
 
 /* How the weights or the biases of a layer train; see Segment in core/network.py. */
@@ -93,14 +104,19 @@ typedef struct {
     int averages;    /* whether one more slot is the parameters' average */
     ptrdiff_t batch_size;
     const fnn_segment *weights, *biases; /* (n_layers,) */
+    const fnn_segment *embedding;        /* (4,): bins, linear, bias and scale */
 } fnn_plan;
 
 typedef struct {
     int input;          /* enum fnn_input */
-    const void *values; /* dense: (n_rows, n_in); CSR: (n_entries,) */
+    const void *values; /* dense: (n_rows, n_in); CSR: (n_entries,); encoded: fractions */
     const void *indptr, *indices; /* of CSR: int64 if index64, else int32 */
     int index64;
     ptrdiff_t max_in_row;   /* of CSR: entries of the longest row */
+    const uint8_t *bins;    /* of encoded X: (n_rows, n_numeric), as the fractions; */
+    const void *indicators; /* (n_rows, n_indicators); */
+    const int32_t *codes;   /* (n_rows, n_codes), hot columns, -1 for none */
+    ptrdiff_t n_codes;
     const void *y, *weight; /* y (n_rows, n_out) or int32 codes (n_rows,); weight may be NULL */
 } fnn_data;
 

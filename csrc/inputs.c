@@ -8,9 +8,11 @@ static ptrdiff_t dense_f_panels(const fnn_kernels *k, ptrdiff_t n_out)
     return k->f_panels(n_out);
 }
 
-static void dense_forward(const fnn_kernels *k, const fnn_dense *d, const fnn_rows *block,
-                          ptrdiff_t first, ptrdiff_t panels, char *in, char *out, char *slopes)
+static void dense_forward(const fnn_kernels *k, const fnn_dense *d, const fnn_embedder *embedder,
+                          const fnn_rows *block, ptrdiff_t first, ptrdiff_t panels, char *in,
+                          char *out, char *slopes)
 {
+    (void)embedder;
     for (ptrdiff_t p = 0; p < panels; p++) {
         const fnn_rows r = fnn_panel_rows(k, block, first + p);
         k->gather(&r, d->n_in, in + p * d->n_in * k->lanes * k->size);
@@ -53,9 +55,11 @@ static void csr_prepare(const fnn_rows *block, ptrdiff_t n_in, const fnn_csc *cs
 #undef INDEX
 }
 
-static void csr_forward(const fnn_kernels *k, const fnn_dense *d, const fnn_rows *block,
-                        ptrdiff_t first, ptrdiff_t panels, char *in, char *out, char *slopes)
+static void csr_forward(const fnn_kernels *k, const fnn_dense *d, const fnn_embedder *embedder,
+                        const fnn_rows *block, ptrdiff_t first, ptrdiff_t panels, char *in,
+                        char *out, char *slopes)
 {
+    (void)embedder;
     const size_t panel = d->n_out * k->lanes * k->size;
     for (ptrdiff_t p = 0; p < panels; p++) {
         const fnn_rows r = fnn_panel_rows(k, block, first + p);
@@ -69,8 +73,21 @@ static void csr_gradient(const fnn_kernels *k, const fnn_unit *u, fnn_prefetch *
     k->sparse_gradient(u);
 }
 
+static void encoded_forward(const fnn_kernels *k, const fnn_dense *d, const fnn_embedder *embedder,
+                            const fnn_rows *block, ptrdiff_t first, ptrdiff_t panels, char *in,
+                            char *out, char *slopes)
+{
+    for (ptrdiff_t p = 0; p < panels; p++) {
+        const fnn_rows r = fnn_panel_rows(k, block, first + p);
+        k->embed(embedder->m, embedder->tables, &r, embedder->rows,
+                 in + p * d->n_in * k->lanes * k->size);
+    }
+    k->forward(d, in, out, slopes, panels);
+}
+
 const fnn_input_kind fnn_input_kinds[FNN_N_INPUTS] = {
     [FNN_DENSE] = {.gathers = 1,
+                   .prefetches = 1,
                    .f_panels = dense_f_panels,
                    .prepare = NULL,
                    .forward = dense_forward,
@@ -80,4 +97,8 @@ const fnn_input_kind fnn_input_kinds[FNN_N_INPUTS] = {
                  .prepare = csr_prepare,
                  .forward = csr_forward,
                  .gradient = csr_gradient},
+    [FNN_ENCODED] = {.gathers = 1,
+                     .f_panels = dense_f_panels,
+                     .forward = encoded_forward,
+                     .gradient = dense_gradient},
 };

@@ -142,6 +142,20 @@ typedef struct {
     /* The sum of squares of the gradient that `update` would take. */
     double (*gradient_squares)(const fnn_rule *rule, const void *p, const void *g, ptrdiff_t n);
 
+    /* What an embedding's parameters come to; see encoded.inc. */
+    void (*embedding_tables)(const fnn_embedding *m, const void *params, void *tables);
+    /* Encoded X -> one T panel of the first layer's input; rows is scratch of (lanes, n_out). */
+    void (*embed)(const fnn_embedding *m, const void *tables, const fnn_rows *r, void *rows,
+                  void *panel);
+    /* From F panels of the deltas of the first layer's input: the gradients of one numeric column's
+     * part of W, linear, bias and scale, added to g if `add`; sums is scratch of (2, bins, size). */
+    void (*embedding_column)(const fnn_embedding *m, const void *params, const fnn_rows *block,
+                             const void *delta_f, ptrdiff_t f_rows, ptrdiff_t f, int add,
+                             void *sums, void *const g[4]);
+    /* The same for the scale of all indicators and hot columns. */
+    void (*indicator_scale)(const fnn_embedding *m, const fnn_rows *block, const void *delta_f,
+                            ptrdiff_t f_rows, int add, void *g);
+
     /* Whether none of n numbers is NaN or infinite. */
     int (*all_finite)(const void *x, ptrdiff_t n);
     /* Raw outputs -> predictions, in place. */

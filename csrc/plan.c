@@ -53,6 +53,20 @@ fnn_engine *fnn_engine_new(const fnn_isa *isa, int precision, const fnn_network 
         partial = fnn_max(partial, l->unit_rows * l->n_out);
         partial = fnn_max(partial, k->lanes * (l->n_out + k->lanes)); /* sparse_forward's scratch */
     }
+    if (network->embedding) {
+        const fnn_embedding *m = &e->embedding;
+        e->embedding = *network->embedding;
+        ptrdiff_t most_bins = 0;
+        for (ptrdiff_t f = 0; f < m->n_numeric; f++)
+            most_bins = fnn_max(most_bins, m->starts[f + 1] - m->starts[f]);
+        e->first_column = e->n_units;
+        e->n_units += m->n_numeric + 1;
+        partial = fnn_max(partial, fnn_max((most_bins + 3) * m->size, m->n_indicators + m->n_hot));
+        const ptrdiff_t numbers = 2 * m->n_bins * m->size + m->n_indicators + m->n_hot;
+        const ptrdiff_t scratch = fnn_max(k->lanes * m->n_out, 2 * most_bins * m->size);
+        e->tables_size = fnn_ceil_div(numbers * k->size, 64) * 64;
+        e->embedder_size = e->tables_size + fnn_ceil_div(scratch * k->size, 64) * 64;
+    }
     e->partial_size = fnn_ceil_div(partial * k->size, 64) * 64;
     return e;
 }
@@ -118,6 +132,12 @@ int fnn_prepare(fnn_engine *e, const fnn_task *task, int n_threads, size_t *byte
     }
     const int team_size = e->n_workspaces > 1 ? 1 : n_threads;
     e->partials = arena_add(&total, e->partial_size * team_size);
+    if (e->embedding.n_out) {
+        const ptrdiff_t n_in = e->embedding.n_out, n_f = fnn_ceil_div(n_in, k->lanes);
+        e->embedders = arena_add(&total, e->embedder_size * team_size);
+        e->below = arena_add(&total, e->block * n_in * k->size);
+        e->below_f = arena_add(&total, e->block * n_f * k->lanes * k->size);
+    }
     e->queues = arena_add(&total, team_size * sizeof(fnn_queue));
     /* Gradients outlive their unit where a batch has several blocks, or its norm is asked for. */
     const int keeps_sums = task->plan && (rows > e->block || task->plan->max_norm);

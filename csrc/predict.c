@@ -19,7 +19,7 @@ static void answer_row(const fnn_engine *e, const void *params, const char *x, c
 
 /* The rows of a group of panels through all layers. */
 static void answer_group(const fnn_engine *e, const void *params, const fnn_rows *group,
-                         char *buffers[2], char *out)
+                         const fnn_embedder *embedder, char *buffers[2], char *out)
 {
     const fnn_kernels *k = e->k;
     const ptrdiff_t panels = fnn_ceil_div(group->n, k->lanes);
@@ -28,7 +28,8 @@ static void answer_group(const fnn_engine *e, const void *params, const fnn_rows
     for (ptrdiff_t i = 0; i < e->n_layers; i++) {
         const fnn_dense d = fnn_dense_of(e, params, i);
         if (i == 0)
-            fnn_input_kinds[group->data->input].forward(k, &d, group, 0, panels, in, z, NULL);
+            fnn_input_kinds[group->data->input].forward(k, &d, embedder, group, 0,
+                                                       panels, in, z, NULL);
         else
             k->forward(&d, in, z, NULL, panels);
         char *swapped = in;
@@ -52,7 +53,7 @@ static int answer(const fnn_engine *e, const void *params, const fnn_data *data,
     const size_t half = (chunk * (e->max_width + k->lanes) * k->size + 63) / 64 * 64;
     double here[ROW_BUFFER / sizeof(double)];
     char *memory = (char *)here, *allocated = NULL;
-    *bytes = 2 * half + 64;
+    *bytes = 2 * half + e->embedder_size + 64;
     if (*bytes > sizeof here) {
         memory = allocated = malloc(*bytes);
         if (!memory)
@@ -60,6 +61,9 @@ static int answer(const fnn_engine *e, const void *params, const fnn_data *data,
     }
     memory = (char *)(((uintptr_t)memory + 63) / 64 * 64);
     char *buffers[2] = {memory, memory + half};
+    const fnn_embedder embedder = fnn_embedder_at(e, memory + 2 * half);
+    if (e->embedding.n_out)
+        k->embedding_tables(&e->embedding, params, embedder.tables);
     int error = FNN_OK;
     for (ptrdiff_t row = 0; row < n_rows && !error; row += chunk) {
         const ptrdiff_t n = fnn_min(chunk, n_rows - row);
@@ -74,7 +78,7 @@ static int answer(const fnn_engine *e, const void *params, const fnn_data *data,
             for (ptrdiff_t i = 0; i < n; i++)
                 numbers[i] = row + i;
             const fnn_rows group = {data, numbers, n};
-            answer_group(e, params, &group, buffers, z);
+            answer_group(e, params, &group, &embedder, buffers, z);
         }
     }
     free(allocated);

@@ -47,6 +47,12 @@ static fnn_csc csc_of(const worker *w)
                      (int64_t *)(w->space + e->csc_entry)};
 }
 
+static fnn_embedder embedder_of(const worker *w)
+{
+    const fnn_engine *e = w->e;
+    return fnn_embedder_at(e, w->space + e->embedders + w->me * e->embedder_size);
+}
+
 /* The hash of where a step draws for a layer. */
 static uint32_t key_of(const worker *w, ptrdiff_t layer)
 {
@@ -73,6 +79,7 @@ static void forward_and_back(const worker *w, const fnn_rows *block, ptrdiff_t r
      * activations are there too. */
     const int in_cache = e->n_weights * (ptrdiff_t)k->size <= WEIGHTS_IN_CACHE;
     const ptrdiff_t chunk = in_cache ? k->nr : end - first;
+    const fnn_embedder embedder = embedder_of(w);
     for (ptrdiff_t p = first, panels; p < end; p += panels) {
         panels = fnn_ceil_div(end - p, fnn_ceil_div(end - p, chunk));
 #define PANEL(place, features) (w->space + (place) + p * (features) * panel_size)
@@ -82,7 +89,7 @@ static void forward_and_back(const worker *w, const fnn_rows *block, ptrdiff_t r
             char *out = PANEL(i < last ? e->layers[i + 1].in : l->delta, l->n_out);
             char *slopes = l->slope == FNN_KEPT_SLOPES ? PANEL(l->slopes, l->n_out) : NULL;
             if (i == 0)
-                input->forward(k, &d, block, p, panels,
+                input->forward(k, &d, &embedder, block, p, panels,
                                input->gathers ? PANEL(l->in, l->n_in) : partial(w), out, slopes);
             else
                 k->forward(&d, PANEL(l->in, l->n_in), out, slopes, panels);
@@ -108,37 +115,79 @@ static void forward_and_back(const worker *w, const fnn_rows *block, ptrdiff_t r
                 const size_t kept = below->slope == FNN_KEPT_SLOPES ? below->slopes : l->in;
                 k->backward(&d, PANEL(l->delta, l->n_out), below->slope, PANEL(kept, l->n_in),
                             PANEL(below->delta, l->n_in), panels);
+            } else if (e->embedding.n_out) {
+                const fnn_dense d = fnn_dense_of(e, w->params, i);
+                k->backward(&d, PANEL(l->delta, l->n_out), FNN_ACTIVATION_identity,
+                            PANEL(l->in, l->n_in), PANEL(e->below, l->n_in), panels);
+                k->transpose_panels(w->space + e->below, l->n_in, p, panels, w->space + e->below_f,
+                                    fnn_ceil_div(l->n_in, k->lanes), e->block, w->n > 1);
             }
         }
 #undef PANEL
     }
 }
 
-/* Some rows of a layer's weights, or its bias. */
+/* What a thread works on at a time in phase B: rows [k0, k1) of a layer's weights, its bias, a
+ * numeric column of the embedding, or what else its scale has. */
 typedef struct {
-    ptrdiff_t layer, k0, k1;
-    int is_bias;
-    ptrdiff_t place, size; /* in the parameter vector */
+    enum { WEIGHTS, BIAS, COLUMN, INDICATORS } kind;
+    ptrdiff_t layer, k0, k1, column;
+    int n_parts;
+    struct {
+        ptrdiff_t place, size; /* in the parameter vector */
+        const fnn_segment *segment; /* NULL without a plan */
+    } parts[4];
 } unit;
 
-static unit unit_at(const fnn_engine *e, ptrdiff_t number)
+static void add_part(unit *u, ptrdiff_t place, ptrdiff_t size, const fnn_segment *segments,
+                     ptrdiff_t i)
 {
-    unit u;
-    u.layer = e->n_layers - 1;
+    u->parts[u->n_parts].place = place;
+    u->parts[u->n_parts].size = size;
+    u->parts[u->n_parts++].segment = segments ? &segments[i] : NULL;
+}
+
+static unit unit_of_embedding(const fnn_engine *e, const fnn_plan *plan, ptrdiff_t f)
+{
+    const fnn_embedding *m = &e->embedding;
+    const fnn_segment *segments = plan ? plan->embedding : NULL;
+    unit u = {.kind = f < m->n_numeric ? COLUMN : INDICATORS, .column = f};
+    if (u.kind == COLUMN) {
+        const ptrdiff_t first = m->starts[f], n_bins = m->starts[f + 1] - first;
+        add_part(&u, m->bins + first * m->size, n_bins * m->size, segments, 0);
+        add_part(&u, m->linear + f * m->size, m->size, segments, 1);
+        add_part(&u, m->bias + f * m->size, m->size, segments, 2);
+    }
+    const ptrdiff_t size = u.kind == COLUMN ? m->size : m->n_indicators + m->n_hot;
+    add_part(&u, m->scale + f * m->size, size, segments, 3);
+    return u;
+}
+
+static unit unit_at(const fnn_engine *e, const fnn_plan *plan, ptrdiff_t number)
+{
+    if (e->embedding.n_out && number >= e->first_column)
+        return unit_of_embedding(e, plan, number - e->first_column);
+    unit u = {.layer = e->n_layers - 1};
     while (number < e->layers[u.layer].first_unit)
         u.layer--;
     const fnn_engine_layer *l = &e->layers[u.layer];
     u.k0 = (number - l->first_unit) * l->unit_rows;
     u.k1 = fnn_min(l->n_in, u.k0 + l->unit_rows);
-    u.is_bias = u.k0 >= l->n_in;
-    u.place = u.is_bias ? l->biases : l->weights + u.k0 * l->n_out;
-    u.size = u.is_bias ? l->n_out : (u.k1 - u.k0) * l->n_out;
+    u.kind = u.k0 >= l->n_in ? BIAS : WEIGHTS;
+    if (u.kind == BIAS)
+        add_part(&u, l->biases, l->n_out, plan ? plan->biases : NULL, u.layer);
+    else
+        add_part(&u, l->weights + u.k0 * l->n_out, (u.k1 - u.k0) * l->n_out,
+                 plan ? plan->weights : NULL, u.layer);
     return u;
 }
 
-static const fnn_segment *segment_of(const fnn_plan *plan, const unit *u)
+static int trains(const unit *u)
 {
-    return u->is_bias ? &plan->biases[u->layer] : &plan->weights[u->layer];
+    for (int i = 0; i < u->n_parts; i++)
+        if (u->parts[i].segment->trainable)
+            return 1;
+    return 0;
 }
 
 /* What a batch's step takes, before a segment's factors. */
@@ -161,10 +210,16 @@ static void set_rule(fnn_rule *rule, const fnn_plan *plan, const fnn_segment *se
     rule->share = s->numbers->share;
 }
 
-/* Where a unit's gradient stands. */
-static char *gradient_of(const worker *w, size_t at)
+/* Where the gradients of a unit's parts stand. */
+static void gradients_of(const worker *w, const unit *u, void *g[4])
 {
-    return w->grad ? w->grad + at : w->e->sums ? w->space + w->e->sums + at : partial(w);
+    const size_t size = w->e->k->size;
+    char *scratch = partial(w);
+    for (int i = 0; i < u->n_parts; i++) {
+        const size_t at = u->parts[i].place * size;
+        g[i] = w->grad ? w->grad + at : w->e->sums ? w->space + w->e->sums + at : scratch;
+        scratch += u->parts[i].size * size;
+    }
 }
 
 /* The end of a batch: a unit's update, or before it its share in the gradient's norm. */
@@ -172,40 +227,43 @@ static void finish_unit(worker *w, ptrdiff_t number, const unit *u, const step *
 {
     const fnn_engine *e = w->e;
     const fnn_kernels *k = e->k;
-    const size_t at = u->place * k->size;
-    char *params = w->params + at, *g = gradient_of(w, at);
-    set_rule(&w->rule, w->task->plan, segment_of(w->task->plan, u), s);
-    if (measure)
-        doubles(w, e->unit_squares)[number] = k->gradient_squares(&w->rule, params, g, u->size);
-    else
-        doubles(w, e->unit_penalty)[number] =
-            k->update(&w->rule, params, w->slots + at, e->n_params, g, u->size);
+    double total = 0;
+    void *g[4];
+    gradients_of(w, u, g);
+    for (int i = 0; i < u->n_parts; i++) {
+        const ptrdiff_t size = u->parts[i].size;
+        const size_t at = u->parts[i].place * k->size;
+        char *params = w->params + at;
+        set_rule(&w->rule, w->task->plan, u->parts[i].segment, s);
+        if (!u->parts[i].segment->trainable)
+            total += measure ? 0 : k->penalty(&w->rule, params, size);
+        else if (measure)
+            total += k->gradient_squares(&w->rule, params, g[i], size);
+        else
+            total += k->update(&w->rule, params, w->slots + at, e->n_params, g[i], size);
+    }
+    doubles(w, measure ? e->unit_squares : e->unit_penalty)[number] = total;
 }
 
-/* Phase B for one unit: its gradient over a block and, at the end of a batch, what follows. */
-static void work_on_unit(worker *w, ptrdiff_t number, const fnn_rows *block, const step *s, int add,
-                         int ends, fnn_prefetch *next)
+/* A unit's gradient over a block. */
+static void find_gradient(const worker *w, const unit *u, const fnn_rows *block, int add,
+                          fnn_prefetch *next)
 {
     const fnn_engine *e = w->e;
     const fnn_kernels *k = e->k;
-    const fnn_task *task = w->task;
-    const unit u = unit_at(e, number);
-    const fnn_segment *segment = task->plan ? segment_of(task->plan, &u) : NULL;
-    if (segment && !segment->trainable)
-        return;
-    const fnn_engine_layer *l = &e->layers[u.layer];
-    const size_t at = u.place * k->size;
-    char *g = gradient_of(w, at);
-    next->n_changed = 0;
-    if (ends && segment) {
-        next->changed[next->n_changed++] = w->params + at;
-        for (ptrdiff_t i = 0; i < fnn_min(w->n_slots, PREFETCHED_SLOTS); i++)
-            next->changed[next->n_changed++] = w->slots + at + i * e->n_params * k->size;
-    }
-    if (u.is_bias) {
-        k->bias_gradient(w->space + l->delta, l->n_out, fnn_ceil_div(block->n, k->lanes), add, g);
+    const fnn_engine_layer *l = &e->layers[u->layer];
+    void *g[4];
+    gradients_of(w, u, g);
+    if (u->kind == BIAS) {
+        const ptrdiff_t panels = fnn_ceil_div(block->n, k->lanes);
+        k->bias_gradient(w->space + l->delta, l->n_out, panels, add, g[0]);
+    } else if (u->kind == COLUMN) {
+        k->embedding_column(&e->embedding, w->params, block, w->space + e->below_f, e->block,
+                            u->column, add, embedder_of(w).rows, g);
+    } else if (u->kind == INDICATORS) {
+        k->indicator_scale(&e->embedding, block, w->space + e->below_f, e->block, add, g[0]);
     } else {
-        const fnn_dense d = fnn_dense_of(e, w->params, u.layer);
+        const fnn_dense d = fnn_dense_of(e, w->params, u->layer);
         const fnn_unit of = {.d = &d,
                              .a = w->space + l->in,
                              .values = block->data->values,
@@ -214,33 +272,48 @@ static void work_on_unit(worker *w, ptrdiff_t number, const fnn_rows *block, con
                              .delta_f = w->space + l->delta_f,
                              .n = block->n,
                              .f_rows = e->block,
-                             .k0 = u.k0,
-                             .k1 = u.k1,
+                             .k0 = u->k0,
+                             .k1 = u->k1,
                              .add = add,
-                             .g = g};
-        if (u.layer == 0)
+                             .g = g[0]};
+        if (u->layer == 0)
             fnn_input_kinds[block->data->input].gradient(k, &of, next);
         else
             k->gradient(&of, next);
     }
-    if (ends && segment)
-        finish_unit(w, number, &u, s, task->plan->max_norm != 0);
+}
+
+/* Phase B for one unit: its gradient over a block and, at the end of a batch, what follows. */
+static void work_on_unit(worker *w, ptrdiff_t number, const fnn_rows *block, const step *s, int add,
+                         int ends, fnn_prefetch *next)
+{
+    const fnn_engine *e = w->e;
+    const fnn_plan *plan = w->task->plan;
+    const unit u = unit_at(e, plan, number);
+    if (plan && !trains(&u))
+        return;
+    const size_t at = u.parts[0].place * e->k->size;
+    next->n_changed = 0;
+    if (ends && plan) {
+        next->changed[next->n_changed++] = w->params + at;
+        for (ptrdiff_t i = 0; i < fnn_min(w->n_slots, PREFETCHED_SLOTS); i++)
+            next->changed[next->n_changed++] = w->slots + at + i * e->n_params * e->k->size;
+    }
+    find_gradient(w, &u, block, add, next);
+    if (ends && plan)
+        finish_unit(w, number, &u, s, plan->max_norm != 0);
 }
 
 /* Units that do not train still count in the penalty, the same in each step, but not in a norm. */
 static void penalise_frozen(worker *w)
 {
     const fnn_engine *e = w->e;
-    const fnn_plan *plan = w->task->plan;
     const step none = {.numbers = w->task->steps};
     for (ptrdiff_t number = 0; number < e->n_units; number++) {
-        const unit u = unit_at(e, number);
-        const fnn_segment *segment = segment_of(plan, &u);
-        if (segment->trainable)
+        const unit u = unit_at(e, w->task->plan, number);
+        if (trains(&u))
             continue;
-        set_rule(&w->rule, plan, segment, &none);
-        doubles(w, e->unit_penalty)[number] =
-            e->k->penalty(&w->rule, w->params + u.place * e->k->size, u.size);
+        finish_unit(w, number, &u, &none, 0);
         doubles(w, e->unit_squares)[number] = 0;
     }
 }
@@ -261,7 +334,7 @@ static fnn_prefetch prefetch_from(const worker *w, const int64_t *rows)
     const ptrdiff_t n = fnn_min(fnn_min(e->block, batch_size(w->task)), left);
     const size_t row_size = e->layers[0].n_in * e->k->size;
     fnn_prefetch next = {.acquire = w->n > 1};
-    if (fnn_input_kinds[w->task->data.input].gathers && n > 0) {
+    if (fnn_input_kinds[w->task->data.input].prefetches && n > 0) {
         next.x = w->task->data.values;
         next.row_size = row_size;
         next.row = rows + n * w->me / w->n;
@@ -283,8 +356,8 @@ static void clip_and_update(worker *w, step *s)
     fnn_store(&queues[w->me].next, (int)(e->n_units * w->me / w->n));
     int number;
     while ((number = fnn_next(queues, w->me, w->n)) >= 0) {
-        const unit u = unit_at(e, number);
-        if (segment_of(w->task->plan, &u)->trainable)
+        const unit u = unit_at(e, w->task->plan, number);
+        if (trains(&u))
             finish_unit(w, number, &u, s, 0);
     }
     fnn_barrier(&e->team, w->n);
@@ -298,6 +371,8 @@ static void work_on_batch(worker *w, const int64_t *rows, ptrdiff_t n, step *s, 
     const fnn_task *task = w->task;
     const fnn_input_kind *input = &fnn_input_kinds[task->data.input];
     fnn_queue *queues = (fnn_queue *)(w->space + e->queues);
+    if (e->embedding.n_out)
+        e->k->embedding_tables(&e->embedding, w->params, embedder_of(w).tables);
     *loss = *weight = 0;
     for (ptrdiff_t begin = 0; begin < n; begin += e->block) {
         const fnn_rows block = {&task->data, rows + begin, fnn_min(e->block, n - begin)};

@@ -18,113 +18,8 @@ from cpython.buffer cimport (
     PyObject_GetBuffer,
 )
 from cpython.pycapsule cimport PyCapsule_GetPointer
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-
-
-cdef extern from "fastnn.h" nogil:
-    ctypedef enum:
-        FNN_DENSE, FNN_CSR
-        FNN_OK, FNN_NO_MEMORY, FNN_NOT_FINITE
-        FNN_MAX_SETTINGS
-        PER_OUTPUT
-
-    ctypedef struct fnn_activation_entry:
-        const char *name
-        int keeps_input, n_settings
-
-    ctypedef struct fnn_loss_entry:
-        const char *name
-        int y_is_codes, n_settings
-
-    ctypedef struct fnn_optimizer_entry:
-        const char *name
-        int n_slots, n_settings
-
-    ctypedef void fnn_function(void *a, void *slopes, ptrdiff_t n, ptrdiff_t n_slopes)
-
-    ctypedef struct fnn_layer:
-        ptrdiff_t n_in, n_out
-        int activation
-        double dropout
-        double *settings
-        fnn_function *function
-        ptrdiff_t weights, biases
-
-    ctypedef struct fnn_network:
-        const fnn_layer *layers
-        ptrdiff_t n_layers, n_params
-        int loss, inverse_link
-        const double *loss_settings
-
-    ctypedef struct fnn_segment:
-        double rate, penalty, decay, epsilon
-        int trainable
-
-    ctypedef struct fnn_plan:
-        int optimizer
-        double *settings
-        double alpha, l1, weight_decay, max_norm
-        int averages
-        ptrdiff_t batch_size
-        const fnn_segment *weights
-        const fnn_segment *biases
-
-    ctypedef struct fnn_step:
-        pass
-
-    ctypedef struct fnn_data:
-        int input
-        const void *values
-        const void *indptr
-        const void *indices
-        int index64
-        ptrdiff_t max_in_row
-        const void *y
-        const void *weight
-
-    ctypedef struct fnn_task:
-        fnn_data data
-        const fnn_plan *plan
-        ptrdiff_t n_members, n_passes, n_visits
-        void *params
-        void *slots
-        void *grad
-        const int64_t *rows
-        const fnn_step *steps
-        ptrdiff_t rows_stride, steps_stride
-        const uint32_t *seeds
-        int64_t step
-        double *losses
-        double *weight_sums
-
-    ctypedef struct fnn_engine
-    ctypedef struct fnn_isa
-
-    const fnn_activation_entry *fnn_activation_at(int code)
-    const fnn_loss_entry *fnn_loss_at(int code)
-    const fnn_optimizer_entry *fnn_optimizer_at(int code)
-    const char *fnn_inverse_link_name(int link)
-    const char *fnn_precision_name(int precision)
-    const char *fnn_function_name(int function)
-    const fnn_isa *fnn_isa_at(int i)
-    const char *fnn_isa_name(const fnn_isa *isa)
-    int fnn_isa_has(const fnn_isa *isa, int precision)
-    int fnn_isa_lanes(const fnn_isa *isa, int precision)
-    fnn_engine *fnn_engine_new(const fnn_isa *isa, int precision, const fnn_network *network)
-    void fnn_engine_free(fnn_engine *engine)
-    int fnn_threads(const fnn_engine *engine, const fnn_task *task, int max)
-    int fnn_prepare(fnn_engine *engine, const fnn_task *task, int n_threads, size_t *bytes)
-    void fnn_work(fnn_engine *engine, const fnn_task *task, int me)
-    void fnn_start(fnn_engine *engine, int n_threads)
-    int fnn_forward(const fnn_engine *engine, const void *params, const fnn_data *data,
-                    ptrdiff_t n_rows, void *out, size_t *bytes)
-    int fnn_predict(const fnn_engine *engine, const void *params, const fnn_data *data,
-                    ptrdiff_t n_rows, void *out, size_t *bytes)
-    void fnn_shuffle(int32_t *rows, int32_t n, uint32_t (*next)(void *) noexcept nogil,
-                     void *generator)
-    double fnn_fma_peak(const fnn_isa *isa, int precision, ptrdiff_t n)
-    void fnn_apply(const fnn_isa *isa, int precision, int function, void *values, ptrdiff_t n)
 
 
 cdef struct bitgen:  # NumPy's public bitgen_t (numpy/random/bitgen.h)
@@ -276,22 +171,63 @@ cdef int _settings(str name, settings, Py_ssize_t n, double *into) except -1:
     return 0
 
 
+Encoded = namedtuple("Encoded", "fractions bins indicators codes")  # X of that kind
+
+
+cdef class Embedding:
+    """What stands below the first layer where X is encoded.
+
+    Sizes, then arrays of 8-byte numbers, then where its four segments start in the parameter
+    vector.
+    """
+
+    cdef fnn_embedding embedding
+    cdef Py_buffer views[4]
+    cdef int n
+
+    def __cinit__(self, Py_ssize_t size, Py_ssize_t n_indicators, starts, lower, widths, hot,
+                  segments):
+        cdef fnn_embedding *m = &self.embedding
+        if size > FNN_MAX_EMBEDDING:
+            raise ValueError(f"size must be at most {FNN_MAX_EMBEDDING}, got {size}.")
+        m.n_numeric, m.size, m.n_bins = len(starts) - 1, size, len(lower)
+        m.n_indicators, m.n_hot = n_indicators, len(hot)
+        m.n_out = m.n_numeric * size + n_indicators + m.n_hot
+        m.starts = <const int64_t *> self.borrow(0, starts, "lq", m.n_numeric + 1, "starts")
+        m.lower = <const double *> self.borrow(1, lower, "d", m.n_bins, "lower")
+        m.widths = <const double *> self.borrow(2, widths, "d", m.n_bins, "widths")
+        m.hot = <const double *> self.borrow(3, hot, "d", m.n_hot, "hot")
+        m.bins, m.linear, m.bias, m.scale = segments
+
+    cdef void *borrow(self, int i, object array, str kinds, Py_ssize_t size, str name) except? NULL:
+        _borrow(array, &self.views[i], kinds, 8, size, False, name)
+        self.n = i + 1
+        return self.views[i].buf
+
+    def __dealloc__(self):
+        for i in range(self.n):
+            PyBuffer_Release(&self.views[i])
+
+
 cdef class Engine:
     """A network in C and its scratch.
 
     ``layers`` are tuples (n_in, n_out, activation's name, its settings, the address of a function
     that takes its place or 0, dropout, where its weights and where its biases start in the
-    parameter vector); ``loss`` is (its name, its settings, the inverse link's name).
+    parameter vector); ``loss`` is (its name, its settings, the inverse link's name). ``embedding``
+    may be None.
     """
 
     cdef fnn_engine *engine
     cdef bint y_is_codes
     cdef Py_ssize_t itemsize
     cdef str kind
+    cdef Embedding embedding
     cdef readonly Py_ssize_t n_in, n_out, n_params
     cdef bint busy
 
-    def __cinit__(self, str isa, str dtype, layers, Py_ssize_t n_params, loss):
+    def __cinit__(self, str isa, str dtype, layers, Py_ssize_t n_params, loss,
+                  Embedding embedding):
         cdef int precision = _precision(isa, dtype)
         cdef fnn_network network
         cdef Py_buffer numbers
@@ -315,7 +251,10 @@ cdef class Engine:
                 c_layers[i].activation = entry.code
                 _settings(activation, settings, entry.n_settings, c_layers[i].settings)
             network = fnn_network(c_layers, len(layers), n_params, known.code,
-                                  INVERSE_LINKS[link], <const double *> numbers.buf)
+                                  INVERSE_LINKS[link], <const double *> numbers.buf, NULL)
+            if embedding is not None:
+                network.embedding = &embedding.embedding
+            self.embedding = embedding
             self.engine = fnn_engine_new(_find(isa), precision, &network)
         finally:
             PyBuffer_Release(&numbers)
@@ -349,13 +288,13 @@ cdef class Engine:
         cdef fnn_data data
         cdef size_t n_bytes = 0
         cdef int error
-        cdef _Borrowed csr
+        cdef _Borrowed other
         data.y = data.weight = NULL
         _borrow(params, &p, self.kind, self.itemsize, self.n_params, False, "params")
         try:
-            if type(X) is tuple:
-                csr = _Borrowed(self)
-                csr.csr(&data, X, n_rows)
+            if isinstance(X, tuple):
+                other = _Borrowed(self)
+                other.inputs(&data, X, n_rows)
             else:
                 _borrow(X, &x, self.kind, self.itemsize, n_rows * self.n_in, False, "X")
                 data.input = FNN_DENSE
@@ -383,19 +322,22 @@ cdef class Plan:
 
     ``penalties`` are (alpha, l1, weight decay, largest norm or None, whether there is an average);
     ``weights`` and ``biases`` hold a tuple (rate, penalty, decay, epsilon, trainable) for each
-    layer.
+    layer, ``embedding`` one for each of its segments.
     """
 
     cdef fnn_plan plan
     cdef fnn_segment *segments
 
-    def __cinit__(self, str optimizer, settings, penalties, Py_ssize_t batch_size, weights, biases):
+    def __cinit__(self, str optimizer, settings, penalties, Py_ssize_t batch_size, weights, biases,
+                  embedding):
         entry = OPTIMIZERS[optimizer]
         _settings(optimizer, settings, entry.n_settings, self.plan.settings)
-        self.segments = <fnn_segment *> calloc(2 * len(weights), sizeof(fnn_segment))
+        self.segments = <fnn_segment *> calloc(
+            2 * len(weights) + len(embedding), sizeof(fnn_segment))
         if self.segments == NULL:
             raise MemoryError()
-        for i, (rate, penalty, decay, epsilon, trainable) in enumerate([*weights, *biases]):
+        each = [*weights, *biases, *embedding]
+        for i, (rate, penalty, decay, epsilon, trainable) in enumerate(each):
             self.segments[i] = fnn_segment(rate, penalty, decay, epsilon, trainable)
         self.plan.optimizer = entry.code
         alpha, l1, weight_decay, max_norm, self.plan.averages = penalties
@@ -403,6 +345,7 @@ cdef class Plan:
         self.plan.max_norm = max_norm or 0
         self.plan.batch_size = batch_size
         self.plan.weights, self.plan.biases = self.segments, self.segments + len(weights)
+        self.plan.embedding = self.segments + 2 * len(weights)
 
     def __dealloc__(self):
         free(self.segments)
@@ -432,6 +375,28 @@ cdef class _Borrowed:
     cdef void *real(self, object array, Py_ssize_t size, bint writable, str name) except? NULL:
         return self.borrow(array, self.owner.kind, self.owner.itemsize, size, writable, name)
 
+    cdef int inputs(self, fnn_data *data, X, Py_ssize_t n_rows) except -1:
+        if isinstance(X, Encoded):
+            self.encoded(data, X, n_rows)
+        elif isinstance(X, tuple):
+            self.csr(data, X, n_rows)
+        else:
+            data.input = FNN_DENSE
+            data.values = self.real(X, n_rows * self.owner.n_in, False, "X")
+        return 0
+
+    cdef int encoded(self, fnn_data *data, X, Py_ssize_t n_rows) except -1:
+        cdef fnn_embedding *m = &self.owner.embedding.embedding
+        cdef Py_ssize_t size = n_rows * m.n_numeric
+        data.input = FNN_ENCODED
+        data.values = self.real(X.fractions, size, False, "X.fractions")
+        data.bins = <const uint8_t *> self.borrow(X.bins, "B", 1, size, False, "X.bins")
+        data.indicators = self.real(X.indicators, n_rows * m.n_indicators, False, "X.indicators")
+        data.n_codes = X.codes.shape[1]
+        data.codes = <const int32_t *> self.borrow(
+            X.codes, "il", 4, n_rows * data.n_codes, False, "X.codes")
+        return 0
+
     cdef int csr(self, fnn_data *data, X, Py_ssize_t n_rows) except -1:
         values, indices, indptr, max_in_row = X
         cdef Py_ssize_t size = indices.itemsize
@@ -449,7 +414,8 @@ cdef class Call:
     work on them.
 
     Members come first in all arrays: ``params (n, n_params)``, ``seeds (n,)``, ``rows (n or 1,
-    n_passes, n_visits)``. ``X`` is an array, or the tuple (values, indices, indptr, most entries of a row).
+    n_passes, n_visits)``. ``X`` is an array, an ``Encoded``, or the tuple (values, indices, indptr,
+    most entries of a row).
     """
 
     cdef Engine owner
@@ -468,11 +434,7 @@ cdef class Call:
         task.params = b.real(params, n_members * owner.n_params, plan is not None, "params")
         task.seeds = <const uint32_t *> b.borrow(seeds, "IL", 4, n_members, False, "seeds")
         task.step = step
-        if isinstance(X, tuple):
-            b.csr(&task.data, X, n_rows)
-        else:
-            task.data.input = FNN_DENSE
-            task.data.values = b.real(X, n_rows * owner.n_in, False, "X")
+        b.inputs(&task.data, X, n_rows)
         if owner.y_is_codes:
             task.data.y = b.borrow(y, "il", 4, n_rows, False, "y")
         else:

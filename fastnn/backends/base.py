@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from fastnn.backends.checks import check_csr, check_segments
+from fastnn.backends.checks import Inputs, check_csr, check_segments
 from fastnn.core.activations import Array
 from fastnn.core.network import NetworkSpec, Segment
 from fastnn.core.optimizers import Optimizer
@@ -44,15 +44,16 @@ class Data:
 
     Attributes
     ----------
-    X : ndarray of shape (n_rows, n_in), C order, possibly read-only; or csr_array of that shape
-        A CSR matrix is checked here, once for every call that reads it.
+    X : ndarray of shape (n_rows, n_in), C order, possibly read-only; or csr_array of that shape; or
+        Encoded, for a network with an embedding. A CSR matrix is checked here, once for every call
+        that reads it.
     y : ndarray of shape (n_rows, n_out), C order
         For ``log_loss`` label codes, int32 of shape (n_rows,).
     weight : ndarray of shape (n_rows,) or None
         How much each row counts; None means 1 for each.
     """
 
-    X: Array | csr_array
+    X: Inputs
     y: np.ndarray
     weight: Array | None = None
 
@@ -160,14 +161,14 @@ class Trainer(Protocol):
 class Engine(Protocol):
     """The arithmetic of one network. Owns scratch only; releases the GIL where it is compiled."""
 
-    def forward(self, params: Array, X: Array | csr_array, out: Array) -> None:
+    def forward(self, params: Array, X: Inputs, out: Array) -> None:
         """Write the raw outputs of ``params (n_params,)`` to ``out (n_rows, n_out)``.
 
         Re-entrant: threads may share an engine.
         """
         ...
 
-    def predict(self, params: Array, X: Array | csr_array, out: Array) -> None:
+    def predict(self, params: Array, X: Inputs, out: Array) -> None:
         """Write the predictions, raw outputs through the inverse link, to ``out (n_rows, n_out)``.
 
         Re-entrant. Raises :class:`fastnn.backends.checks.NotFinite`, ``out`` then worth nothing, if

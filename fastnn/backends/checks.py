@@ -7,24 +7,28 @@ out of range, would be a read or a write beyond the array.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from fastnn.core.activations import Array, Function
+from fastnn.core.embedding import Encoded
 
 if TYPE_CHECKING:
     from fastnn.backends.base import Data, Passes, Plan, TrainState
     from fastnn.core.network import NetworkSpec, Segment
 
 
+Inputs: TypeAlias = "Array | csr_array | Encoded"
+
+
 class NotFinite(ValueError):
     """A dense X holds NaN or infinity."""
 
 
-def check_finite(X: Array | csr_array) -> None:
+def check_finite(X: Inputs) -> None:
     """Raise NotFinite if a dense X holds NaN or infinity; no temporary array is made."""
     if isinstance(X, np.ndarray) and X.size and not np.isfinite([X.min(), X.max()]).all():
         raise NotFinite
@@ -116,7 +120,7 @@ def _check_seeds(spec: NetworkSpec, state: TrainState) -> None:
 
 def _check_data(spec: NetworkSpec, dtype: np.dtype, data: Data) -> None:
     n_rows, codes = data.X.shape[0], spec.loss.y_is_codes
-    _check_array("X", data.X, (n_rows, spec.n_in), dtype)
+    check_inputs(spec, dtype, data.X)
     _check_array(
         "y",
         data.y,
@@ -125,6 +129,35 @@ def _check_data(spec: NetworkSpec, dtype: np.dtype, data: Data) -> None:
     )
     if data.weight is not None:
         _check_array("weight", data.weight, (n_rows,), dtype)
+
+
+def check_inputs(spec: NetworkSpec, dtype: np.dtype, X: Inputs) -> None:
+    """Raise ValueError unless the network can read X, an encoded one within its embedding."""
+    embedding = spec.embedding
+    if isinstance(X, Encoded) != (embedding is not None):
+        raise ValueError(
+            f"X must be {'an array or CSR' if embedding is None else 'Encoded'} for this network,"
+            f" got {type(X).__name__}."
+        )
+    if embedding is None or not isinstance(X, Encoded):
+        _check_array("X", X, (X.shape[0], spec.n_in), dtype)
+        return
+    n_rows, n_numeric = X.shape[0], len(embedding.edges)
+    _check_array("X.bins", X.bins, (n_rows, n_numeric), np.dtype(np.uint8))
+    _check_array("X.fractions", X.fractions, (n_rows, n_numeric), dtype)
+    _check_array("X.indicators", X.indicators, (n_rows, embedding.n_indicators), dtype)
+    _check_array("X.codes", X.codes, (n_rows, X.codes.shape[1]), np.dtype(np.int32))
+    n_bins = np.diff(embedding.starts)
+    if n_rows and n_numeric and (X.bins.max(axis=0) >= n_bins).any():
+        raise ValueError(
+            f"X.bins must lie below the columns' numbers of bins, {n_bins.tolist()}, got up to"
+            f" {X.bins.max(axis=0).tolist()}."
+        )
+    if X.codes.size and not (-1 <= X.codes.min() and X.codes.max() < len(embedding.hot)):
+        raise ValueError(
+            f"X.codes must lie in [-1, {len(embedding.hot)}), got values from {X.codes.min()} to"
+            f" {X.codes.max()}."
+        )
 
 
 def _check_array(
@@ -154,9 +187,9 @@ def _check_rows(data: Data, rows: NDArray[np.int64]) -> None:
         )
 
 
-def check_csr(X: Array | csr_array) -> None:
+def check_csr(X: Inputs) -> None:
     """Raise ValueError if X is a CSR matrix whose arrays contradict each other."""
-    if isinstance(X, np.ndarray):
+    if not isinstance(X, csr_array):
         return
     indices, indptr = X.indices, X.indptr
     if (
@@ -198,10 +231,13 @@ def why_unsupported(
     losses: Collection[str],
     inverse_links: Collection[str],
     optimizers: Collection[str],
+    embeds: bool,
 ) -> str | None:
     """What a compiled backend that knows these names says of a network: None, or the reason."""
     if np.dtype(dtype) not in (np.float32, np.float64):
         return f"it computes in float32 or float64, not in {np.dtype(dtype)}."
+    if spec.embedding is not None and not embeds:
+        return "its kernels do not know encoded tables; backend='cython' and 'numpy' do."
     asked = []
     for activation in (layer.activation for layer in spec.layers):
         if isinstance(activation, Function):

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +19,16 @@ from scipy.sparse import csr_array
 from fastnn.backends import threads
 from fastnn.backends.base import Data, Engine, Passes, Plan, Trainer, TrainState, csr_arrays
 from fastnn.backends.checks import (
+    Inputs,
     NotFinite,
     check_csr,
     check_gradient,
+    check_inputs,
     check_training,
     why_unsupported,
 )
 from fastnn.core.activations import Activation, Array, Function
+from fastnn.core.embedding import Encoded
 from fastnn.core.network import NetworkSpec
 
 try:
@@ -81,6 +85,7 @@ class CythonTrainer:
             plan.batch_size,
             [factors[segment.start] for segment in layout.weights],
             [factors[segment.start] for segment in layout.biases],
+            [factors[segment.start] for segment in layout.embedding],
         )
 
     def train(self, state: TrainState, data: Data, passes: Passes) -> NDArray[np.float64]:
@@ -120,22 +125,22 @@ class CythonEngine:
             )
         ]
         loss = spec.loss.name, spec.loss.settings_for(spec.n_out), spec.loss.inverse_link
-        self._core = _core.Engine(isa, self.dtype.name, layers, layout.n_params, loss)
+        embedding = _embedding(spec)
+        self._core = _core.Engine(isa, self.dtype.name, layers, layout.n_params, loss, embedding)
 
-    def forward(self, params: Array, X: Array | csr_array, out: Array) -> None:
+    def forward(self, params: Array, X: Inputs, out: Array) -> None:
         self._answer(self._core.forward, params, X, out)
 
-    def predict(self, params: Array, X: Array | csr_array, out: Array) -> None:
+    def predict(self, params: Array, X: Inputs, out: Array) -> None:
         if not self._answer(self._core.predict, params, X, out):
             raise NotFinite
 
-    def _answer(
-        self, call: Callable[..., bool], params: Array, X: Array | csr_array, out: Array
-    ) -> bool:
+    def _answer(self, call: Callable[..., bool], params: Array, X: Inputs, out: Array) -> bool:
         """Call ``forward`` or ``predict`` of C, with several threads where there are many rows."""
-        if not isinstance(X, np.ndarray):
+        if self.spec.embedding is not None or not isinstance(X, np.ndarray):
+            check_inputs(self.spec, self.dtype, X)
             check_csr(X)
-            return call(params, csr_arrays(X), out)
+            return call(params, _arrays(X), out)
         n_threads = min(len(out) * self._core.n_params // THREAD_WORK, self.n_threads)
         if n_threads > 1:
             with (
@@ -173,7 +178,7 @@ class CythonEngine:
         losses: NDArray[np.float64],
     ) -> _core.Call:
         """A call of the C core: what ``train`` and ``gradient`` have in common."""
-        X = data.X if isinstance(data.X, np.ndarray) else data.csr
+        X = data.csr if isinstance(data.X, csr_array) else _arrays(data.X)
         members = state.params, state.each_seed, state.step
         return _core.Call(self._core, plan, *members, X, data.y, data.weight, rows, losses)
 
@@ -208,6 +213,30 @@ class CythonEngine:
         return call.n_threads(self.n_threads)
 
 
+def _embedding(spec: NetworkSpec) -> _core.Embedding | None:
+    """The embedding as C takes it."""
+    own = spec.embedding
+    if own is None:
+        return None
+    return _core.Embedding(
+        own.size,
+        own.n_indicators,
+        own.starts,
+        own.lower,
+        own.widths,
+        np.array(own.hot, np.float64),
+        [segment.start for segment in spec.layout.embedding],
+    )
+
+
+def _arrays(X: Inputs) -> Any:
+    """X as C takes it: an array, or a tuple of arrays."""
+    if isinstance(X, Encoded):
+        each = X.fractions, X.bins, X.indicators, X.codes
+        return _core.Encoded(*map(np.ascontiguousarray, each))
+    return csr_arrays(X) if isinstance(X, csr_array) else X
+
+
 class CythonBackend:
     """See :class:`fastnn.backends.base.Backend`.
 
@@ -238,6 +267,7 @@ class CythonBackend:
             losses=_core.LOSSES,
             inverse_links=_core.INVERSE_LINKS,
             optimizers=_core.OPTIMIZERS,
+            embeds=True,
         )
 
     def engine(self, spec: NetworkSpec, dtype: np.dtype, n_threads: int = 1) -> Engine:

@@ -10,9 +10,17 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from fastnn.backends.base import Data, Engine, Passes, Plan, Trainer, TrainState
-from fastnn.backends.checks import check_csr, check_finite, check_gradient, check_training
+from fastnn.backends.checks import (
+    Inputs,
+    check_csr,
+    check_finite,
+    check_gradient,
+    check_inputs,
+    check_training,
+)
 from fastnn.core import dropout
 from fastnn.core.activations import Array
+from fastnn.core.embedding import Encoded
 from fastnn.core.losses import INVERSE_LINKS, batch_objective
 from fastnn.core.network import NetworkSpec
 from fastnn.core.optimizers import step
@@ -58,17 +66,26 @@ class NumpyEngine:
         self.spec = spec
         self.dtype = np.dtype(dtype)
 
-    def forward(self, params: Array, X: Array | csr_array, out: Array) -> None:
+    def forward(self, params: Array, X: Inputs, out: Array) -> None:
         check_csr(X)
+        if self.spec.embedding is not None:
+            check_inputs(self.spec, self.dtype, X)
         layout = self.spec.layout
-        a = X
+        a = self._inputs(params, X)
         for layer, W, b in zip(
             self.spec.layers, layout.coefs(params), layout.intercepts(params), strict=True
         ):
             a, _ = layer.activation.value_and_slope(a @ W + b)
         out[...] = a
 
-    def predict(self, params: Array, X: Array | csr_array, out: Array) -> None:
+    def _inputs(self, params: Array, X: Inputs) -> Array | csr_array:
+        """What the first layer takes."""
+        if self.spec.embedding is None or not isinstance(X, Encoded):
+            return X
+        own = [segment.view(params) for segment in self.spec.layout.embedding]
+        return self.spec.embedding.forward(own, X)
+
+    def predict(self, params: Array, X: Inputs, out: Array) -> None:
         check_finite(X)
         self.forward(params, X, out)
         out[...] = INVERSE_LINKS[self.spec.loss.inverse_link].apply(out)
@@ -102,7 +119,8 @@ class NumpyEngine:
         """
         layout = self.spec.layout
         coefs = layout.coefs(params)
-        inputs = [data.X[rows]]  # inputs[i] feeds layer i
+        X = data.X[rows]
+        inputs = [self._inputs(params, X)]  # inputs[i] feeds layer i
         slopes = []
         layers = zip(self.spec.layers, coefs, layout.intercepts(params), strict=True)
         for i, (layer, W, b) in enumerate(layers):
@@ -121,6 +139,11 @@ class NumpyEngine:
             layout.biases[i].view(grad)[...] = delta.sum(axis=0)
             if i:
                 delta = (delta @ coefs[i].T) * slopes[i - 1]
+        if self.spec.embedding is not None and isinstance(X, Encoded):
+            own = [segment.view(params) for segment in layout.embedding]
+            gradients = self.spec.embedding.gradient(own, X, delta @ coefs[0].T)
+            for segment, gradient in zip(layout.embedding, gradients, strict=True):
+                segment.view(grad)[...] = gradient
         return float(np.dot(loss.astype(np.float64), weight)), float(weight.sum(dtype=np.float64))
 
     def trainer(self, plan: Plan) -> Trainer:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.core.activations import ACTIVATIONS, Activation, Array
+from fastnn.core.embedding import Embedding
 from fastnn.core.family import chosen, number
 from fastnn.core.losses import LOSSES, Loss
 
@@ -38,7 +39,9 @@ class LayerSpec:
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """Dense layers in order, and the loss; settings that it leaves open become scikit-learn's.
+    """Dense layers in order, the loss, and for encoded tables an embedding below them.
+
+    Settings that the loss leaves open become scikit-learn's.
 
     The last layer's activation is the identity: its raw output goes to the loss, or through the
     loss's inverse link to become a prediction.
@@ -46,9 +49,15 @@ class NetworkSpec:
 
     layers: tuple[LayerSpec, ...]
     loss: Loss
+    embedding: Embedding | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "loss", self.loss.filled())  # the class is frozen
+        if self.embedding is not None and self.embedding.n_out != self.layers[0].n_in:
+            raise ValueError(
+                f"An embedding of {self.embedding.n_out} outputs cannot feed a layer of"
+                f" {self.layers[0].n_in} inputs."
+            )
         for below, above in pairwise(self.layers):
             if below.n_out != above.n_in:
                 raise ValueError(
@@ -113,7 +122,7 @@ class NetworkSpec:
 
     @property
     def n_in(self) -> int:
-        """Number of input features."""
+        """Inputs of the first layer: features of X, where there is no embedding."""
         return self.layers[0].n_in
 
     @property
@@ -181,22 +190,27 @@ class Segment:
 class ParamLayout:
     """The order of one parameter vector: all weights row-major from first to last, then all biases.
 
+    The parameters of an embedding come last.
+
     It is the order in which scikit-learn packs parameters for L-BFGS, so that both optimise the
     same vector. As in scikit-learn biases are exempt from penalties, and from decay.
     """
 
     def __init__(self, spec: NetworkSpec) -> None:
         start = 0
-        segments = []
+        segments: list[Segment] = []
         shapes = [(layer.n_in, layer.n_out) for layer in spec.layers]
-        for shape in [*shapes, *((n_out,) for _, n_out in shapes)]:
+        embedded = () if spec.embedding is None else spec.embedding.shapes()
+        n_layers = len(spec.layers)
+        for shape in [*shapes, *((n_out,) for _, n_out in shapes), *embedded]:
             stop = start + math.prod(shape)
-            of_weights = float(len(shape) == 2)
+            of_weights = float(len(segments) < n_layers)
             segments.append(Segment(start, stop, shape, penalty=of_weights, decay=of_weights))
             start = stop
         self.segments = tuple(segments)
-        self.weights = self.segments[: len(spec.layers)]
-        self.biases = self.segments[len(spec.layers) :]
+        self.weights = self.segments[:n_layers]
+        self.biases = self.segments[n_layers : 2 * n_layers]
+        self.embedding = self.segments[2 * n_layers :]
         self.n_params = start
 
     def coefs(self, params: Array) -> list[Array]:
@@ -232,7 +246,7 @@ def initialise(spec: NetworkSpec, dtype: np.dtype, random_state: np.random.Rando
     """Parameters ``(n_params,)`` drawn in scikit-learn's order.
 
     Weights and biases are uniform in ``+-bound`` of their layer; drawn in float64, then cast to
-    ``dtype``.
+    ``dtype``. An embedding begins with W 0, linear and bias uniform in +-1, scale 1.
     """
     params = np.empty(spec.layout.n_params, dtype)
     for layer, weight, bias in zip(
@@ -241,4 +255,9 @@ def initialise(spec: NetworkSpec, dtype: np.dtype, random_state: np.random.Rando
         for segment in (weight, bias):
             drawn = random_state.uniform(-layer.bound, layer.bound, segment.shape)
             segment.view(params)[...] = drawn
+    if spec.layout.embedding:
+        bins, linear, offset, scale = (one.view(params) for one in spec.layout.embedding)
+        bins[...], scale[...] = 0, 1
+        for view in (linear, offset):
+            view[...] = random_state.uniform(-1, 1, view.shape)
     return params

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.backends.base import Data, TrainState
+from fastnn.core.embedding import Encoded
 from fastnn.training.callbacks import Origin
 from fastnn.training.state import LoopState
 
@@ -142,7 +143,10 @@ def _described(loop: LoopState, origin: Origin) -> dict[str, Any]:
 
 def _arrays_of(data: Data) -> Iterator[Any]:
     X = data.X
-    yield from (X,) if isinstance(X, np.ndarray) else (X.data, X.indices, X.indptr)
+    if isinstance(X, Encoded):
+        yield from (X.bins, X.fractions, X.indicators, X.codes)
+    else:
+        yield from (X,) if isinstance(X, np.ndarray) else (X.data, X.indices, X.indptr)
     yield from (X.shape, data.y, 0 if data.weight is None else data.weight)
 
 

@@ -50,7 +50,7 @@ def test_what_c_says_of_a_name_is_what_the_registries_say():
 
 def test_a_plan_with_other_settings_than_the_kernels_is_refused():
     with pytest.raises(ValueError, match=r"The kernel of 'adam' reads 3 settings, got 2\."):
-        _core.Plan("adam", np.zeros(2), (0.0, 0.0, 0.0, None, False), 10, [], [])
+        _core.Plan("adam", np.zeros(2), (0.0, 0.0, 0.0, None, False), 10, [], [], [])
 
 
 def test_a_precision_that_an_instruction_set_lacks_is_refused():

@@ -12,6 +12,7 @@ from scipy.sparse import csr_array
 
 from fastnn.backends import load
 from fastnn.backends.base import Data, Engine, Passes, Plan, TrainState
+from fastnn.core.embedding import Embedding, Encoded
 from fastnn.core.losses import (
     LOSSES,
     Focal,
@@ -43,7 +44,11 @@ def problem(
 ) -> Data:
     """Rows that fit ``spec``; about a third of X is zero, for the same numbers as sparse input."""
     rng = np.random.default_rng(seed)
-    X = np.where(rng.random((n_rows, spec.n_in)) < 0.3, 0, rng.normal(size=(n_rows, spec.n_in)))
+    if spec.embedding is None:
+        X = rng.normal(size=(n_rows, spec.n_in))
+        X = np.where(rng.random(X.shape) < 0.3, 0, X).astype(dtype)
+    else:
+        X = encoded(spec.embedding, n_rows, dtype, rng)
     if spec.loss.y_is_codes:
         y = rng.integers(spec.n_out, size=n_rows).astype(np.int32)
     elif spec.loss.targets == "labels":
@@ -55,7 +60,26 @@ def problem(
     else:
         y = rng.normal(size=(n_rows, spec.n_out)).astype(dtype)
     weight = rng.uniform(0.2, 3, n_rows).astype(dtype) if weighted else None
-    return Data(X.astype(dtype), y, weight)
+    return Data(X, y, weight)
+
+
+def encoded(embedding: Embedding, n_rows: int, dtype, rng: np.random.Generator) -> Encoded:
+    """Rows of a table: three categorical columns' worth of codes, numbers beyond the edges too."""
+    n_bins = np.diff(embedding.starts)
+    fractions = rng.uniform(size=(n_rows, len(n_bins)))
+    bins = rng.integers(np.maximum(n_bins, 1), size=fractions.shape)
+    fractions = np.where((bins == 0) & (rng.random(fractions.shape) < 0.2), -fractions, fractions)
+    half = len(embedding.hot) // 2  # two columns of categories
+    codes = np.column_stack(
+        [rng.integers(-1, half, n_rows), rng.integers(half - 1, len(embedding.hot), n_rows)]
+    )
+    codes[codes[:, 1] < half, 1] = -1
+    return Encoded(
+        bins.astype(np.uint8),
+        fractions.astype(dtype),
+        rng.normal(size=(n_rows, embedding.n_indicators)).astype(dtype),
+        codes.astype(np.int32),
+    )
 
 
 def as_csr(data: Data) -> Data:

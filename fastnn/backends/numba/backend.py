@@ -14,6 +14,7 @@ from scipy.sparse import csr_array
 
 from fastnn.backends.base import Data, Engine, Passes, Plan, Trainer, TrainState
 from fastnn.backends.checks import (
+    Inputs,
     check_csr,
     check_finite,
     check_gradient,
@@ -44,14 +45,14 @@ class _Scratch:
         self.n_lines = n_lines
         self._kept: dict[bool, kernels.Network] = {}
 
-    def network(self, X: Array | csr_array) -> kernels.Network:
+    def network(self, X: Inputs) -> kernels.Network:
         """Made when the first such X comes."""
         sparse = isinstance(X, csr_array)
         if sparse not in self._kept:
             self._kept[sparse] = self.fresh(X, kernels.BLOCK_ROWS)
         return self._kept[sparse]
 
-    def fresh(self, X: Array | csr_array, n_rows: int) -> kernels.Network:
+    def fresh(self, X: Inputs, n_rows: int) -> kernels.Network:
         """Another one, for ``n_rows`` rows at a time."""
         spec, dtype, n_lines = self.spec, self.dtype, self.n_lines
         layout = lay_out(
@@ -104,13 +105,13 @@ class NumbaEngine:
         self._forward = _Scratch(spec, self.dtype, segments, n_lines=1)
         self._gradient = _Scratch(spec, self.dtype, segments, n_lines=2)
 
-    def forward(self, params: Array, X: Array | csr_array, out: Array) -> None:
+    def forward(self, params: Array, X: Inputs, out: Array) -> None:
         check_csr(X)
         rows = np.arange(min(len(out), kernels.BLOCK_ROWS))
         network = self._forward.fresh(X, len(rows))
         kernels.forward(network, _plain(params), _source(self.spec, X), rows, out)
 
-    def predict(self, params: Array, X: Array | csr_array, out: Array) -> None:
+    def predict(self, params: Array, X: Inputs, out: Array) -> None:
         check_finite(X)
         self.forward(params, X, out)
         out[...] = INVERSE_LINKS[self.spec.loss.inverse_link].apply(out)
@@ -136,13 +137,14 @@ def _draws(state: TrainState) -> kernels.Draws:
 NO_NUMBERS = {np.dtype(t): np.empty(0, t) for t in (np.float32, np.float64, np.int32)}
 
 
-def _source(spec: NetworkSpec, X: Array | csr_array, data: Data | None = None) -> kernels.Source:
+def _source(spec: NetworkSpec, X: Inputs, data: Data | None = None) -> kernels.Source:
     """The data as the kernels take it."""
     nothing, no_codes = NO_NUMBERS[X.dtype], NO_NUMBERS[np.dtype(np.int32)]
     indices, indptr, y, codes, weight = no_codes, no_codes, nothing, no_codes, nothing
     if isinstance(X, csr_array):
         values, indices, indptr = _plain(X.data), _plain(X.indices), _plain(X.indptr)
     else:
+        assert isinstance(X, np.ndarray)  # what supports() lets through
         values = _plain(X).reshape(-1)
     if data is not None:
         if spec.loss.y_is_codes:
@@ -182,6 +184,7 @@ class NumbaBackend:
             losses=LOSSES,
             inverse_links=INVERSE_LINKS,
             optimizers=OPTIMIZERS,
+            embeds=False,
         )
 
     def engine(self, spec: NetworkSpec, dtype: np.dtype, n_threads: int = 1) -> Engine:
