@@ -27,11 +27,14 @@ if TYPE_CHECKING:
     from fastnn.estimators.mlp import MLPClassifier, MLPRegressor
     from fastnn.search.display import TradeoffDisplay
     from fastnn.search.estimator import TradeoffSearchCV
+    from fastnn.tabular.estimator import TabularClassifier, TabularRegressor
 
 __all__ = [
     "LossCurveDisplay",
     "MLPClassifier",
     "MLPRegressor",
+    "TabularClassifier",
+    "TabularRegressor",
     "TradeoffDisplay",
     "TradeoffSearchCV",
     "WeightsDisplay",
@@ -59,6 +62,8 @@ _HOMES = {
     "LossCurveDisplay": "fastnn.display",
     "MLPClassifier": "fastnn.estimators.mlp",
     "MLPRegressor": "fastnn.estimators.mlp",
+    "TabularClassifier": "fastnn.tabular.estimator",
+    "TabularRegressor": "fastnn.tabular.estimator",
     "TradeoffDisplay": "fastnn.search.display",
     "TradeoffSearchCV": "fastnn.search.estimator",
     "WeightsDisplay": "fastnn.display",

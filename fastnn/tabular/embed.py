@@ -1,0 +1,343 @@
+"""How does a table become what an embedding reads? Bins and fractions of numbers, codes of texts.
+
+Numbers are centred on their median, divided by the distance of their quartiles and clipped
+smoothly, so that no outlier rules a column (Holzmueller et al. 2024, arXiv 2407.04491). Missing
+numbers are the median, and where the training table has any, an indicator says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import Tags, check_array
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from fastnn._optional import require
+from fastnn.core.embedding import Embedding, Encoded
+from fastnn.tabular.bins import bin_edges, find_bins
+
+Numbers = NDArray[np.float64]
+
+INDICATOR_SCALE = 0.25  # one-hot columns would otherwise be a network's largest inputs
+DAY = np.timedelta64(1, "D")
+
+
+@dataclass(frozen=True)
+class RobustScale:
+    """``clip((x - center) * factor)``, with the smooth clip ``z / sqrt(1 + (z / 3)**2)``."""
+
+    center: float
+    factor: float
+
+    @classmethod
+    def of(cls, x: Numbers) -> RobustScale:
+        """By median and quartiles; where these are equal, by the range."""
+        low, center, high = np.quantile(x, [0.25, 0.5, 0.75])
+        if high > low:
+            return cls(float(center), float(1 / (high - low)))
+        spread = x.max() - x.min()
+        return cls(float(center), float(2 / spread) if spread > 0 else 0.0)
+
+    def __call__(self, x: Numbers) -> Numbers:
+        """The scaled numbers, of the shape of ``x``."""
+        z = (x - self.center) * self.factor
+        return z / np.sqrt(1 + (z / 3) ** 2)
+
+
+class Column:
+    """A column of a table, whatever the table is."""
+
+    def __init__(self, name: str, values: Any) -> None:
+        self.name = name
+        self.values = values
+
+    @property
+    def is_categorical(self) -> bool:
+        """Whether it holds texts, truth values or a categorical type."""
+        dtype = self.values.dtype
+        kind = getattr(dtype, "kind", "O")
+        return str(dtype) == "category" or kind in "OUSb" or "str" in str(dtype)
+
+    def numbers(self) -> Numbers:
+        """As float64, NaN where missing; dates become days. ValueError if a cell is no number."""
+        values = self.values
+        try:
+            kind = getattr(values.dtype, "kind", "O")
+            if kind in "mM":
+                array = np.asarray(values)
+                epoch = np.datetime64(0, "D") if kind == "M" else np.timedelta64(0, "D")
+                return (array - epoch) / DAY
+            if hasattr(values, "to_numpy"):
+                array = values.to_numpy(dtype=np.float64, na_value=np.nan)
+            else:
+                array = np.asarray(values, np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"Column {self.name!r} is one of numbers, but not all of its cells are: {error}. If"
+                " it holds categories, name it in categorical_features, and fit."
+            ) from error
+        if np.isinf(array).any():
+            raise ValueError(
+                f"Column {self.name!r} of X contains infinity. Replace it by NaN, which is taken as"
+                " missing, or by a number."
+            )
+        return array
+
+    def levels(self) -> tuple[Sequence[Any], NDArray[np.int64]]:
+        """Distinct values, and the place of each row's among them; -1 where it is missing."""
+        categorical = getattr(self.values, "array", self.values)
+        if hasattr(categorical, "codes"):
+            return list(categorical.categories), np.asarray(categorical.codes, np.int64)
+        places: dict[Any, int] = {}
+        cells = self.values.tolist() if hasattr(self.values, "tolist") else list(self.values)
+        codes = [-1 if _is_missing(v) else places.setdefault(v, len(places)) for v in cells]
+        return list(places), np.array(codes, np.int64)
+
+
+def _is_missing(value: Any) -> bool:
+    """None, NaN, NaT and pandas' NA, none of which equals itself."""
+    return value is None or (not isinstance(value, str) and (value != value) is not False)
+
+
+def columns_of(X: Any) -> list[Column]:
+    """The columns of a DataFrame, of an array ``(n_rows, n_columns)`` or of a sparse matrix."""
+    if hasattr(X, "iloc"):
+        return [Column(str(name), X.iloc[:, i]) for i, name in enumerate(X.columns)]
+    if scipy.sparse.issparse(X):
+        X = X.toarray()
+    return [Column(f"x{i}", _narrowed(X[:, i])) for i in range(X.shape[1])]
+
+
+def _narrowed(values: np.ndarray) -> np.ndarray:
+    """Objects that are all numbers as numbers."""
+    if values.dtype != object:
+        return values
+    try:
+        return values.astype(np.float64)
+    except (TypeError, ValueError):
+        return values
+
+
+def as_table(X: Any) -> Any:
+    """A pandas DataFrame, an array of two dimensions, or a sparse matrix.
+
+    Whatever has the interchange protocol of DataFrames becomes the first.
+    """
+    if hasattr(X, "iloc"):
+        return X
+    if hasattr(X, "__dataframe__"):
+        if hasattr(X, "to_pandas"):
+            return X.to_pandas()
+        return require("pandas").api.interchange.from_dataframe(X)
+    sparse = ("csr", "csc")
+    return check_array(X, accept_sparse=sparse, dtype=None, ensure_all_finite="allow-nan")
+
+
+class EmbeddingEncoder(TransformerMixin, BaseEstimator):
+    """Encodes a table of numbers and categories for a network with an embedding.
+
+    Parameters
+    ----------
+    n_bins : int, default=32
+        The most bins of a numeric column, at most 255.
+    embedding_size : int, default=8
+        Numbers that a numeric column becomes in the network.
+    categorical_features : "from_dtype", None or array-like, default="from_dtype"
+        Which columns hold categories: those of texts, truth values and categorical types; none;
+        or names, places or a mask.
+    max_categories : int, default=254
+        A column of more categories keeps the most frequent ones.
+
+    Attributes
+    ----------
+    embedding_ : Embedding
+        What the network needs to know of the encoding.
+    n_features_in_, feature_names_in_
+        As in scikit-learn.
+    """
+
+    def __init__(
+        self,
+        n_bins: int = 32,
+        embedding_size: int = 8,
+        categorical_features: Any = "from_dtype",
+        max_categories: int = 254,
+    ) -> None:
+        self.n_bins = n_bins
+        self.embedding_size = embedding_size
+        self.categorical_features = categorical_features
+        self.max_categories = max_categories
+
+    def fit(self, X: Any, y: Any = None) -> EmbeddingEncoder:
+        """Learn scales, edges and categories.
+
+        Parameters
+        ----------
+        X : DataFrame, array-like or sparse matrix of shape (n_rows, n_columns)
+        y : None
+            Ignored.
+
+        Raises
+        ------
+        ValueError
+            If a cell is infinite, or no number where one is meant.
+        """
+        columns = self._columns(X, reset=True)
+        categorical = self._categorical(columns)
+        self.numeric_: dict[int, tuple[RobustScale, Numbers]] = {}
+        self.fill_: dict[int, float] = {}
+        self.missing_: dict[int, RobustScale] = {}
+        self.binary_: dict[int, tuple[dict[Any, float], RobustScale]] = {}
+        self.categories_: dict[int, dict[Any, int]] = {}
+        hot: list[float] = []
+        for i, column in enumerate(columns):
+            if categorical[i]:
+                self._fit_categories(i, column, hot)
+            else:
+                self._fit_numbers(i, column)
+        edges = tuple(tuple(edges.tolist()) for _, edges in self.numeric_.values())
+        n_indicators = len(self.missing_) + len(self.binary_)
+        if not (edges or n_indicators or hot):
+            n_indicators = 1  # always 0: a network needs an input
+        self.embedding_ = Embedding(edges, self.embedding_size, n_indicators, tuple(hot))
+        return self
+
+    def _fit_numbers(self, i: int, column: Column) -> None:
+        x = column.numbers()
+        absent = np.isnan(x)
+        if absent.all():
+            return
+        self.fill_[i] = float(np.median(x[~absent]))
+        if absent.any():
+            self.missing_[i] = RobustScale.of(absent.astype(float))
+            x = np.where(absent, self.fill_[i], x)
+        if x.min() < x.max():
+            scale = RobustScale.of(x)
+            edges = bin_edges(scale(x), self.n_bins)
+            if len(edges) > 1:
+                self.numeric_[i] = scale, edges
+
+    def _fit_categories(self, i: int, column: Column, hot: list[float]) -> None:
+        levels, codes = column.levels()
+        counts = np.bincount(codes[codes >= 0], minlength=len(levels))
+        frequent = np.argsort(-counts, kind="stable")[: self.max_categories]
+        kept = sorted((levels[k] for k in frequent if counts[k]), key=_sort_key)
+        if len(kept) == 2:
+            signs = dict(zip(kept, (-1.0, 1.0), strict=True))
+            values = np.array([signs.get(level, 0.0) for level in levels] + [0.0])[codes]
+            self.binary_[i] = signs, RobustScale.of(values)
+        elif len(kept) > 2:
+            share = dict(zip(levels, counts, strict=True))
+            self.categories_[i] = {level: len(hot) + k for k, level in enumerate(kept)}
+            for level in kept:
+                scale = RobustScale.of((np.arange(len(codes)) < share[level]).astype(float))
+                hot.append(INDICATOR_SCALE * float(scale(np.ones(1))[0] - scale(np.zeros(1))[0]))
+
+    def transform(self, X: Any) -> Encoded:
+        """Encode a table.
+
+        Parameters
+        ----------
+        X : DataFrame, array-like or sparse matrix of shape (n_rows, n_columns)
+            A DataFrame's columns are found by name, in any order.
+
+        Returns
+        -------
+        encoded : Encoded
+            In float32.
+        """
+        check_is_fitted(self)
+        columns = self._columns(X, reset=False)
+        n_rows = len(columns[0].values) if columns else 0
+        bins = np.empty((n_rows, len(self.numeric_)), np.uint8)
+        fractions = np.empty((n_rows, len(self.numeric_)), np.float32)
+        indicators = np.zeros((n_rows, self.embedding_.n_indicators), np.float32)
+        codes = np.empty((n_rows, len(self.categories_)), np.int32)
+        j = k = 0
+        for i in self.fill_:
+            x = columns[i].numbers()
+            absent = np.isnan(x)
+            if i in self.numeric_:
+                scale, edges = self.numeric_[i]
+                x = scale(np.where(absent, self.fill_[i], x))
+                bins[:, j], fractions[:, j] = find_bins(x, edges)
+                j += 1
+            if i in self.missing_:
+                indicators[:, k] = INDICATOR_SCALE * self.missing_[i](absent.astype(float))
+                k += 1
+        for i, (signs, scale) in self.binary_.items():
+            values = _looked_up(columns[i], signs, 0.0)
+            indicators[:, k] = INDICATOR_SCALE * scale(values)
+            k += 1
+        for c, (i, known) in enumerate(self.categories_.items()):
+            codes[:, c] = _looked_up(columns[i], known, -1)
+        return Encoded(bins, fractions, indicators, codes)
+
+    def _columns(self, X: Any, reset: bool) -> list[Column]:
+        X = as_table(X)
+        if not reset and hasattr(X, "iloc") and hasattr(self, "feature_names_in_"):
+            X = self._in_order(X)
+        validate_data(self, X, reset=reset, skip_check_array=True)
+        return columns_of(X)
+
+    def _in_order(self, X: Any) -> Any:
+        """The known columns of a DataFrame; ValueError if any is absent."""
+        absent = [name for name in self.feature_names_in_ if name not in X.columns]
+        if absent:
+            raise ValueError(
+                f"X lacks columns that the model was fitted with: {', '.join(map(repr, absent))}."
+            )
+        return X[list(self.feature_names_in_)]
+
+    def _categorical(self, columns: Sequence[Column]) -> NDArray[np.bool_]:
+        """Which columns hold categories."""
+        given = self.categorical_features
+        if given is None:
+            return np.zeros(len(columns), bool)
+        if isinstance(given, str):
+            if given != "from_dtype":
+                raise ValueError(
+                    "categorical_features must be 'from_dtype', None or an array-like of names,"
+                    f" places or truth values, got {given!r}."
+                )
+            return np.array([column.is_categorical for column in columns], bool)
+        given = np.asarray(given)
+        if given.dtype == bool and len(given) == len(columns):
+            return given
+        names = [column.name for column in columns]
+        found = np.zeros(len(columns), bool)
+        for one in given.tolist():
+            if isinstance(one, str) and one in names:
+                found[names.index(one)] = True
+            elif not isinstance(one, str | bool) and 0 <= one < len(columns):
+                found[one] = True
+            else:
+                raise ValueError(
+                    f"categorical_features names {one!r}, which is no column of X; it has"
+                    f" {len(columns)} columns{': ' + ', '.join(names[:30]) if names else ''}."
+                )
+        return found
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = tags.input_tags.allow_nan = True
+        tags.input_tags.string = tags.input_tags.categorical = True
+        return tags
+
+
+def _sort_key(level: Any) -> tuple[str, Any]:
+    """Sorts levels of several types, each among its own."""
+    numeric = isinstance(level, int | float | np.number)
+    return ("", float(level)) if numeric else (type(level).__name__, str(level))
+
+
+def _looked_up(column: Column, known: dict[Any, Any], unknown: Any) -> np.ndarray:
+    """What ``known`` says of each row's value."""
+    levels, codes = column.levels()
+    return np.array([known.get(level, unknown) for level in levels] + [unknown])[codes]

@@ -1,0 +1,147 @@
+"""Does a table become bins, fractions, indicators and codes as the encoder promises?"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse
+
+from fastnn.tabular.embed import EmbeddingEncoder, RobustScale
+
+
+def homes(n=60):
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "area": rng.lognormal(4, 0.5, n),
+            "rooms": rng.integers(1, 6, n),
+            "built": pd.date_range("1990-01-01", periods=n, freq="91D"),
+            "pool": rng.random(n) < 0.4,
+            "town": rng.choice(["Oslo", "Rome", "Lima"], n),
+            "heat": pd.Categorical(rng.choice(["gas", "wood"], n)),
+            "all the same": 1.0,
+            "empty": np.nan,
+        }
+    )
+
+
+def numbers(encoder, encoded):
+    """The scaled numbers that bins and fractions stand for, ``(n_rows, n_numeric)``."""
+    columns = []
+    for f, edges in enumerate(encoder.embedding_.edges):
+        bins = encoded.bins[:, f]
+        columns.append(np.array(edges)[bins] + encoded.fractions[:, f] * np.diff(edges)[bins])
+    return np.column_stack(columns)
+
+
+def test_each_column_becomes_what_it_is():
+    X = homes()
+    encoder = EmbeddingEncoder(n_bins=8, embedding_size=3).fit(X)
+    encoded, embedding = encoder.transform(X), encoder.embedding_
+    assert [len(edges) for edges in embedding.edges] == [9, 5, 9]  # area, rooms, built
+    assert (embedding.size, embedding.n_indicators, len(embedding.hot)) == (3, 2, 3)
+    assert encoded.indicators.shape == (60, 2)  # pool and heat
+    places = {"Lima": 0, "Oslo": 1, "Rome": 2}
+    assert encoded.codes[:, 0].tolist() == [places[town] for town in X["town"]]
+    scale = RobustScale.of(X["area"].to_numpy())
+    np.testing.assert_allclose(numbers(encoder, encoded)[:, 0], scale(X["area"]), atol=1e-6)
+
+
+def test_missing_numbers_are_the_median_with_an_indicator():
+    X = pd.DataFrame({"x": [1.0, 2, 3, 4, np.nan], "y": [5.0, 4, 3, 2, 1]})
+    encoder = EmbeddingEncoder().fit(X)
+    encoded = encoder.transform(X)
+    assert encoded.indicators.shape == (5, 1)
+    assert len(np.unique(encoded.indicators[:4])) == 1
+    assert encoded.indicators[4] != encoded.indicators[0]
+    gap = encoder.transform(pd.DataFrame({"x": [2.5], "y": [np.nan]}))
+    median = encoder.transform(pd.DataFrame({"x": [2.5], "y": [3.0]}))
+    np.testing.assert_array_equal(gap.fractions, median.fractions)
+    np.testing.assert_array_equal(numbers(encoder, encoded)[4, 0], numbers(encoder, median)[0, 0])
+
+
+def test_unknown_and_missing_categories_are_none():
+    X = pd.DataFrame({"town": ["Oslo", "Rome", "Lima", None], "yes": ["y", "n", "y", "n"]})
+    encoder = EmbeddingEncoder().fit(X)
+    new = encoder.transform(pd.DataFrame({"town": ["Rome", "Bonn", None], "yes": ["y", "?", None]}))
+    assert new.codes.ravel().tolist() == [2, -1, -1]
+    assert new.indicators[1] == new.indicators[2] != new.indicators[0]
+
+
+def test_columns_are_found_by_name():
+    X = homes()
+    encoder = EmbeddingEncoder().fit(X)
+    turned = encoder.transform(X[X.columns[::-1]].assign(more=1))
+    np.testing.assert_array_equal(turned.fractions, encoder.transform(X).fractions)
+    with pytest.raises(ValueError, match=r"X lacks columns .* fitted with: 'area', 'town'"):
+        encoder.transform(X.drop(columns=["town", "area"]))
+
+
+def test_tables_of_every_kind_are_read_alike():
+    pl = pytest.importorskip("polars")
+    X = homes()[["area", "rooms", "town"]]
+    encoder = EmbeddingEncoder().fit(X)
+    expected = encoder.transform(X)
+    for same in (pl.DataFrame(X.to_dict("list")), X.astype({"town": "category"})):
+        encoded = EmbeddingEncoder().fit(same).transform(same)
+        np.testing.assert_array_equal(encoded.fractions, expected.fractions)
+        np.testing.assert_array_equal(encoded.codes, expected.codes)
+    array = X[["area", "rooms"]].to_numpy()
+    sparse = scipy.sparse.csr_array(array)
+    np.testing.assert_array_equal(
+        EmbeddingEncoder().fit(sparse).transform(sparse).fractions, expected.fractions
+    )
+
+
+def test_objects_that_are_numbers_are_numbers():
+    X = np.array([[1, "a"], [2, "b"], [3, "c"]], object)
+    embedding = EmbeddingEncoder().fit(X).embedding_
+    assert len(embedding.edges) == 1
+    assert len(embedding.hot) == 3
+
+
+@pytest.mark.parametrize("given", [["rooms"], [1], [False, True, False]])
+def test_categories_can_be_named(given):
+    X = homes()[["area", "rooms", "built"]]
+    embedding = EmbeddingEncoder(categorical_features=given).fit(X).embedding_
+    assert len(embedding.hot) == 5
+    assert len(embedding.edges) == 2
+
+
+def test_rare_categories_of_too_many_are_none():
+    towns = [f"t{i}" for i in range(50)] + ["Oslo"] * 9 + ["Rome"] * 8 + ["Lima"] * 7
+    X = pd.DataFrame({"town": towns})
+    encoder = EmbeddingEncoder(max_categories=3).fit(X)
+    codes = encoder.transform(X).codes[:, 0]
+    assert len(encoder.embedding_.hot) == 3
+    assert (codes[:50] == -1).all()
+    assert (codes[50:] >= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [
+        (pd.DataFrame({"a": [1.0, np.inf]}), "Column 'a' of X contains infinity"),
+        (pd.DataFrame({"a": [1.0, 2.0]}), "categorical_features names 'b', which is no column"),
+    ],
+)
+def test_what_cannot_be_read_is_refused(X, message):
+    given = ["b"] if "names" in message else None
+    with pytest.raises(ValueError, match=message):
+        EmbeddingEncoder(categorical_features=given).fit(X)
+
+
+def test_text_in_a_column_of_numbers_is_refused():
+    encoder = EmbeddingEncoder().fit(pd.DataFrame({"a": [1.0, 2.0]}))
+    with pytest.raises(ValueError, match="Column 'a' is one of numbers, but not all of its cells"):
+        encoder.transform(pd.DataFrame({"a": ["x", "2"]}))
+    same = encoder.transform(pd.DataFrame({"a": ["1", "2"]}))
+    assert same.fractions.ravel().tolist() == [0.0, 1.0]
+
+
+def test_one_outlier_does_not_rule_a_column():
+    x = np.arange(100.0)
+    scale = RobustScale.of(np.append(x, 1e12))
+    assert np.ptp(scale(x)) > 1.5
+    assert scale(np.array([1e12])) <= 3

@@ -1,0 +1,113 @@
+"""Does a bag train its members as the rules say, and end each with its best epoch?"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fastnn.backends import load
+from fastnn.backends.base import Data, Plan
+from fastnn.core.network import NetworkSpec, initialise
+from fastnn.core.optimizers import SGD
+from fastnn.training.bag import Bag, BagRules, Member
+
+F64 = np.dtype(np.float64)
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(80, 3))
+DATA = Data(X, X @ [[1.0], [-2.0], [0.5]])
+SPEC = NetworkSpec.dense([3, 4, 1], "tanh", "squared_error")
+
+
+def members(n=3):
+    """Member i holds out ten rows."""
+    each = []
+    for i in range(n):
+        held_out = np.arange(10 * i, 10 * i + 10)
+        rows = np.setdiff1d(np.arange(80), held_out)
+        each.append(Member(rows, held_out, initialise(SPEC, F64, np.random.RandomState(i))))
+    return each
+
+
+def squared_error(member, predictions):
+    return float(np.mean((predictions - DATA.y[member.held_out]) ** 2))
+
+
+def bag(measure=squared_error, ema=None):
+    engine = load("numpy").engine(SPEC, F64)
+    return Bag(engine, Plan(SGD(ema=ema), 16), 1, DATA, measure, np.random.RandomState(0))
+
+
+def rates(n):
+    return np.full((n, 70 // 16), 0.05)
+
+
+def test_members_end_with_their_best_epoch():
+    values = iter([3, 1, 2, 9, 9, 1, 9, 9, 9])  # of three members, epoch by epoch
+    first = members()
+    starts = [member.best_params.copy() for member in first]
+    bag(lambda member, predictions: next(values)).train(first, rates(3), BagRules(3))
+    assert [member.best_iter for member in first] == [1, 1, 2]
+    assert [member.best_value for member in first] == [3, 1, 1]
+    again = members()
+    bag(lambda member, predictions: 0).train(again, rates(1), BagRules(1))
+    np.testing.assert_array_equal(again[0].best_params, first[0].best_params)
+    assert all((a != b.best_params).any() for a, b in zip(starts, first, strict=True))
+
+
+def test_equal_values_take_the_later_epoch():
+    one = members(1)
+    bag(lambda member, predictions: 1.0).train(one, rates(4), BagRules(4))
+    assert one[0].best_iter == 4
+
+
+def test_it_learns():
+    each = members()
+    bag().train(each, rates(30), BagRules(30))
+    for member in each:
+        assert member.best_value < 0.1 * member.values[0]
+
+
+@pytest.mark.parametrize("ema", [None, 0.9])
+def test_what_is_measured_is_what_is_kept(ema):
+    each = members()
+    bag(ema=ema).train(each, rates(5), BagRules(5))
+    engine = load("numpy").engine(SPEC, F64)
+    for member in each:
+        out = np.empty((10, 1))
+        engine.predict(member.best_params, X[member.held_out], out)
+        assert squared_error(member, out) == min(member.values)
+
+
+def test_a_member_stops_at_the_end_of_a_cycle_that_brought_nothing():
+    def measure(member, predictions):
+        worse = member.held_out[0] == 0  # the first gets worse, the others better
+        return float(len(member.values) if worse else -len(member.values))
+
+    each = members()
+    bag(measure).train(each, rates(9), BagRules(9, cycle_ends=frozenset({2, 4})))
+    assert [len(member.values) for member in each] == [4, 9, 9]
+
+
+def test_all_members_stopped_is_the_end():
+    each = members()
+    calls = []
+    bag(lambda member, predictions: 1.0).train(
+        each, rates(9), BagRules(9, cycle_ends=frozenset({2, 4})), calls.append
+    )
+    assert calls == [1, 2, 3, 4]
+
+
+def test_time_and_callbacks_end_it_after_an_epoch():
+    each = members()
+    bag().train(each, rates(9), BagRules(9, max_time=1e-9))
+    assert [len(member.values) for member in each] == [1, 1, 1]
+    each = members()
+    bag().train(each, rates(9), BagRules(9), lambda epoch: epoch == 3)
+    assert [len(member.values) for member in each] == [3, 3, 3]
+
+
+def test_a_member_that_diverges_keeps_its_first_parameters():
+    each = members(1)
+    start = each[0].best_params.copy()
+    bag(lambda member, predictions: np.nan).train(each, rates(2), BagRules(2))
+    np.testing.assert_array_equal(each[0].best_params, start)
