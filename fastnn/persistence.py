@@ -50,7 +50,18 @@ _KINDS = (
     TableEncoder,
     LogScale,
 )
-TRUSTED_TYPES = sorted(f"{kind.__module__}.{kind.__qualname__}" for kind in _KINDS)
+# By name: a model of another kind need not import them.
+_OF_BAGS = (
+    "fastnn.core.embedding.Embedding",
+    "fastnn.tabular.embed.CategoricalColumn",
+    "fastnn.tabular.embed.EmbeddingEncoder",
+    "fastnn.tabular.embed.NumericColumn",
+    "fastnn.tabular.embed.RobustScale",
+    "fastnn.tabular.estimator.TabularClassifier",
+    "fastnn.tabular.estimator.TabularRegressor",
+    "fastnn.tabular.recipe.Recipe",
+)
+TRUSTED_TYPES = sorted([*(f"{kind.__module__}.{kind.__qualname__}" for kind in _KINDS), *_OF_BAGS])
 
 # What the pipelines of the command line hold of scikit-learn's.
 _FROM_SKLEARN = (

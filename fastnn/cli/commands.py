@@ -108,7 +108,7 @@ def fit(
     from sklearn.exceptions import ConvergenceWarning
 
     from fastnn.cli.training import train
-    from fastnn.estimators.inspect import network_of
+    from fastnn.estimators.inspect import innermost
     from fastnn.persistence import TableModel, save_model
 
     refuse_unwritable(output)
@@ -128,7 +128,7 @@ def fit(
     saved = TableModel(model, known.schema, about)
     if output is not None:
         save_model(output, saved)
-    return Fitted(known, saved, int(network_of(model).n_iter_), seconds, held_out, output)
+    return Fitted(known, saved, int(innermost(model).n_iter_), seconds, held_out, output)
 
 
 def predict(
@@ -409,11 +409,13 @@ def _notation(schema: Schema) -> dict[str, str]:
 
 def _network_facts(model: Any) -> dict[str, Any]:
     """Return the size of the network in a fitted pipeline, and how its training ended."""
-    from fastnn.estimators.inspect import network_of
+    from fastnn.estimators.inspect import innermost, network_of
 
     network = network_of(model)
     if network is None:
-        return {}
+        bag = innermost(model)
+        preset = getattr(bag, "preset", None)
+        return {} if preset is None else {"preset": preset, "epochs": bag.n_iter_}
     return {
         "hidden": [weights.shape[1] for weights in network.coefs_[:-1]],
         "activation": str(network.activation),

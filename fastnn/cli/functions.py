@@ -52,8 +52,8 @@ def fit_table(
     **options
         How the file is read (``sep``, ``encoding``), what is learned (``holdout``, ``seed``,
         ``class_weight``, ``target_transform``), what the columns are (the parameters of
-        `fastnn.tabular.options.TypeOptions`, such as ``drop``), and how it is learned (``hidden``,
-        ``epochs``, ``threshold``).
+        `fastnn.tabular.options.TypeOptions`, such as ``drop``), and how it is learned
+        (``preset``, ``hidden``, ``epochs``, ``threshold``).
 
     Returns
     -------

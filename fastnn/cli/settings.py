@@ -61,6 +61,9 @@ class Training:
 
     Attributes
     ----------
+    preset : {"fast", "balanced", "best"} or None
+        A bag of networks on embedded columns, see `fastnn.TabularClassifier`; ``hidden`` and
+        ``epochs`` are then the preset's. None trains one plain network.
     hidden : tuple of int
         Neurons of each hidden layer; () is a linear model.
     epochs : int
@@ -70,6 +73,7 @@ class Training:
         that is best by it on rows held out from the training rows. None is 0.5.
     """
 
+    preset: str | None = None
     hidden: tuple[int, ...] = (100,)
     epochs: int = 200
     threshold: float | str | None = None

@@ -72,6 +72,14 @@ def network(schema: Schema, goal: Goal, **settings: Any) -> Any:
     return kind(random_state=goal.seed, scoring="loss", **settings)
 
 
+def tabular(schema: Schema, preset: str, goal: Goal) -> Any:
+    """Return a bag of networks for the schema's task."""
+    from fastnn.tabular.estimator import TabularClassifier, TabularRegressor
+
+    kind = TabularRegressor if schema.task == "regression" else TabularClassifier
+    return kind(preset, random_state=goal.seed)
+
+
 def learns_logarithms(
     known: TrainingTable, goal: Goal, training: Training, reporter: Reporter
 ) -> bool:
@@ -168,6 +176,10 @@ def _fitted(
     """Return a pipeline fitted to X and y."""
     from fastnn.tabular.encode import table_model
 
+    if training.preset is not None:
+        bag = tabular(schema, training.preset, goal)
+        model = table_model(schema, bag, "passthrough", log_target=log)
+        return _deciding_at(threshold, model.fit(X, y, **row_weights(goal, y)), X, y)
     stops_early = len(y) >= MIN_ROWS_TO_STOP_EARLY and (
         schema.task == "regression" or can_stratify(schema, y, STOPPING_SHARE)
     )
@@ -180,11 +192,13 @@ def _fitted(
         validation_fraction=STOPPING_SHARE,
     )
     model = table_model(schema, estimator, log_target=log).fit(X, y, **row_weights(goal, y))
-    return model if threshold is None else _deciding_at(threshold, model, X, y)
+    return _deciding_at(threshold, model, X, y)
 
 
-def _deciding_at(threshold: float, model: Any, X: pd.DataFrame, y: np.ndarray) -> Any:
-    """Return a fitted pipeline of two classes with another threshold."""
+def _deciding_at(threshold: float | None, model: Any, X: pd.DataFrame, y: np.ndarray) -> Any:
+    """Return a fitted pipeline of two classes with another threshold; None leaves it as it is."""
+    if threshold is None:
+        return model
     from sklearn.frozen import FrozenEstimator
     from sklearn.model_selection import FixedThresholdClassifier
     from sklearn.pipeline import Pipeline

@@ -1,8 +1,18 @@
-"""Which network does an estimator hold? The one it is, ends in or wraps."""
+"""Which network or bag does an estimator hold? The one it is, ends in or wraps."""
 
 from __future__ import annotations
 
 from typing import Any
+
+
+def innermost(estimator: Any) -> Any:
+    """What a Pipeline, a search, or another estimator around one has inside; or itself."""
+    if hasattr(estimator, "steps"):
+        return innermost(estimator.steps[-1][1])
+    for name in ("estimator_", "regressor_", "best_estimator_"):
+        if hasattr(estimator, name):
+            return innermost(getattr(estimator, name))
+    return estimator
 
 
 def network_of(estimator: Any) -> Any:
@@ -19,11 +29,5 @@ def network_of(estimator: Any) -> Any:
     network : MLPClassifier, MLPRegressor or None
         None if there is none.
     """
-    if isinstance(getattr(estimator, "coefs_", None), list):
-        return estimator
-    if hasattr(estimator, "steps"):
-        return network_of(estimator.steps[-1][1])
-    for name in ("estimator_", "regressor_", "best_estimator_"):
-        if hasattr(estimator, name):
-            return network_of(getattr(estimator, name))
-    return None
+    found = innermost(estimator)
+    return found if isinstance(getattr(found, "coefs_", None), list) else None

@@ -139,6 +139,61 @@ def as_table(X: Any) -> Any:
     return check_array(X, accept_sparse=sparse, dtype=None, ensure_all_finite="allow-nan")
 
 
+@dataclass
+class NumericColumn:
+    """What a numeric column's training cells taught.
+
+    Attributes
+    ----------
+    place : int
+        Of the column in the table.
+    fill : float
+        What stands for a missing number.
+    scale, edges : RobustScale or None, ndarray or None
+        None where all numbers are the same.
+    missing : RobustScale or None
+        Of the indicator; None where no number was missing.
+    """
+
+    place: int
+    fill: float
+    scale: RobustScale | None = None
+    edges: Numbers | None = None
+    missing: RobustScale | None = None
+
+
+@dataclass
+class CategoricalColumn:
+    """What a categorical column's training cells taught.
+
+    Attributes
+    ----------
+    place : int
+        Of the column in the table.
+    levels : list
+        In order; any other is unknown.
+    first : int
+        The hot column of the first level.
+    sign : RobustScale or None
+        Two levels are -1 and 1, scaled, in place of hot columns.
+    """
+
+    place: int
+    levels: list[Any]
+    first: int = 0
+    sign: RobustScale | None = None
+
+    def codes(self, column: Column) -> NDArray[np.int64]:
+        """The hot column of each row's level; -1 where it is missing or unknown."""
+        known = {level: self.first + k for k, level in enumerate(self.levels)}
+        levels, rows = column.levels()
+        return np.array([known.get(level, -1) for level in levels] + [-1])[rows]
+
+    def signs(self, column: Column) -> Numbers:
+        """-1 or 1 for each row, 0 where the level is missing or unknown."""
+        return np.array([-1.0, 1.0, 0.0])[self.codes(column)]
+
+
 class EmbeddingEncoder(TransformerMixin, BaseEstimator):
     """Encodes a table of numbers and categories for a network with an embedding.
 
@@ -189,52 +244,52 @@ class EmbeddingEncoder(TransformerMixin, BaseEstimator):
             If a cell is infinite, or no number where one is meant.
         """
         columns = self._columns(X, reset=True)
-        categorical = self._categorical(columns)
-        self.numeric_: dict[int, tuple[RobustScale, Numbers]] = {}
-        self.fill_: dict[int, float] = {}
-        self.missing_: dict[int, RobustScale] = {}
-        self.binary_: dict[int, tuple[dict[Any, float], RobustScale]] = {}
-        self.categories_: dict[int, dict[Any, int]] = {}
+        self.numbers_: list[NumericColumn] = []
+        self.categories_: list[CategoricalColumn] = []
         hot: list[float] = []
-        for i, column in enumerate(columns):
-            if categorical[i]:
-                self._fit_categories(i, column, hot)
+        for place, (column, categorical) in enumerate(
+            zip(columns, self._categorical(columns), strict=True)
+        ):
+            if categorical:
+                self._fit_categories(place, column, hot)
             else:
-                self._fit_numbers(i, column)
-        edges = tuple(tuple(edges.tolist()) for _, edges in self.numeric_.values())
-        n_indicators = len(self.missing_) + len(self.binary_)
+                self._fit_numbers(place, column)
+        known = [numbers.edges for numbers in self.numbers_]
+        edges = tuple(tuple(own.tolist()) for own in known if own is not None)
+        n_indicators = sum(numbers.missing is not None for numbers in self.numbers_)
+        n_indicators += sum(one.sign is not None for one in self.categories_)
         if not (edges or n_indicators or hot):
             n_indicators = 1  # always 0: a network needs an input
         self.embedding_ = Embedding(edges, self.embedding_size, n_indicators, tuple(hot))
         return self
 
-    def _fit_numbers(self, i: int, column: Column) -> None:
+    def _fit_numbers(self, place: int, column: Column) -> None:
         x = column.numbers()
         absent = np.isnan(x)
         if absent.all():
             return
-        self.fill_[i] = float(np.median(x[~absent]))
+        found = NumericColumn(place, float(np.median(x[~absent])))
         if absent.any():
-            self.missing_[i] = RobustScale.of(absent.astype(float))
-            x = np.where(absent, self.fill_[i], x)
+            found.missing = RobustScale.of(absent.astype(float))
+            x = np.where(absent, found.fill, x)
         if x.min() < x.max():
-            scale = RobustScale.of(x)
-            edges = bin_edges(scale(x), self.n_bins)
-            if len(edges) > 1:
-                self.numeric_[i] = scale, edges
+            found.scale = RobustScale.of(x)
+            edges = bin_edges(found.scale(x), self.n_bins)
+            found.edges = edges if len(edges) > 1 else None
+        self.numbers_.append(found)
 
-    def _fit_categories(self, i: int, column: Column, hot: list[float]) -> None:
+    def _fit_categories(self, place: int, column: Column, hot: list[float]) -> None:
         levels, codes = column.levels()
         counts = np.bincount(codes[codes >= 0], minlength=len(levels))
         frequent = np.argsort(-counts, kind="stable")[: self.max_categories]
         kept = sorted((levels[k] for k in frequent if counts[k]), key=_sort_key)
         if len(kept) == 2:
-            signs = dict(zip(kept, (-1.0, 1.0), strict=True))
-            values = np.array([signs.get(level, 0.0) for level in levels] + [0.0])[codes]
-            self.binary_[i] = signs, RobustScale.of(values)
+            found = CategoricalColumn(place, kept)
+            found.sign = RobustScale.of(found.signs(column))
+            self.categories_.append(found)
         elif len(kept) > 2:
+            self.categories_.append(CategoricalColumn(place, kept, len(hot)))
             share = dict(zip(levels, counts, strict=True))
-            self.categories_[i] = {level: len(hot) + k for k, level in enumerate(kept)}
             for level in kept:
                 scale = RobustScale.of((np.arange(len(codes)) < share[level]).astype(float))
                 hot.append(INDICATOR_SCALE * float(scale(np.ones(1))[0] - scale(np.zeros(1))[0]))
@@ -255,28 +310,30 @@ class EmbeddingEncoder(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         columns = self._columns(X, reset=False)
         n_rows = len(columns[0].values) if columns else 0
-        bins = np.empty((n_rows, len(self.numeric_)), np.uint8)
-        fractions = np.empty((n_rows, len(self.numeric_)), np.float32)
-        indicators = np.zeros((n_rows, self.embedding_.n_indicators), np.float32)
-        codes = np.empty((n_rows, len(self.categories_)), np.int32)
+        n_numeric, n_indicators = len(self.embedding_.edges), self.embedding_.n_indicators
+        one_hot = [found for found in self.categories_ if found.sign is None]
+        bins = np.empty((n_rows, n_numeric), np.uint8)
+        fractions = np.empty((n_rows, n_numeric), np.float32)
+        indicators = np.zeros((n_rows, n_indicators), np.float32)
+        codes = np.empty((n_rows, len(one_hot)), np.int32)
         j = k = 0
-        for i in self.fill_:
-            x = columns[i].numbers()
+        for numbers in self.numbers_:
+            x = columns[numbers.place].numbers()
             absent = np.isnan(x)
-            if i in self.numeric_:
-                scale, edges = self.numeric_[i]
-                x = scale(np.where(absent, self.fill_[i], x))
-                bins[:, j], fractions[:, j] = find_bins(x, edges)
+            if numbers.scale is not None and numbers.edges is not None:
+                x = numbers.scale(np.where(absent, numbers.fill, x))
+                bins[:, j], fractions[:, j] = find_bins(x, numbers.edges)
                 j += 1
-            if i in self.missing_:
-                indicators[:, k] = INDICATOR_SCALE * self.missing_[i](absent.astype(float))
+            if numbers.missing is not None:
+                indicators[:, k] = INDICATOR_SCALE * numbers.missing(absent.astype(float))
                 k += 1
-        for i, (signs, scale) in self.binary_.items():
-            values = _looked_up(columns[i], signs, 0.0)
-            indicators[:, k] = INDICATOR_SCALE * scale(values)
-            k += 1
-        for c, (i, known) in enumerate(self.categories_.items()):
-            codes[:, c] = _looked_up(columns[i], known, -1)
+        for found in self.categories_:
+            if found.sign is not None:
+                signs = found.signs(columns[found.place])
+                indicators[:, k] = INDICATOR_SCALE * found.sign(signs)
+                k += 1
+        for c, found in enumerate(one_hot):
+            codes[:, c] = found.codes(columns[found.place])
         return Encoded(bins, fractions, indicators, codes)
 
     def _columns(self, X: Any, reset: bool) -> list[Column]:
@@ -335,9 +392,3 @@ def _sort_key(level: Any) -> tuple[str, Any]:
     """Sorts levels of several types, each among its own."""
     numeric = isinstance(level, int | float | np.number)
     return ("", float(level)) if numeric else (type(level).__name__, str(level))
-
-
-def _looked_up(column: Column, known: dict[Any, Any], unknown: Any) -> np.ndarray:
-    """What ``known`` says of each row's value."""
-    levels, codes = column.levels()
-    return np.array([known.get(level, unknown) for level in levels] + [unknown])[codes]

@@ -465,7 +465,9 @@ def _refuse_raw(
         )
 
 
-def table_model(schema: Schema, estimator: Any, *, log_target: bool = False) -> Any:
+def table_model(
+    schema: Schema, estimator: Any, encoder: Any = None, *, log_target: bool = False
+) -> Any:
     """Return a pipeline from the schema's columns to the target: encoding, then ``estimator``.
 
     Regression targets are standardised and turned back.
@@ -476,6 +478,8 @@ def table_model(schema: Schema, estimator: Any, *, log_target: bool = False) -> 
         What the columns are.
     estimator : estimator
         A classifier, or for the task "regression" a regressor.
+    encoder : transformer, "passthrough" or None
+        What encodes the columns; None is a TableEncoder.
     log_target : bool
         Whether a regression learns the logarithm of its target, which must be positive.
 
@@ -493,4 +497,4 @@ def table_model(schema: Schema, estimator: Any, *, log_target: bool = False) -> 
     if schema.task == "regression":
         scale = LogScale() if log_target else StandardScaler()
         estimator = TransformedTargetRegressor(regressor=estimator, transformer=scale)
-    return Pipeline([("columns", TableEncoder()), ("network", estimator)])
+    return Pipeline([("columns", encoder or TableEncoder()), ("network", estimator)])

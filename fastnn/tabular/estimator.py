@@ -310,7 +310,8 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Probabilities of the classes, ``(n_samples, n_classes)``."""
-        return self._predictions(X)
+        probabilities = self._predictions(X)
+        return probabilities / probabilities.sum(axis=1, keepdims=True)  # 1 in float64, too
 
     def predict(self, X: Any) -> np.ndarray:
         """The likeliest class, ``(n_samples,)``."""

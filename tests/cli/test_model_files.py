@@ -18,7 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from support.homes import homes
 
 import fastnn
-from fastnn import MLPClassifier, MLPRegressor
+from fastnn import MLPClassifier, MLPRegressor, TabularClassifier, TabularRegressor
 from fastnn.core.activations import ACTIVATIONS
 from fastnn.core.augmentations import AUGMENTATIONS
 from fastnn.core.losses import LABEL_LOSSES, LOSSES
@@ -90,6 +90,8 @@ ESTIMATORS |= {
     for loss in LABEL_LOSSES
 }
 ESTIMATORS["float32"] = MLPClassifier(dtype="float32")
+ESTIMATORS["kinds of a bag"] = TabularClassifier("fast", n_members=2)
+ESTIMATORS["regressor of a bag"] = TabularRegressor("fast", n_members=2)
 ESTIMATORS |= {"table": None, "logarithms": None}  # the pipelines of the command line
 
 
@@ -97,7 +99,7 @@ def fitted(kind):
     """An estimator of ESTIMATORS after three epochs, and rows it can predict."""
     frame = homes()
     target = "price" if "regressor" in kind else "town" if "towns" in kind else "kind"
-    X, y = frame[["age"]], frame[target].fillna("Oslo")
+    X, y = frame[["age", "town"] if "bag" in kind else ["age"]], frame[target].fillna("Oslo")
     model = ESTIMATORS[kind]
     if model is None:
         schema = recognise(frame, "price", TypeOptions(drop=["kind"]))

@@ -67,7 +67,7 @@ def test_they_learn(regressor, classifier):
     X, y, kind = homes(2000, seed=1)
     assert regressor.score(X, y) > 0.95
     assert classifier.score(X, kind) > 0.85
-    np.testing.assert_allclose(classifier.predict_proba(X).sum(axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(classifier.predict_proba(X).sum(axis=1), 1, rtol=1e-15)
 
 
 def test_each_row_is_answered_by_those_that_did_not_see_it(regressor):
