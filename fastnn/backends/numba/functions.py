@@ -17,16 +17,18 @@ from functools import cache
 import numpy as np
 from llvmlite import ir as llvm
 from numba import carray, cfunc, njit, types
-from numba.core import ir
+from numba.core import errors, ir
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import FunctionPass, register_pass
-from numba.core.errors import NumbaError, UnsupportedBytecodeError
 from numba.core.untyped_passes import IRProcessing
 from numba.extending import intrinsic
 from scipy.special import expit
 
 from fastnn.backends.numba import math as ours
 from fastnn.core.activations import Function
+
+# What Numba raises for bytecode that it does not know; before 0.61 it had no class of its own.
+UNSUPPORTED = getattr(errors, "UnsupportedBytecodeError", NotImplementedError)
 
 
 @ours.exact
@@ -145,7 +147,7 @@ def address_of(member: Function, dtype: np.dtype) -> int:
     """
     try:
         block = block_function(member.value, member.slope, member.keeps, np.dtype(dtype).name)
-    except (NumbaError, UnsupportedBytecodeError) as error:
+    except (errors.NumbaError, UNSUPPORTED) as error:
         reason = " ".join(str(error).split())
         raise ValueError(
             f"Numba cannot compile the function {member.name!r}: {reason[:300]}"
