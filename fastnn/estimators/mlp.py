@@ -112,16 +112,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # noqa: D101 - the f-string is i
         loss: str | Loss = "log_loss",
         label_smoothing: float = 0.0,
     ) -> None:
-        # scikit-learn reads parameters off this signature; all but the last three are the base's.
-        parameters = {
-            name: value
-            for name, value in locals().items()
-            if name not in ("self", "class_weight", "loss", "label_smoothing", "__class__")
-        }
-        super().__init__(**parameters)
-        self.class_weight = class_weight
-        self.loss = loss
-        self.label_smoothing = label_smoothing
+        self._keep(locals())
 
     def _decoded(self, y: np.ndarray) -> np.ndarray:
         if self._label_binarizer.y_type_.startswith("multilabel"):
@@ -359,15 +350,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # noqa: D101 - the f-string is its
         dropout: Any = 0.0,
         augment: Any = None,
     ) -> None:
-        # scikit-learn reads parameters off this signature, where `loss` comes first; all else is
-        # the base's.
-        parameters = {
-            name: value
-            for name, value in locals().items()
-            if name not in ("self", "loss", "__class__")
-        }
-        super().__init__(**parameters)
-        self.loss = loss
+        self._keep(locals())
 
     def _encode_known(self, y: np.ndarray) -> Targets:
         return targets.encode_numbers(y, self._trained_by())

@@ -157,7 +157,7 @@ _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
 
 
 class SharedParameters(BaseEstimator):
-    """The constructor of both estimators, in scikit-learn's order, ours last.
+    """The parameters that both estimators' constructors share, scikit-learn's first.
 
     See ``PARAMETERS`` for the meanings.
     """
@@ -200,72 +200,43 @@ class SharedParameters(BaseEstimator):
         "augment": [None, StrOptions(AUGMENTATIONS.keys()), Augmentation, list, tuple],
     }
 
-    def __init__(
-        self,
-        hidden_layer_sizes: Any = (100,),
-        activation: Any = "relu",
-        *,
-        solver: str | Optimizer = "adam",
-        alpha: float = 0.0001,
-        batch_size: int | str = "auto",
-        learning_rate: str | Schedule | Callable[[float], float] = "constant",
-        learning_rate_init: float = 0.001,
-        power_t: float = 0.5,
-        max_iter: int = 200,
-        shuffle: bool = True,
-        random_state: Any = None,
-        tol: float = 1e-4,
-        verbose: bool | int = False,
-        warm_start: bool = False,
-        momentum: float = 0.9,
-        nesterovs_momentum: bool = True,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-8,
-        n_iter_no_change: float = 10,
-        max_fun: int = 15000,
-        backend: str = "auto",
-        n_threads: int | None = None,
-        dtype: str = "auto",
-        scoring: Any = None,
-        restore_best: bool | str = "auto",
-        max_time: float | None = None,
-        dropout: Any = 0.0,
-        augment: Any = None,
-    ) -> None:
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.solver = solver
-        self.alpha = alpha
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.learning_rate_init = learning_rate_init
-        self.power_t = power_t
-        self.max_iter = max_iter
-        self.shuffle = shuffle
-        self.random_state = random_state
-        self.tol = tol
-        self.verbose = verbose
-        self.warm_start = warm_start
-        self.momentum = momentum
-        self.nesterovs_momentum = nesterovs_momentum
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.epsilon = epsilon
-        self.n_iter_no_change = n_iter_no_change
-        self.max_fun = max_fun
-        self.backend = backend
-        self.n_threads = n_threads
-        self.dtype = dtype
-        self.scoring = scoring
-        self.restore_best = restore_best
-        self.max_time = max_time
-        self.dropout = dropout
-        self.augment = augment
+    hidden_layer_sizes: Any
+    activation: Any
+    solver: str | Optimizer
+    alpha: float
+    batch_size: int | str
+    learning_rate: str | Schedule | Callable[[float], float]
+    learning_rate_init: float
+    power_t: float
+    max_iter: int
+    shuffle: bool
+    random_state: Any
+    tol: float
+    verbose: bool | int
+    warm_start: bool
+    momentum: float
+    nesterovs_momentum: bool
+    early_stopping: bool
+    validation_fraction: float
+    beta_1: float
+    beta_2: float
+    epsilon: float
+    n_iter_no_change: float
+    max_fun: int
+    backend: str
+    n_threads: int | None
+    dtype: str
+    scoring: Any
+    restore_best: bool | str
+    max_time: float | None
+    dropout: Any
+    augment: Any
+
+    def _keep(self, arguments: dict[str, Any]) -> None:
+        """Keep the arguments of a constructor, whose signature scikit-learn reads."""
+        for name, value in arguments.items():
+            if name != "self":
+                setattr(self, name, value)
 
     # ---- what is made of them
 
