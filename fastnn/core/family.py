@@ -106,11 +106,9 @@ class Member:
         return self
 
     def __repr__(self) -> str:
-        changed = [
-            f"{field.name}={value!r}"
-            for field in fields(self)
-            if (value := getattr(self, field.name)) is not field.default
-        ]
+        # Text is compared: an unpickled number is another object, an array has no one truth value.
+        shown = [(f, repr(getattr(self, f.name))) for f in fields(self)]
+        changed = [f"{f.name}={value}" for f, value in shown if value != repr(f.default)]
         return f"{type(self).__name__}({', '.join(changed)})"
 
 
