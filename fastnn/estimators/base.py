@@ -408,7 +408,20 @@ class BaseMLP(CallbackSupport, SharedParameters):
                 return np.nan
             present._predictions = lambda X: predictions  # type: ignore[method-assign]
             weight = {} if held_out.weight is None else {"sample_weight": held_out.weight}
-            return float(scorer(present, held_out.X, self._decoded(held_out.y), **weight))
+            try:
+                found = float(scorer(present, held_out.X, self._decoded(held_out.y), **weight))
+            except (TypeError, ValueError) as error:
+                given = "X, y, sample_weight=..." if weight else "X, y"
+                raise type(error)(
+                    f"scoring={self.scoring!r} cannot score (estimator, {given}) of the validation"
+                    f" rows: {error}"
+                ) from error
+            if np.isnan(found):
+                raise ValueError(
+                    f"scoring={self.scoring!r} gives NaN for the validation rows. Do they hold all"
+                    " classes? Give other rows, or choose another scoring."
+                )
+            return found
 
         return score
 
