@@ -17,6 +17,9 @@ import numpy as np
 from fastnn.core.family import OPEN, Allowed, Member, Numbers, by_name, number
 
 
+NOT_NEGATIVE = number("[0, inf)")
+
+
 def _is_count(value: Any) -> bool:
     return number("[1, inf)").holds(value) and value == int(value)
 
@@ -263,12 +266,13 @@ class Function(Horizon):
         """ValueError where the function's value is no factor."""
         factors = np.empty(len(t))
         for i, share in enumerate(t.tolist()):
-            factors[i] = value = self.function(share)
-            if not (np.isfinite(factors[i]) and factors[i] >= 0):
+            value = self.function(share)
+            if not NOT_NEGATIVE.holds(np.asarray(value)[()]):  # an array of one number, too
                 raise ValueError(
                     "learning_rate must be a function whose values are finite and not negative, got"
                     f" {value!r} at t={share!r}."
                 )
+            factors[i] = value
         return factors
 
 

@@ -100,7 +100,8 @@ PARAMETERS = """hidden_layer_sizes : int or array-like of int, default=(100,)
         What early stopping watches on the rows held out, weighted by ``sample_weight``. None is
         scikit-learn's choice, accuracy or R2; 'loss' is the loss that is trained, without the
         penalty, as a negative number; a name is one of scikit-learn's scorers, such as 'roc_auc';
-        a callable is ``scorer(estimator, X, y)``. Greater is better.
+        a callable is ``scorer(estimator, X, y)``, which takes ``sample_weight=`` too where rows
+        are weighted, by ``class_weight`` also. Greater is better; NaN is an error.
     restore_best : bool or 'auto', default='auto'
         Whether a fit ends with the parameters that scored best on the validation rows, or with its
         last ones. 'auto' is scikit-learn's choice: the best with early stopping. True does it
@@ -291,7 +292,7 @@ class SharedParameters(BaseEstimator):
         scikit-learn.
         """
         rule = self.learning_rate
-        if callable(rule):
+        if callable(rule) and not isinstance(rule, type):  # a class without its () is no rule
             rule = Function(function=rule)
         elif self.solver == "adam" and rule in ("invscaling", "adaptive"):
             rule = "constant"
