@@ -55,7 +55,13 @@ def learn(estimator: Any, batches: Any, n_epochs: int, **first_call: Any) -> Non
     try:
         for _ in range(n_epochs):
             epochs.append([0.0, 0])
-            for batch in read():
+            found = read()
+            if not isinstance(found, Iterable):
+                raise ValueError(
+                    "batches must be an iterable of tuples (X, y) or (X, y, sample_weight), or a"
+                    f" function that returns one, got {found!r}."
+                )
+            for batch in found:
                 X, y, weight = parts(batch)
                 before = getattr(estimator, "t_", 0)
                 estimator._learn_more(X, y, weight, 1, **first_call)

@@ -169,6 +169,12 @@ REFUSED = {
         lambda: [[X, NUMBERS]],
         r"^batches must hold tuples \(X, y\) or \(X, y, sample_weight\), got a list\.$",
     ),
+    "None": (
+        lambda: None,
+        r"^batches must be an iterable of tuples \(X, y\) or \(X, y, sample_weight\), or a function"
+        r" that returns one, got None\.$",
+    ),
+    "a function that returns no batches": (lambda: lambda: 3, r"that returns one, got 3\.$"),
     "four": (lambda: [(X, NUMBERS, WEIGHT, 1)], "sample_weight\\), got a tuple of 4\\.$"),
     "a second that does not fit": (lambda: [(X, NUMBERS), (X[:, :2], NUMBERS)], "X has 2 features"),
 }
