@@ -145,7 +145,7 @@ def address_of(member: Function, dtype: np.dtype) -> int:
     """
     try:
         block = block_function(member.value, member.slope, member.keeps, np.dtype(dtype).name)
-    except (NumbaError, UnsupportedBytecodeError) as error:
+    except (NumbaError, UnsupportedBytecodeError, NotImplementedError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(
             f"Numba cannot compile the function {member.name!r}: {reason[:300]}"
