@@ -108,8 +108,8 @@ def test_an_estimator_without_a_curve_is_refused():
     model = MLPRegressor(solver="lbfgs", random_state=0).fit(X, Y)
     with pytest.raises(
         ValueError,
-        match=r"MLPRegressor holds no network with a loss_curve_\. Networks fitted with"
-        r" solver='adam' or 'sgd' have one\.",
+        match=r"MLPRegressor holds no network with a loss_curve_\. Networks have one"
+        r" unless they are fitted with solver='lbfgs'\.",
     ):
         LossCurveDisplay.from_estimator(model)
 

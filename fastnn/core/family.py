@@ -46,6 +46,11 @@ def number(interval: str) -> Allowed:
     return Allowed(f"a number in {interval}", holds)
 
 
+def is_count(value: Any) -> bool:
+    """Whether ``value`` is a whole number from 1."""
+    return number("[1, inf)").holds(value) and value == int(value)
+
+
 @dataclass(repr=False)
 class Member:
     """The base of all members; their dataclass fields are their settings.

@@ -14,14 +14,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastnn.core.family import OPEN, Allowed, Member, Numbers, by_name, number
-
+from fastnn.core.family import OPEN, Allowed, Member, Numbers, by_name, is_count, number
 
 NOT_NEGATIVE = number("[0, inf)")
-
-
-def _is_count(value: Any) -> bool:
-    return number("[1, inf)").holds(value) and value == int(value)
 
 
 @dataclass(repr=False)
@@ -49,7 +44,7 @@ class Schedule(Member):
     allowed: ClassVar[Mapping[str, Allowed]] = {
         "learning_rate_init": number("(0, inf)"),
         "warmup": number("[0, inf)"),
-        "max_iter": Allowed("a whole number from 1", _is_count),
+        "max_iter": Allowed("a whole number from 1", is_count),
     }
     stop_message: ClassVar[str] = "Stopping."
     has_horizon: ClassVar[bool] = False

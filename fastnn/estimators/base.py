@@ -63,7 +63,7 @@ class BaseMLP(CallbackSupport, SharedParameters):
     """
 
     _loss: Loss  # what the network is trained by, whatever the parameters say by now
-    _loop: LoopState  # what later calls go on from; absent before the first with 'adam' or 'sgd'
+    _loop: LoopState  # what later calls go on from; absent before the first that is stochastic
     _model: Network  # the vector that coefs_ and intercepts_ are views of; absent from pickles
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -222,7 +222,8 @@ class BaseMLP(CallbackSupport, SharedParameters):
     def _fit_batches(self, batches: Any, n_epochs: int, **first_call: Any) -> Any:
         if self.early_stopping:
             raise ValueError("fit_batches does not support early_stopping=True")
-        with watched_by(*self._time_limit()), unchanged_on_error(self):
+        callbacks = (*self._time_limit(), *self._own_callbacks())
+        with watched_by(*callbacks), unchanged_on_error(self):
             if not self.warm_start:
                 for name in [name for name in vars(self) if name in _LEARNED or name[-1] == "_"]:
                     delattr(self, name)

@@ -140,7 +140,7 @@ ATTRIBUTES = """coefs_ : list of ndarray of shape (n_in, n_out)
     loss_ : float
         The loss of the last pass, penalty included.
     loss_curve_ : list of float
-        The loss of each pass ('adam' and 'sgd' only, as the next three).
+        The loss of each pass; as the next three, not with 'lbfgs'.
     best_loss_ : float or None
         The lowest loss; None with early stopping.
     validation_scores_ : list of float or None
@@ -291,7 +291,7 @@ class SharedParameters(BaseEstimator):
         A plain function is a schedule, too. Adam ignores 'invscaling' and 'adaptive', as in
         scikit-learn.
         """
-        rule = self.learning_rate
+        rule: Any = self.learning_rate
         if callable(rule) and not isinstance(rule, type):  # a class without its () is no rule
             rule = Function(function=rule)
         elif self.solver == "adam" and rule in ("invscaling", "adaptive"):

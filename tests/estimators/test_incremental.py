@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from contextlib import nullcontext
 from itertools import pairwise
 
 import numpy as np
@@ -221,9 +222,12 @@ class StopAt:
         return not self.n
 
 
-def test_whoever_watches_stops_it_after_a_batch():
+@pytest.mark.parametrize("callbacks_set", [False, True])
+def test_whoever_watches_stops_it_after_a_batch(callbacks_set):
     model = MLPRegressor(**SETTINGS | {"batch_size": 10})
-    with watched_by(StopAt(5)):
+    if callbacks_set:
+        model.set_callbacks(StopAt(5))
+    with nullcontext() if callbacks_set else watched_by(StopAt(5)):
         model.fit_batches(lambda: batches(MLPRegressor), n_epochs=9)
     assert (model.n_iter_, model.t_) == (2, 90 + 48 + 32)
 
