@@ -48,7 +48,8 @@ def learn(estimator: Any, batches: Any, n_epochs: int, **first_call: Any) -> Non
     """
     check_n_epochs(n_epochs)
     read = reader(batches, n_epochs)
-    curve = list(getattr(estimator, "loss_curve_", ()))
+    curve = getattr(estimator, "loss_curve_", [])
+    estimator.loss_curve_ = []  # what batches add must not stay if one of them fails
     epochs: list[list[float]] = []  # the sum of its rows' losses, and their number
     seed = estimator.random_state
     estimator.random_state = check_random_state(seed)  # one stream for all batches

@@ -191,6 +191,14 @@ def test_what_holds_no_batches_is_refused_and_the_model_stays(given, message):
     assert model.random_state == 3
 
 
+def test_a_batch_that_fails_leaves_a_warm_model_as_it_was():
+    model = MLPRegressor(**SETTINGS, warm_start=True).partial_fit(X, NUMBERS, n_epochs=3)
+    curve = list(model.loss_curve_)
+    with pytest.raises(ValueError, match="X has 2 features"):
+        model.fit_batches([(X, NUMBERS), (X[:, :2], NUMBERS)])
+    assert model.loss_curve_ == curve
+
+
 def test_a_function_whose_iterator_is_used_up_is_refused():
     parts = iter([(X, NUMBERS)])
     with pytest.raises(ValueError, match=r"^batches held no batch in epoch 2\.$"):
