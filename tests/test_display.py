@@ -139,6 +139,17 @@ def test_the_validation_loss_is_drawn_beside_it():
     assert LossCurveDisplay([3.0, 2.0]).plot().validation_line_ is None
 
 
+def test_the_validation_loss_stands_at_its_iterations():
+    model = MLPRegressor(**SETTINGS, warm_start=True)
+    with pytest.warns(UserWarning, match="Maximum iterations"):
+        model.fit(X[:30], Y[:30], X_val=X[30:], y_val=Y[30:])
+    validated = list(model.validation_loss_curve_)
+    model.partial_fit(X, Y, n_epochs=2).fit_batches([(X, Y), (X, Y)], n_epochs=3)
+    line = LossCurveDisplay.from_estimator(model).validation_line_
+    np.testing.assert_array_equal(line.get_xdata(), np.arange(1, 21))
+    np.testing.assert_array_equal(line.get_ydata(), [*validated, *[np.nan] * 5])
+
+
 # ---- weights
 
 

@@ -322,6 +322,8 @@ class BaseMLP(CallbackSupport, SharedParameters):
     def _show_validation(self, loop: LoopState, validation: Validation | None) -> None:
         """What was measured on validation rows, if there are any."""
         if validation is None:
+            if curve := getattr(self, "validation_loss_curve_", None):
+                curve += [np.nan] * len(loop.losses)  # it stays beside loss_curve_
             return
         self.best_validation_score_ = loop.best_score
         for name, curve in (

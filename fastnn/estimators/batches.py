@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from numbers import Integral
 from typing import Any
 
+import numpy as np
 from sklearn.utils import check_random_state
 
 from fastnn.training.loop import INTERRUPTED, InterruptedWarning
@@ -49,7 +50,9 @@ def learn(estimator: Any, batches: Any, n_epochs: int, **first_call: Any) -> Non
     check_n_epochs(n_epochs)
     read = reader(batches, n_epochs)
     curve = getattr(estimator, "loss_curve_", [])
-    estimator.loss_curve_ = []  # what batches add must not stay if one of them fails
+    validation_curve = getattr(estimator, "validation_loss_curve_", None)
+    # What batches add to them must not stay if one fails.
+    estimator.loss_curve_, estimator.validation_loss_curve_ = [], None
     epochs: list[list[float]] = []  # the sum of its rows' losses, and their number
     seed = estimator.random_state
     estimator.random_state = check_random_state(seed)  # one stream for all batches
@@ -84,3 +87,5 @@ def learn(estimator: Any, batches: Any, n_epochs: int, **first_call: Any) -> Non
     losses = [total / n_rows for total, n_rows in epochs if n_rows]
     estimator.loss_curve_, estimator.n_iter_ = curve + losses, len(losses)
     estimator.loss_ = losses[-1]
+    if validation_curve:
+        estimator.validation_loss_curve_ = validation_curve + [np.nan] * len(losses)

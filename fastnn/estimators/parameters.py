@@ -149,7 +149,8 @@ ATTRIBUTES = """coefs_ : list of ndarray of shape (n_in, n_out)
     best_validation_score_ : float or None
         The best of them.
     validation_loss_curve_ : list of float or None
-        The loss of the validation rows after each pass, without the penalty."""
+        The loss of the validation rows after each pass, without the penalty; NaN for the passes of
+        a later call that had none."""
 
 
 # Parameters that change no number of a fit, and what Python shows of an object beside its class.
