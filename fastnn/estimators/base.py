@@ -297,7 +297,8 @@ class BaseMLP(CallbackSupport, SharedParameters):
             if self.restore_best and self.restore_best != "auto":
                 raise ValueError(
                     "restore_best=True needs rows to validate on: give fit X_val and y_val, or set"
-                    " early_stopping=True."
+                    " early_stopping=True. partial_fit and fit_batches have none: set"
+                    " restore_best='auto' before."
                 )
             return None
         loss = partial(targets.mean_loss, origin.spec.loss)
