@@ -108,8 +108,8 @@ class LossCurveDisplay:
         network = network_of(estimator)
         if not hasattr(network, "loss_curve_"):
             raise ValueError(
-                f"{type(estimator).__name__} holds no network with a loss_curve_. Networks fitted"
-                " with solver='adam' or 'sgd' have one."
+                f"{type(estimator).__name__} holds no network with a loss_curve_. Networks have one"
+                " unless they are fitted with solver='lbfgs'."
             )
         display = cls(
             network.loss_curve_,

@@ -108,8 +108,8 @@ def test_an_estimator_without_a_curve_is_refused():
     model = MLPRegressor(solver="lbfgs", random_state=0).fit(X, Y)
     with pytest.raises(
         ValueError,
-        match=r"MLPRegressor holds no network with a loss_curve_\. Networks fitted with"
-        r" solver='adam' or 'sgd' have one\.",
+        match=r"MLPRegressor holds no network with a loss_curve_\. Networks have one"
+        r" unless they are fitted with solver='lbfgs'\.",
     ):
         LossCurveDisplay.from_estimator(model)
 
@@ -137,6 +137,17 @@ def test_the_validation_loss_is_drawn_beside_it():
     bare = LossCurveDisplay([3.0, 2.0], validation_loss_curve=[4.0, 3.0]).plot()
     assert bare.ax_.get_legend() is None
     assert LossCurveDisplay([3.0, 2.0]).plot().validation_line_ is None
+
+
+def test_the_validation_loss_stands_at_its_iterations():
+    model = MLPRegressor(**SETTINGS, warm_start=True)
+    with pytest.warns(UserWarning, match="Maximum iterations"):
+        model.fit(X[:30], Y[:30], X_val=X[30:], y_val=Y[30:])
+    validated = list(model.validation_loss_curve_)
+    model.partial_fit(X, Y, n_epochs=2).fit_batches([(X, Y), (X, Y)], n_epochs=3)
+    line = LossCurveDisplay.from_estimator(model).validation_line_
+    np.testing.assert_array_equal(line.get_xdata(), np.arange(1, 21))
+    np.testing.assert_array_equal(line.get_ydata(), [*validated, *[np.nan] * 5])
 
 
 # ---- weights

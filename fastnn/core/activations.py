@@ -275,9 +275,16 @@ class Function(Activation):
         """Also raise ValueError where the slope is not the derivative: finite differences tell."""
         super().check(parameter)
         z, h = np.linspace(-6, 6, 97) + 0.0123, 1e-5  # aside from round numbers, where kinks are
-        with np.errstate(all="ignore"):
-            a, slope = self.value_and_slope(z)
-            high, low = (self.value_and_slope(z + step)[0] for step in (h, -h))
+        try:
+            with np.errstate(all="ignore"):
+                a, slope = self.value_and_slope(z)
+                high, low = (self.value_and_slope(z + step)[0] for step in (h, -h))
+        except Exception as error:
+            raise ValueError(
+                f"{parameter}={self!r}: value and slope must take an array of numbers; theirs"
+                f" raised {type(error).__name__}: {error} Where they ask for a sign, use np.where"
+                " rather than if."
+            ) from error
         for what, array in (("value", a), ("slope", slope)):
             if array.shape != z.shape:
                 raise ValueError(

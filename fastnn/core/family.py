@@ -46,6 +46,11 @@ def number(interval: str) -> Allowed:
     return Allowed(f"a number in {interval}", holds)
 
 
+def is_count(value: Any) -> bool:
+    """Whether ``value`` is a whole number from 1."""
+    return number("[1, inf)").holds(value) and value == int(value)
+
+
 @dataclass(repr=False)
 class Member:
     """The base of all members; their dataclass fields are their settings.
@@ -106,11 +111,9 @@ class Member:
         return self
 
     def __repr__(self) -> str:
-        changed = [
-            f"{field.name}={value!r}"
-            for field in fields(self)
-            if (value := getattr(self, field.name)) is not field.default
-        ]
+        # Text is compared: an unpickled number is another object, an array has no one truth value.
+        shown = [(f, repr(getattr(self, f.name))) for f in fields(self)]
+        changed = [f"{f.name}={value}" for f, value in shown if value != repr(f.default)]
         return f"{type(self).__name__}({', '.join(changed)})"
 
 

@@ -14,11 +14,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastnn.core.family import OPEN, Allowed, Member, Numbers, by_name, number
+from fastnn.core.family import OPEN, Allowed, Member, Numbers, by_name, is_count, number
 
-
-def _is_count(value: Any) -> bool:
-    return number("[1, inf)").holds(value) and value == int(value)
+NOT_NEGATIVE = number("[0, inf)")
 
 
 @dataclass(repr=False)
@@ -46,7 +44,7 @@ class Schedule(Member):
     allowed: ClassVar[Mapping[str, Allowed]] = {
         "learning_rate_init": number("(0, inf)"),
         "warmup": number("[0, inf)"),
-        "max_iter": Allowed("a whole number from 1", _is_count),
+        "max_iter": Allowed("a whole number from 1", is_count),
     }
     stop_message: ClassVar[str] = "Stopping."
     has_horizon: ClassVar[bool] = False
@@ -263,12 +261,13 @@ class Function(Horizon):
         """ValueError where the function's value is no factor."""
         factors = np.empty(len(t))
         for i, share in enumerate(t.tolist()):
-            factors[i] = value = self.function(share)
-            if not (np.isfinite(factors[i]) and factors[i] >= 0):
+            value = self.function(share)
+            if not NOT_NEGATIVE.holds(np.asarray(value)[()]):  # an array of one number, too
                 raise ValueError(
                     "learning_rate must be a function whose values are finite and not negative, got"
                     f" {value!r} at t={share!r}."
                 )
+            factors[i] = value
         return factors
 
 

@@ -63,7 +63,7 @@ class BaseMLP(CallbackSupport, SharedParameters):
     """
 
     _loss: Loss  # what the network is trained by, whatever the parameters say by now
-    _loop: LoopState  # what later calls go on from; absent before the first with 'adam' or 'sgd'
+    _loop: LoopState  # what later calls go on from; absent before the first that is stochastic
     _model: Network  # the vector that coefs_ and intercepts_ are views of; absent from pickles
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -222,7 +222,8 @@ class BaseMLP(CallbackSupport, SharedParameters):
     def _fit_batches(self, batches: Any, n_epochs: int, **first_call: Any) -> Any:
         if self.early_stopping:
             raise ValueError("fit_batches does not support early_stopping=True")
-        with watched_by(*self._time_limit()), unchanged_on_error(self):
+        callbacks = (*self._time_limit(), *self._own_callbacks())
+        with watched_by(*callbacks), unchanged_on_error(self):
             if not self.warm_start:
                 for name in [name for name in vars(self) if name in _LEARNED or name[-1] == "_"]:
                     delattr(self, name)
@@ -296,7 +297,8 @@ class BaseMLP(CallbackSupport, SharedParameters):
             if self.restore_best and self.restore_best != "auto":
                 raise ValueError(
                     "restore_best=True needs rows to validate on: give fit X_val and y_val, or set"
-                    " early_stopping=True."
+                    " early_stopping=True. partial_fit and fit_batches have none: set"
+                    " restore_best='auto' before."
                 )
             return None
         loss = partial(targets.mean_loss, origin.spec.loss)
@@ -321,6 +323,8 @@ class BaseMLP(CallbackSupport, SharedParameters):
     def _show_validation(self, loop: LoopState, validation: Validation | None) -> None:
         """What was measured on validation rows, if there are any."""
         if validation is None:
+            if curve := getattr(self, "validation_loss_curve_", None):
+                curve += [np.nan] * len(loop.losses)  # it stays beside loss_curve_
             return
         self.best_validation_score_ = loop.best_score
         for name, curve in (
@@ -408,7 +412,20 @@ class BaseMLP(CallbackSupport, SharedParameters):
                 return np.nan
             present._predictions = lambda X: predictions  # type: ignore[method-assign]
             weight = {} if held_out.weight is None else {"sample_weight": held_out.weight}
-            return float(scorer(present, held_out.X, self._decoded(held_out.y), **weight))
+            try:
+                found = float(scorer(present, held_out.X, self._decoded(held_out.y), **weight))
+            except (TypeError, ValueError) as error:
+                given = "X, y, sample_weight=..." if weight else "X, y"
+                raise type(error)(
+                    f"scoring={self.scoring!r} cannot score (estimator, {given}) of the validation"
+                    f" rows: {error}"
+                ) from error
+            if np.isnan(found):
+                raise ValueError(
+                    f"scoring={self.scoring!r} gives NaN for the validation rows. Do they hold all"
+                    " classes? Give other rows, or choose another scoring."
+                )
+            return found
 
         return score
 

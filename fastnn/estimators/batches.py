@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from numbers import Integral
 from typing import Any
 
+import numpy as np
 from sklearn.utils import check_random_state
 
 from fastnn.training.loop import INTERRUPTED, InterruptedWarning
@@ -48,14 +49,23 @@ def learn(estimator: Any, batches: Any, n_epochs: int, **first_call: Any) -> Non
     """
     check_n_epochs(n_epochs)
     read = reader(batches, n_epochs)
-    curve = list(getattr(estimator, "loss_curve_", ()))
+    curve = getattr(estimator, "loss_curve_", [])
+    validation_curve = getattr(estimator, "validation_loss_curve_", None)
+    # What batches add to them must not stay if one fails.
+    estimator.loss_curve_, estimator.validation_loss_curve_ = [], None
     epochs: list[list[float]] = []  # the sum of its rows' losses, and their number
     seed = estimator.random_state
     estimator.random_state = check_random_state(seed)  # one stream for all batches
     try:
         for _ in range(n_epochs):
             epochs.append([0.0, 0])
-            for batch in read():
+            found = read()
+            if not isinstance(found, Iterable):
+                raise ValueError(
+                    "batches must be an iterable of tuples (X, y) or (X, y, sample_weight), or a"
+                    f" function that returns one, got {found!r}."
+                )
+            for batch in found:
                 X, y, weight = parts(batch)
                 before = getattr(estimator, "t_", 0)
                 estimator._learn_more(X, y, weight, 1, **first_call)
@@ -77,3 +87,5 @@ def learn(estimator: Any, batches: Any, n_epochs: int, **first_call: Any) -> Non
     losses = [total / n_rows for total, n_rows in epochs if n_rows]
     estimator.loss_curve_, estimator.n_iter_ = curve + losses, len(losses)
     estimator.loss_ = losses[-1]
+    if validation_curve:
+        estimator.validation_loss_curve_ = validation_curve + [np.nan] * len(losses)

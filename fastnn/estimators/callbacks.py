@@ -54,6 +54,8 @@ class CallbackSupport(_Base):
     def set_callbacks(self, *callbacks: Any) -> Any:
         """Set who looks on during ``fit``, and may stop it; no callbacks remove those set before.
 
+        During ``fit_batches`` fastnn's look on, too: a batch is a fit of one pass.
+
         Parameters
         ----------
         *callbacks : object
@@ -92,12 +94,16 @@ class CallbackSupport(_Base):
             copy._skl_callbacks = self._skl_callbacks  # by itself only from 1.9 on
         return copy
 
+    def _own_callbacks(self) -> list[Callback]:
+        """Those of fastnn's kind."""
+        callbacks = getattr(self, "_skl_callbacks", [])
+        return [kept.callback for kept in callbacks if isinstance(kept, Watching)]
+
     @contextmanager
     def _watched(self, X: Any, y: Any, sample_weight: Any, max_iter: int) -> Iterator[None]:
         """Show the fit in this block to the callbacks that are set."""
-        callbacks = getattr(self, "_skl_callbacks", [])
-        ours = [kept.callback for kept in callbacks if isinstance(kept, Watching)]
-        if len(ours) == len(callbacks):
+        ours = self._own_callbacks()
+        if len(ours) == len(getattr(self, "_skl_callbacks", [])):
             with watched_by(*ours):
                 yield
             return

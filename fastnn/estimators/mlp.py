@@ -82,7 +82,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # noqa: D101 - the f-string is i
         solver: str | Optimizer = "adam",
         alpha: float = 0.0001,
         batch_size: int | str = "auto",
-        learning_rate: str | Schedule = "constant",
+        learning_rate: str | Schedule | Callable[[float], float] = "constant",
         learning_rate_init: float = 0.001,
         power_t: float = 0.5,
         max_iter: int = 200,

@@ -100,7 +100,8 @@ PARAMETERS = """hidden_layer_sizes : int or array-like of int, default=(100,)
         What early stopping watches on the rows held out, weighted by ``sample_weight``. None is
         scikit-learn's choice, accuracy or R2; 'loss' is the loss that is trained, without the
         penalty, as a negative number; a name is one of scikit-learn's scorers, such as 'roc_auc';
-        a callable is ``scorer(estimator, X, y)``. Greater is better.
+        a callable is ``scorer(estimator, X, y)``, which takes ``sample_weight=`` too where rows
+        are weighted, by ``class_weight`` also. Greater is better; NaN is an error.
     restore_best : bool or 'auto', default='auto'
         Whether a fit ends with the parameters that scored best on the validation rows, or with its
         last ones. 'auto' is scikit-learn's choice: the best with early stopping. True does it
@@ -139,7 +140,7 @@ ATTRIBUTES = """coefs_ : list of ndarray of shape (n_in, n_out)
     loss_ : float
         The loss of the last pass, penalty included.
     loss_curve_ : list of float
-        The loss of each pass ('adam' and 'sgd' only, as the next three).
+        The loss of each pass; as the next three, not with 'lbfgs'.
     best_loss_ : float or None
         The lowest loss; None with early stopping.
     validation_scores_ : list of float or None
@@ -148,7 +149,8 @@ ATTRIBUTES = """coefs_ : list of ndarray of shape (n_in, n_out)
     best_validation_score_ : float or None
         The best of them.
     validation_loss_curve_ : list of float or None
-        The loss of the validation rows after each pass, without the penalty."""
+        The loss of the validation rows after each pass, without the penalty; NaN for the passes of
+        a later call that had none."""
 
 
 # Parameters that change no number of a fit, and what Python shows of an object beside its class.
@@ -261,8 +263,8 @@ class SharedParameters(BaseEstimator):
         A plain function is a schedule, too. Adam ignores 'invscaling' and 'adaptive', as in
         scikit-learn.
         """
-        rule = self.learning_rate
-        if callable(rule):
+        rule: Any = self.learning_rate
+        if callable(rule) and not isinstance(rule, type):  # a class without its () is no rule
             rule = Function(function=rule)
         elif self.solver == "adam" and rule in ("invscaling", "adaptive"):
             rule = "constant"

@@ -19,6 +19,7 @@ import numpy as np
 
 from fastnn.backends.base import Data, TrainState
 from fastnn.core.embedding import Encoded
+from fastnn.core.family import is_count
 from fastnn.training.callbacks import Origin
 from fastnn.training.state import LoopState
 
@@ -54,7 +55,7 @@ class Checkpoint:
         In ``fit``, if the file is damaged or no checkpoint, or belongs to a fit with other
         parameters, data or starting point.
     ValueError
-        In ``fit``, if the solver is 'lbfgs'; in ``partial_fit``.
+        In ``fit``, if the solver is 'lbfgs'; in ``fit_batches``.
     FileNotFoundError
         In ``fit``, if the file's folder does not exist.
 
@@ -69,7 +70,7 @@ class Checkpoint:
     def __init__(self, path: str | os.PathLike[str], every: int = 1) -> None:
         self.path = os.fspath(path)
         self.every = every
-        if int(every) != every or every < 1:
+        if not is_count(every):
             raise ValueError(f"every must be a whole number of passes, at least 1, got {every!r}.")
 
     def on_fit_begin(self, loop: LoopState, origin: Origin) -> None:
@@ -82,8 +83,8 @@ class Checkpoint:
             )
         if not loop.rules.converge:
             raise ValueError(
-                "Checkpoint is for fit. partial_fit goes on from the model as it is: keep the model"
-                " itself between two calls."
+                "Checkpoint is for fit. partial_fit and fit_batches go on from the model as it is:"
+                " keep the model itself between two calls."
             )
         folder = os.path.dirname(os.path.abspath(self.path))
         if not os.path.isdir(folder):

@@ -106,8 +106,13 @@ def odd(z):
     return z * float(f"{2.0:.3f}")  # Numba formats no numbers
 
 
-def test_what_numba_cannot_compile_runs_on_numpy(compiled_backend):
-    member = Function(odd, lambda z: 0 * z + 2, name="odd")
+def in_place(z):
+    return np.multiply(z, 2.0, dtype=z.dtype)  # nor has it that keyword
+
+
+@pytest.mark.parametrize("value", [odd, in_place])
+def test_what_numba_cannot_compile_runs_on_numpy(compiled_backend, value):
+    member = Function(value, lambda z: 0 * z + 2, name="odd")
     spec, float64 = NetworkSpec.dense([3, 4, 1], member, "squared_error"), np.dtype(np.float64)
     with pytest.raises(ValueError, match=r"Numba cannot compile the function 'odd': "):
         backends.choose(compiled_backend, spec, float64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -48,3 +49,8 @@ def test_what_is_chosen_does_not_change_with_the_object_it_was():
     theirs = chosen("shape", mine, FAMILY)
     mine.set_params(angle=0.5)
     assert theirs == Bent(1.5)
+
+
+def test_a_copy_from_another_process_has_the_same_text():
+    assert repr(pickle.loads(pickle.dumps(Bent()))) == repr(Bent(float("1"))) == "Bent()"
+    assert repr(Bent(np.array([1.0, 2.0]))) == "Bent(angle=array([1., 2.]))"

@@ -119,7 +119,7 @@ def test_a_warm_up_that_takes_the_whole_fit_leaves_nothing_to_fall():
     np.testing.assert_allclose(found, 0.3 * np.arange(1, 61) / 200, rtol=1e-12)
 
 
-@pytest.mark.parametrize("value", [-0.5, math.nan, math.inf])
+@pytest.mark.parametrize("value", [-0.5, math.nan, math.inf, "x", None])
 def test_a_function_that_gives_no_factor_is_refused(value):
     ours = Function(function=lambda t: value if t > 0.5 else 1.0).filled()
     with pytest.raises(

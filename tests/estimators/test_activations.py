@@ -85,6 +85,11 @@ def test_what_means_the_same_gives_the_same_numbers(given, same):
             Function(np.sum, np.tanh),
             r"value must give an array of the shape of its argument, \(97,\), got \(\)\.",
         ),
+        (
+            Function(lambda z: z if z > 0 else 0 * z, np.tanh),
+            r"keeps='input'\): value and slope must take an array of numbers; theirs raised"
+            r" ValueError: The truth value .* use np\.where rather than if\.$",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_changes(activation, sentence):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from contextlib import nullcontext
 from itertools import pairwise
 
 import numpy as np
@@ -169,6 +170,12 @@ REFUSED = {
         lambda: [[X, NUMBERS]],
         r"^batches must hold tuples \(X, y\) or \(X, y, sample_weight\), got a list\.$",
     ),
+    "None": (
+        lambda: None,
+        r"^batches must be an iterable of tuples \(X, y\) or \(X, y, sample_weight\), or a function"
+        r" that returns one, got None\.$",
+    ),
+    "a function that returns no batches": (lambda: lambda: 3, r"that returns one, got 3\.$"),
     "four": (lambda: [(X, NUMBERS, WEIGHT, 1)], "sample_weight\\), got a tuple of 4\\.$"),
     "a second that does not fit": (lambda: [(X, NUMBERS), (X[:, :2], NUMBERS)], "X has 2 features"),
 }
@@ -182,6 +189,14 @@ def test_what_holds_no_batches_is_refused_and_the_model_stays(given, message):
         model.fit_batches(given(), n_epochs=2)
     assert difference(numbers(model, X), before)[0] == 0
     assert model.random_state == 3
+
+
+def test_a_batch_that_fails_leaves_a_warm_model_as_it_was():
+    model = MLPRegressor(**SETTINGS, warm_start=True).partial_fit(X, NUMBERS, n_epochs=3)
+    curve = list(model.loss_curve_)
+    with pytest.raises(ValueError, match="X has 2 features"):
+        model.fit_batches([(X, NUMBERS), (X[:, :2], NUMBERS)])
+    assert model.loss_curve_ == curve
 
 
 def test_a_function_whose_iterator_is_used_up_is_refused():
@@ -215,9 +230,12 @@ class StopAt:
         return not self.n
 
 
-def test_whoever_watches_stops_it_after_a_batch():
+@pytest.mark.parametrize("callbacks_set", [False, True])
+def test_whoever_watches_stops_it_after_a_batch(callbacks_set):
     model = MLPRegressor(**SETTINGS | {"batch_size": 10})
-    with watched_by(StopAt(5)):
+    if callbacks_set:
+        model.set_callbacks(StopAt(5))
+    with nullcontext() if callbacks_set else watched_by(StopAt(5)):
         model.fit_batches(lambda: batches(MLPRegressor), n_epochs=9)
     assert (model.n_iter_, model.t_) == (2, 90 + 48 + 32)
 

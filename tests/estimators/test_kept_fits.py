@@ -330,16 +330,21 @@ def test_what_it_cannot_keep_is_refused(tmp_path):
     with pytest.raises(ValueError, match=message):
         model.fit(X, NUMBERS)
     message = (
-        "^Checkpoint is for fit. partial_fit goes on from the model as it is: keep the model itself"
-        r" between two calls\.$"
+        "^Checkpoint is for fit. partial_fit and fit_batches go on from the model as it is: keep"
+        r" the model itself between two calls\.$"
     )
     with watched_by(Checkpoint(tmp_path / "fit")), pytest.raises(ValueError, match=message):
         MLPRegressor(**SETTINGS).partial_fit(X, NUMBERS)
+    model = MLPRegressor(**SETTINGS).set_callbacks(Checkpoint(tmp_path / "fit"))
+    with pytest.raises(ValueError, match=message):
+        model.fit_batches([(X, NUMBERS)])
     model = MLPRegressor(**SETTINGS).set_callbacks(Checkpoint(tmp_path / "none" / "fit.npz"))
     with pytest.raises(FileNotFoundError, match=r"There is no folder \S*none to write the check"):
         model.fit(X, NUMBERS)
-    with pytest.raises(ValueError, match=r"^every must be a whole number of passes, .* got 0\.$"):
-        Checkpoint("fit.npz", every=0)
+    for every in (0, 1.5, None, "2", np.inf):
+        message = f"^every must be a whole number of passes, .* got {every!r}.$"
+        with pytest.raises(ValueError, match=message):
+            Checkpoint("fit.npz", every=every)
 
 
 def test_partial_fit_does_not_use_it(tmp_path):

@@ -148,3 +148,30 @@ def test_an_unknown_scorer_is_refused_and_the_model_stays():
     with pytest.raises(ValueError, match="'r3' is not a valid scoring value"):
         model.set_params(scoring="r3").fit(X[:60], NUMBERS["one"][:60])
     np.testing.assert_array_equal(model.predict(X), before)
+
+
+@pytest.mark.parametrize(
+    ("params", "error", "message"),
+    [
+        (
+            {"class_weight": "balanced", "scoring": lambda estimator, X, y: 0.5},
+            TypeError,
+            r"^scoring=<function .*> cannot score \(estimator, X, y, sample_weight=\.\.\.\) of the"
+            " validation rows: .* unexpected keyword argument 'sample_weight'$",
+        ),
+        (
+            {"scoring": "roc_auc"},
+            ValueError,
+            r"^scoring='roc_auc' cannot score \(estimator, X, y\) of the validation rows: multi",
+        ),
+        (
+            {"scoring": lambda estimator, X, y: np.nan},
+            ValueError,
+            r"^scoring=<function .*> gives NaN for the validation rows\. Do they hold all classes\?"
+            r" Give other rows, or choose another scoring\.$",
+        ),
+    ],
+)
+def test_a_scorer_that_cannot_score_is_named(params, error, message):
+    with pytest.raises(error, match=message):
+        MLPClassifier(**SETTINGS, **params).fit(X, LABELS["multiclass"])

@@ -141,6 +141,10 @@ def test_settings_are_found_in_a_grid_and_survive_clone_and_pickle():
             {"learning_rate": Cosine(end=2)},
             r"^learning_rate=Cosine\(end=2\): end must be a number in \[0, 1\], got 2\.$",
         ),
+        (
+            {"learning_rate": Cosine},
+            r"^learning_rate must be one of \['adaptive', .*, got <class '.*\.Cosine'>\.$",
+        ),
         ({"learning_rate": lambda t: -t}, "must be a function whose values are finite and not"),
         ({"solver": "adagrad"}, "'solver' parameter of MLPRegressor must be a str among"),
     ],

@@ -218,8 +218,11 @@ def test_targets_of_another_width_are_refused():
 def test_the_best_weights_need_rows_to_validate_on():
     message = (
         "^restore_best=True needs rows to validate on: give fit X_val and y_val, or set"
-        r" early_stopping=True\.$"
+        r" early_stopping=True\. partial_fit and fit_batches have none: set restore_best='auto'"
+        r" before\.$"
     )
+    with pytest.raises(ValueError, match=message):
+        MLPRegressor(**SETTINGS, restore_best=True).partial_fit(X, Y[MLPRegressor])
     for solver in ("adam", "lbfgs"):
         with pytest.raises(ValueError, match=message):
             MLPRegressor(solver=solver, restore_best=True).fit(X, NUMBERS)

@@ -27,8 +27,12 @@ from scipy.special import expit
 from fastnn.backends.numba import math as ours
 from fastnn.core.activations import Function
 
-# What Numba raises for bytecode that it does not know; before 0.61 it had no class of its own.
-UNSUPPORTED = getattr(errors, "UnsupportedBytecodeError", NotImplementedError)
+# What Numba raises where it cannot compile; before 0.61 unknown bytecode had no class of its own.
+UNCOMPILED = (
+    errors.NumbaError,
+    NotImplementedError,
+    getattr(errors, "UnsupportedBytecodeError", NotImplementedError),
+)
 
 
 @ours.exact
@@ -147,7 +151,7 @@ def address_of(member: Function, dtype: np.dtype) -> int:
     """
     try:
         block = block_function(member.value, member.slope, member.keeps, np.dtype(dtype).name)
-    except (errors.NumbaError, UNSUPPORTED) as error:
+    except UNCOMPILED as error:
         reason = " ".join(str(error).split())
         raise ValueError(
             f"Numba cannot compile the function {member.name!r}: {reason[:300]}"
