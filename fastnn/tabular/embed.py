@@ -107,7 +107,7 @@ class Column:
         if kind == "c":
             raise TypeError("Complex data not supported")
         if kind == "O":
-            cells = (None if _is_missing(v) else v for v in values)
+            cells = (None if is_missing(v) else v for v in values)
             values = np.fromiter(cells, object, len(values))  # np.array unpacks lists
             kind = next((k for k in TIMES if all(isinstance(v, TIMES[k]) for v in values)), kind)
         if kind in "mM":
@@ -127,7 +127,7 @@ class Column:
         places: dict[Any, int] = {}
         cells = self.values.tolist() if hasattr(self.values, "tolist") else list(self.values)
         try:
-            codes = [-1 if _is_missing(v) else places.setdefault(v, len(places)) for v in cells]
+            codes = [-1 if is_missing(v) else places.setdefault(v, len(places)) for v in cells]
         except TypeError as error:
             raise TypeError(
                 f"Column {self.name!r} is one of categories, but not all of its cells can be:"
@@ -136,7 +136,7 @@ class Column:
         return list(places), np.array(codes, np.int64)
 
 
-def _is_missing(value: Any) -> bool:
+def is_missing(value: Any) -> bool:
     """None, NaN, NaT and pandas' NA, none of which equals itself."""
     if value is None or isinstance(value, str):
         return value is None
@@ -156,13 +156,13 @@ def columns_of(X: Any) -> list[Column]:
 def as_table(X: Any) -> Any:
     """A pandas DataFrame, an array of two dimensions, or a sparse matrix.
 
-    Whatever has the interchange protocol of DataFrames becomes the first.
+    Whatever turns into the first, or has the interchange protocol of DataFrames, becomes one.
     """
-    if hasattr(X, "iloc"):
+    if hasattr(X, "iloc") and X.ndim == 2:
         return X
+    if hasattr(X, "to_pandas"):  # those of Polars and Arrow; not all have the protocol
+        return X.to_pandas()
     if hasattr(X, "__dataframe__"):
-        if hasattr(X, "to_pandas"):
-            return X.to_pandas()
         return require("pandas").api.interchange.from_dataframe(X)
     sparse = ("csr", "csc")
     return check_array(X, accept_sparse=sparse, dtype=None, ensure_all_finite="allow-nan")
@@ -218,6 +218,8 @@ class EmbeddingEncoder(TransformerMixin, BaseEstimator):
             If a cell is infinite, or no number where one is meant.
         """
         columns = self._columns(X, reset=True)
+        if not columns:
+            raise ValueError("X has no columns; at least 1 is required.")
         categorical = self._categorical(columns)
         self.numeric_: dict[int, tuple[RobustScale, Numbers]] = {}
         self.fill_: dict[int, float] = {}
@@ -344,7 +346,7 @@ class EmbeddingEncoder(TransformerMixin, BaseEstimator):
         for one in given.tolist():
             if isinstance(one, str) and one in names:
                 found[names.index(one)] = True
-            elif not isinstance(one, str | bool) and 0 <= one < len(columns):
+            elif isinstance(one, int) and not isinstance(one, bool) and 0 <= one < len(columns):
                 found[one] = True
             else:
                 raise ValueError(
