@@ -48,4 +48,4 @@ def find_bins(x: Numbers, edges: Numbers) -> tuple[NDArray[np.uint8], Numbers]:
     """
     bins = np.searchsorted(edges[1:-1], x, side="right")
     lower = edges[bins]
-    return bins.astype(np.uint8), np.clip((x - lower) / (edges[bins + 1] - lower), -1, 2)
+    return bins.astype(np.uint8), ((x - lower) / (edges[bins + 1] - lower)).clip(-1, 2)

@@ -49,7 +49,7 @@ class RobustScale:
     def __call__(self, x: Numbers) -> Numbers:
         """The scaled numbers, of the shape of ``x``."""
         with np.errstate(over="ignore"):  # the clip takes infinity for what it is
-            z = np.clip((x - self.center) * self.factor, -LARGE, LARGE)
+            z = ((x - self.center) * self.factor).clip(-LARGE, LARGE)
         return z / np.sqrt(1 + (z / 3) ** 2)
 
 
@@ -94,7 +94,7 @@ class Column:
                 f"Column {self.name!r} of X contains infinity. Replace it by NaN, which is taken as"
                 " missing, or by a number."
             )
-        return np.clip(array, -HUGE, HUGE)
+        return array
 
     @property
     def _kind(self) -> str:
@@ -240,7 +240,7 @@ class EmbeddingEncoder(TransformerMixin, BaseEstimator):
         return self
 
     def _fit_numbers(self, i: int, column: Column) -> None:
-        x = column.numbers()
+        x = column.numbers().clip(-HUGE, HUGE)
         absent = np.isnan(x)
         if absent.all():
             return
