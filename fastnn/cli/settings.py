@@ -61,9 +61,6 @@ class Training:
 
     Attributes
     ----------
-    preset : {"fast", "balanced", "best"} or None
-        A bag of networks on embedded columns, see `fastnn.TabularClassifier`; ``hidden`` and
-        ``epochs`` are then the preset's. None trains one plain network.
     hidden : tuple of int
         Neurons of each hidden layer; () is a linear model.
     epochs : int
@@ -71,12 +68,15 @@ class Training:
     threshold : float, {"f1", "balanced_accuracy"} or None
         The probability from which the second of two classes is predicted; a name chooses the one
         that is best by it on rows held out from the training rows. None is 0.5.
+    preset : {"fast", "balanced", "best"} or None
+        A bag of networks on embedded columns, see `fastnn.TabularClassifier`; ``hidden`` and
+        ``epochs`` are then the preset's. None trains one plain network.
     """
 
-    preset: str | None = None
     hidden: tuple[int, ...] = (100,)
     epochs: int = 200
     threshold: float | str | None = None
+    preset: str | None = None
 
 
 @dataclass(frozen=True)

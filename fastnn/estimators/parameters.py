@@ -244,14 +244,7 @@ class SharedParameters(BaseEstimator):
 
     def _hidden_sizes(self) -> list[int]:
         """``hidden_layer_sizes`` as a list."""
-        sizes = np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=object)).tolist()
-        if not all(isinstance(size, Integral) and not isinstance(size, bool) for size in sizes):
-            raise ValueError(
-                f"hidden_layer_sizes must hold whole numbers, got {self.hidden_layer_sizes}."
-            )
-        if any(size <= 0 for size in sizes):
-            raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
-        return sizes
+        return hidden_sizes(self.hidden_layer_sizes)
 
     def _new_optimizer(self) -> Optimizer:
         """What ``solver`` names or is; settings that it leaves open are the parameters."""
@@ -331,3 +324,13 @@ class SharedParameters(BaseEstimator):
     def _restores(self) -> bool:
         """Whether a fit with validation rows ends with the parameters of the best score."""
         return self.early_stopping if self.restore_best == "auto" else bool(self.restore_best)
+
+
+def hidden_sizes(given: Any) -> list[int]:
+    """What ``hidden_layer_sizes`` holds; ValueError unless whole numbers above 0."""
+    sizes = np.atleast_1d(np.asarray(given, dtype=object)).tolist()
+    if not all(isinstance(size, Integral) and not isinstance(size, bool) for size in sizes):
+        raise ValueError(f"hidden_layer_sizes must hold whole numbers, got {given}.")
+    if any(size <= 0 for size in sizes):
+        raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+    return sizes

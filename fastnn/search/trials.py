@@ -118,7 +118,10 @@ class Trials:
     ) -> None:
         optuna = require("optuna")
         self.space, self.objectives, self.fail = space, objectives, optuna.trial.TrialState.FAIL
-        self.finished_elsewhere = optuna.exceptions.UpdateFinishedTrialError
+        # A RuntimeError, which had no class of its own before Optuna 4.1.
+        self.finished_elsewhere: type[Exception] = getattr(
+            optuna.exceptions, "UpdateFinishedTrialError", RuntimeError
+        )
         self.sharing = None
         if storage is not None:
             is_named = isinstance(storage, str | os.PathLike)

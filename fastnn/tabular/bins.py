@@ -42,8 +42,10 @@ def bin_edges(x: Numbers, n_bins: int) -> Numbers:
 def find_bins(x: Numbers, edges: Numbers) -> tuple[NDArray[np.uint8], Numbers]:
     """The bin of each number ``(n_rows,)``, and where in it the number stands.
 
-    From 0 to 1; below 0 before the first edge, and above 1 beyond the last.
+    From 0 to 1 between the outer edges; beyond them from -1 to 2. What is further away than the
+    outer bin is wide counts as that far: a network is linear there, with a slope that a narrow
+    bin's rows hardly tell, and would answer anything at all.
     """
     bins = np.searchsorted(edges[1:-1], x, side="right")
     lower = edges[bins]
-    return bins.astype(np.uint8), (x - lower) / (edges[bins + 1] - lower)
+    return bins.astype(np.uint8), ((x - lower) / (edges[bins + 1] - lower)).clip(-1, 2)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,9 @@ Numbers = NDArray[np.float64]
 
 INDICATOR_SCALE = 0.25  # one-hot columns would otherwise be a network's largest inputs
 DAY = np.timedelta64(1, "D")
+HUGE = 1e300  # numbers beyond it count as it: their differences are finite
+LARGE = 1e100  # its square is finite
+TIMES = {"M": (date, type(None)), "m": (timedelta, type(None))}  # by NumPy's letters
 
 
 @dataclass(frozen=True)
@@ -39,14 +43,13 @@ class RobustScale:
     def of(cls, x: Numbers) -> RobustScale:
         """By median and quartiles; where these are equal, by the range."""
         low, center, high = np.quantile(x, [0.25, 0.5, 0.75])
-        if high > low:
-            return cls(float(center), float(1 / (high - low)))
-        spread = x.max() - x.min()
-        return cls(float(center), float(2 / spread) if spread > 0 else 0.0)
+        spread = high - low if high > low else (x.max() - x.min()) / 2
+        return cls(float(center), float(1 / max(spread, 1 / HUGE)) if spread > 0 else 0.0)
 
     def __call__(self, x: Numbers) -> Numbers:
         """The scaled numbers, of the shape of ``x``."""
-        z = (x - self.center) * self.factor
+        with np.errstate(over="ignore"):  # the clip takes infinity for what it is
+            z = ((x - self.center) * self.factor).clip(-LARGE, LARGE)
         return z / np.sqrt(1 + (z / 3) ** 2)
 
 
@@ -59,25 +62,29 @@ class Column:
 
     @property
     def is_categorical(self) -> bool:
-        """Whether it holds texts, truth values or a categorical type."""
-        dtype = self.values.dtype
-        kind = getattr(dtype, "kind", "O")
-        return str(dtype) == "category" or kind in "OUSb" or "str" in str(dtype)
+        """Whether it holds texts, truth values, a categorical type, or what is no number.
+
+        An array of texts holds numbers where all of its cells are: NumPy makes texts of numbers
+        that stand beside texts.
+        """
+        kind = self._kind
+        if kind == "b" or str(self.values.dtype) == "category":
+            return True
+        if kind == "O" and any(isinstance(v, str | bytes | bool | np.bool_) for v in self.values):
+            return True
+        if kind not in "OUS":
+            return False
+        try:
+            self._floats()
+        except (TypeError, ValueError, OverflowError):
+            return True
+        return False
 
     def numbers(self) -> Numbers:
         """As float64, NaN where missing; dates become days. ValueError if a cell is no number."""
-        values = self.values
         try:
-            kind = getattr(values.dtype, "kind", "O")
-            if kind in "mM":
-                array = np.asarray(values)
-                epoch = np.datetime64(0, "D") if kind == "M" else np.timedelta64(0, "D")
-                return (array - epoch) / DAY
-            if hasattr(values, "to_numpy"):
-                array = values.to_numpy(dtype=np.float64, na_value=np.nan)
-            else:
-                array = np.asarray(values, np.float64)
-        except (TypeError, ValueError) as error:
+            array = self._floats()
+        except (TypeError, ValueError, OverflowError) as error:
             raise ValueError(
                 f"Column {self.name!r} is one of numbers, but not all of its cells are: {error}. If"
                 " it holds categories, name it in categorical_features, and fit."
@@ -89,6 +96,29 @@ class Column:
             )
         return array
 
+    @property
+    def _kind(self) -> str:
+        """NumPy's letter for the type of its cells."""
+        return getattr(self.values.dtype, "kind", "O")
+
+    def _floats(self) -> Numbers:
+        """As float64, NaN where missing; TypeError, ValueError or OverflowError where none."""
+        values, kind = self.values, self._kind
+        if kind == "c":
+            raise TypeError("Complex data not supported")
+        if kind == "O":
+            cells = (None if is_missing(v) else v for v in values)
+            values = np.fromiter(cells, object, len(values))  # np.array unpacks lists
+            kind = next((k for k in TIMES if all(isinstance(v, TIMES[k]) for v in values)), kind)
+        if kind in "mM":
+            if hasattr(values, "to_numpy"):  # its dates may have a time zone
+                values = values.to_numpy(dtype=f"{kind}8[us]", na_value=np.array("NaT", f"{kind}8"))
+            values = values.astype(f"{kind}8[us]", copy=False)
+            return (values - np.array(0, f"{kind}8[us]")) / DAY
+        if hasattr(values, "to_numpy"):
+            return values.to_numpy(dtype=np.float64, na_value=np.nan)
+        return values.astype(np.float64)
+
     def levels(self) -> tuple[Sequence[Any], NDArray[np.int64]]:
         """Distinct values, and the place of each row's among them; -1 where it is missing."""
         categorical = getattr(self.values, "array", self.values)
@@ -96,13 +126,22 @@ class Column:
             return list(categorical.categories), np.asarray(categorical.codes, np.int64)
         places: dict[Any, int] = {}
         cells = self.values.tolist() if hasattr(self.values, "tolist") else list(self.values)
-        codes = [-1 if _is_missing(v) else places.setdefault(v, len(places)) for v in cells]
+        try:
+            codes = [-1 if is_missing(v) else places.setdefault(v, len(places)) for v in cells]
+        except TypeError as error:
+            raise TypeError(
+                f"Column {self.name!r} is one of categories, but not all of its cells can be:"
+                f" {error}. Make texts or numbers of them, or leave the column out."
+            ) from error
         return list(places), np.array(codes, np.int64)
 
 
-def _is_missing(value: Any) -> bool:
+def is_missing(value: Any) -> bool:
     """None, NaN, NaT and pandas' NA, none of which equals itself."""
-    return value is None or (not isinstance(value, str) and (value != value) is not False)
+    if value is None or isinstance(value, str):
+        return value is None
+    differs = value != value
+    return bool(differs) if isinstance(differs, bool | np.bool_) else not hasattr(value, "__len__")
 
 
 def columns_of(X: Any) -> list[Column]:
@@ -111,29 +150,19 @@ def columns_of(X: Any) -> list[Column]:
         return [Column(str(name), X.iloc[:, i]) for i, name in enumerate(X.columns)]
     if scipy.sparse.issparse(X):
         X = X.toarray()
-    return [Column(f"x{i}", _narrowed(X[:, i])) for i in range(X.shape[1])]
-
-
-def _narrowed(values: np.ndarray) -> np.ndarray:
-    """Objects that are all numbers as numbers."""
-    if values.dtype != object:
-        return values
-    try:
-        return values.astype(np.float64)
-    except (TypeError, ValueError):
-        return values
+    return [Column(f"x{i}", X[:, i]) for i in range(X.shape[1])]
 
 
 def as_table(X: Any) -> Any:
     """A pandas DataFrame, an array of two dimensions, or a sparse matrix.
 
-    Whatever has the interchange protocol of DataFrames becomes the first.
+    Whatever turns into the first, or has the interchange protocol of DataFrames, becomes one.
     """
-    if hasattr(X, "iloc"):
+    if hasattr(X, "iloc") and X.ndim == 2:
         return X
+    if hasattr(X, "to_pandas"):  # those of Polars and Arrow; not all have the protocol
+        return X.to_pandas()
     if hasattr(X, "__dataframe__"):
-        if hasattr(X, "to_pandas"):
-            return X.to_pandas()
         return require("pandas").api.interchange.from_dataframe(X)
     sparse = ("csr", "csc")
     return check_array(X, accept_sparse=sparse, dtype=None, ensure_all_finite="allow-nan")
@@ -244,6 +273,8 @@ class EmbeddingEncoder(TransformerMixin, BaseEstimator):
             If a cell is infinite, or no number where one is meant.
         """
         columns = self._columns(X, reset=True)
+        if not columns:
+            raise ValueError("X has no columns; at least 1 is required.")
         self.numbers_: list[NumericColumn] = []
         self.categories_: list[CategoricalColumn] = []
         hot: list[float] = []
@@ -264,7 +295,7 @@ class EmbeddingEncoder(TransformerMixin, BaseEstimator):
         return self
 
     def _fit_numbers(self, place: int, column: Column) -> None:
-        x = column.numbers()
+        x = column.numbers().clip(-HUGE, HUGE)
         absent = np.isnan(x)
         if absent.all():
             return
@@ -283,7 +314,7 @@ class EmbeddingEncoder(TransformerMixin, BaseEstimator):
         counts = np.bincount(codes[codes >= 0], minlength=len(levels))
         frequent = np.argsort(-counts, kind="stable")[: self.max_categories]
         kept = sorted((levels[k] for k in frequent if counts[k]), key=_sort_key)
-        if len(kept) == 2:
+        if len(kept) == 2 or (len(kept) == 1 and (codes < 0).any()):
             found = CategoricalColumn(place, kept)
             found.sign = RobustScale.of(found.signs(column))
             self.categories_.append(found)
@@ -372,7 +403,7 @@ class EmbeddingEncoder(TransformerMixin, BaseEstimator):
         for one in given.tolist():
             if isinstance(one, str) and one in names:
                 found[names.index(one)] = True
-            elif not isinstance(one, str | bool) and 0 <= one < len(columns):
+            elif isinstance(one, int) and not isinstance(one, bool) and 0 <= one < len(columns):
                 found[one] = True
             else:
                 raise ValueError(
@@ -391,4 +422,4 @@ class EmbeddingEncoder(TransformerMixin, BaseEstimator):
 def _sort_key(level: Any) -> tuple[str, Any]:
     """Sorts levels of several types, each among its own."""
     numeric = isinstance(level, int | float | np.number)
-    return ("", float(level)) if numeric else (type(level).__name__, str(level))
+    return ("", level) if numeric else (type(level).__name__, str(level))

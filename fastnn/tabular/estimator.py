@@ -26,11 +26,12 @@ from fastnn.backends.base import Data, Engine
 from fastnn.core.activations import Array
 from fastnn.core.losses import LOSSES, Loss
 from fastnn.core.network import NetworkSpec
+from fastnn.estimators.parameters import hidden_sizes
 from fastnn.tabular.conformal import class_sets, intervals
-from fastnn.tabular.embed import EmbeddingEncoder, as_table
+from fastnn.tabular.embed import EmbeddingEncoder, as_table, is_missing
 from fastnn.tabular.recipe import PRESETS, Recipe, first_parameters
 from fastnn.training.bag import Bag, BagRules, Member
-from fastnn.training.data import row_weights
+from fastnn.training.data import refuse_dates, row_weights
 from fastnn.training.model import thread_limit
 
 FLOAT32 = np.dtype(np.float32)
@@ -44,7 +45,7 @@ class BaseTabular(BaseEstimator):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "preset": [StrOptions(set(PRESETS))],
         "n_members": [None, Interval(Integral, 1, None, closed="left")],
-        "hidden_layer_sizes": [None, "array-like"],
+        "hidden_layer_sizes": [None, "array-like", Interval(Integral, 1, None, closed="left")],
         "max_iter": [None, Interval(Integral, 1, None, closed="left")],
         "n_bins": [None, Interval(Integral, 1, 255, closed="both")],
         "embedding_size": [None, Interval(Integral, 1, 64, closed="both")],
@@ -107,15 +108,31 @@ class BaseTabular(BaseEstimator):
         Returns
         -------
         self : object
+
+        Raises
+        ------
+        ValueError, TypeError
+            If the input is not usable, or training diverges; the model is then as it was before.
         """
+        before = vars(self).copy()
+        try:
+            return self._fit(as_table(X), y, sample_weight)
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any) -> Any:
+        """As :meth:`fit`; what fails may leave the model half fitted."""
         recipe = self._recipe()
         validate_data(self, X, y, skip_check_array=True)
-        X = as_table(X)
         y = self._checked_targets(y)
         check_consistent_length(X, y)
-        weight = row_weights(sample_weight, X.shape[0], FLOAT32)
+        counts = np.ones(X.shape[0], bool)
+        weight = row_weights(sample_weight, len(counts), FLOAT32)
         if weight is not None and not weight.all():  # as if these rows were not there
-            kept = np.flatnonzero(weight)
+            counts = weight > 0
+            kept = np.flatnonzero(counts)
             X, y, weight = safe_indexing(X, kept), safe_indexing(y, kept), weight[kept]
         encoder = EmbeddingEncoder(
             recipe.n_bins, recipe.embedding_size, self.categorical_features
@@ -160,7 +177,7 @@ class BaseTabular(BaseEstimator):
         self.n_iter_ = max(len(member.values) for member in members)
         self.loss_curve_ = _mean_curve([member.losses for member in members])
         self.validation_curve_ = _mean_curve([member.values for member in members])
-        self._keep_out_of_fold(engine, data, members)
+        self._keep_out_of_fold(engine, data, members, counts)
         return self
 
     def _recipe(self) -> Recipe:
@@ -168,7 +185,7 @@ class BaseTabular(BaseEstimator):
         own = {field.name: getattr(self, field.name, None) for field in fields(Recipe)}
         given = {name: value for name, value in own.items() if value is not None}
         if "hidden_layer_sizes" in given:
-            given["hidden_layer_sizes"] = tuple(map(int, given["hidden_layer_sizes"]))
+            given["hidden_layer_sizes"] = tuple(hidden_sizes(given["hidden_layer_sizes"]))
         return replace(PRESETS[self.preset], **given)
 
     def _measure(self, data: Data) -> Any:
@@ -189,18 +206,21 @@ class BaseTabular(BaseEstimator):
 
         return on_epoch
 
-    def _keep_out_of_fold(self, engine: Engine, data: Data, members: Sequence[Member]) -> None:
-        """Each row answered by the members that did not see it; NaN where all have."""
-        sums, counts = np.zeros((data.X.shape[0], self._n_out)), np.zeros(data.X.shape[0])
+    def _keep_out_of_fold(
+        self, engine: Engine, data: Data, members: Sequence[Member], counts: NDArray[np.bool_]
+    ) -> None:
+        """Each row answered by the members that did not see it; NaN where none or all have."""
+        sums, n_answers = np.zeros((len(counts), self._n_out)), np.zeros(len(counts))
+        given = np.flatnonzero(counts)  # the rows of ``data`` among those given to fit
         self._misses = []
         for member in members:
             out = np.empty((len(member.held_out), self._n_out), np.float32)
             engine.predict(member.best_params, data.X[member.held_out], out)
-            sums[member.held_out] += out
-            counts[member.held_out] += 1
+            sums[given[member.held_out]] += out
+            n_answers[given[member.held_out]] += 1
             self._misses.append(self._missed_by(out, data.y[member.held_out]))
         with np.errstate(invalid="ignore", divide="ignore"):
-            self.oof_prediction_ = self._shown(sums / counts[:, None])
+            self.oof_prediction_ = self._shown(sums / n_answers[:, None])
 
     # ---- predicting
 
@@ -273,6 +293,8 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
 
     def _checked_targets(self, y: Any) -> np.ndarray:
         y = column_or_1d(y, warn=True)
+        if y.dtype == object and any(map(is_missing, y)):
+            raise ValueError("Input y contains NaN.")
         assert_all_finite(y, input_name="y")
         check_classification_targets(y)
         return y
@@ -326,15 +348,23 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         return LOSSES["squared_error"]
 
     def _checked_targets(self, y: Any) -> np.ndarray:
-        y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+        refuse_dates(np.asarray(y), "y")
+        y = check_array(y, ensure_2d=False, dtype=np.float64, order="C", input_name="y")
         return column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
 
     def _learned(self, y: np.ndarray) -> tuple[np.ndarray, int, Loss]:
         self._one_target = y.ndim == 1
         y = y.reshape(len(y), -1)
-        self._mean, self._std = y.mean(axis=0), y.std(axis=0)
-        self._std[self._std == 0] = 1
         self._low, self._high = y.min(axis=0), y.max(axis=0)
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._mean, self._std = y.mean(axis=0), y.std(axis=0)
+        wrong = ~np.isfinite(self._std) | ((self._std == 0) & (self._low < self._high))
+        if wrong.any():
+            raise ValueError(
+                f"y has a variance that float64 cannot hold, with numbers from"
+                f" {self._low[wrong][0]:g} to {self._high[wrong][0]:g}. Fit it in another unit."
+            )
+        self._std[self._std == 0] = 1
         return ((y - self._mean) / self._std).astype(np.float32), y.shape[1], self._loss()
 
     def _shown(self, predictions: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -382,7 +412,8 @@ def loss_of(loss: Loss, predictions: Array, y: np.ndarray, weight: Array | None)
         tiny = np.finfo(predictions.dtype).tiny
         each = -np.log(np.maximum(predictions[np.arange(len(y)), y], tiny))
     else:
-        each = ((predictions - y) ** 2).mean(axis=1)
+        with np.errstate(over="ignore", invalid="ignore"):  # infinite is what it then is
+            each = ((predictions - y) ** 2).mean(axis=1)
     return float(np.average(each, weights=weight))
 
 

@@ -7,6 +7,7 @@ parameters that did best. All members that still train go into one call of the e
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from fastnn.backends.base import Data, Engine, Passes, Plan, TrainState
 from fastnn.core.activations import Array
+from fastnn.training.loop import INTERRUPTED, NON_FINITE, InterruptedWarning
 
 Rows = NDArray[np.int64]
 
@@ -68,7 +70,7 @@ class Member:
         """Note an epoch; keep its parameters where none were better."""
         self.losses.append(loss)
         self.values.append(value)
-        if value <= self.best_value:
+        if value <= self.best_value and np.isfinite(value):
             self.best_value, self.best_iter = value, len(self.values)
             self.best_params[...] = params
 
@@ -122,7 +124,29 @@ class Bag:
         rules : BagRules
         on_epoch : callable ``epoch -> bool or None``
             Called after each epoch; True ends the training.
+
+        Raises
+        ------
+        ValueError
+            If a member has measured nothing finite.
         """
+        try:
+            self._train(members, rates, rules, on_epoch)
+        except KeyboardInterrupt:
+            if not all(member.values for member in members):  # nothing is worth keeping yet
+                raise
+            warnings.warn(INTERRUPTED, InterruptedWarning, stacklevel=2)
+        if not all(member.best_iter for member in members):
+            raise ValueError(NON_FINITE)
+
+    def _train(
+        self,
+        members: Sequence[Member],
+        rates: NDArray[np.float64],
+        rules: BagRules,
+        on_epoch: Callable[[int], bool | None],
+    ) -> None:
+        """As :meth:`train`, whatever comes of it."""
         trainer, optimizer = self.engine.trainer(self.plan), self.plan.optimizer
         params = np.stack([member.best_params for member in members])
         state, active = TrainState(params, optimizer.new_slots(params)), list(members)

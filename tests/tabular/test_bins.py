@@ -41,9 +41,15 @@ def test_there_are_never_more_bins_than_asked_for():
     assert edges[-1] == x.max()
 
 
-@pytest.mark.parametrize("x", [-3.0, 0.0, 0.3, 1.0, 1.5, 2.0, 9.0])
+@pytest.mark.parametrize("x", [-1.0, 0.0, 0.3, 1.0, 1.5, 2.0, 3.0])
 def test_a_number_is_found_again(x):
     edges = np.array([0.0, 1, 2])
     (bins,), (fraction,) = find_bins(np.array([x]), edges)
     assert bins == (0 if x < 1 else 1)
     assert edges[bins] + fraction * np.diff(edges)[bins] == pytest.approx(x)
+
+
+def test_numbers_far_out_count_as_a_bin_beyond():
+    bins, fractions = find_bins(np.array([-3.0, 2.5]), np.array([0.0, 1, 2, 2 + 1e-9]))
+    assert bins.tolist() == [0, 2]
+    assert fractions.tolist() == [-1, 2]

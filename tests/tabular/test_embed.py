@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
 
-from fastnn.tabular.embed import EmbeddingEncoder, RobustScale
+from fastnn.tabular.embed import Column, EmbeddingEncoder, RobustScale
 
 
 def homes(n=60):
@@ -145,3 +147,81 @@ def test_one_outlier_does_not_rule_a_column():
     scale = RobustScale.of(np.append(x, 1e12))
     assert np.ptp(scale(x)) > 1.5
     assert scale(np.array([1e12])) <= 3
+
+
+def reads_as(values, **kwargs):
+    """Of which kind a column of a table is."""
+    embedding = EmbeddingEncoder(**kwargs).fit(pd.DataFrame({"c": values})).embedding_
+    kinds = (embedding.edges, "numbers"), (embedding.hot, "categories")
+    return [name for found, name in kinds if found] or ["indicator"] * embedding.n_indicators
+
+
+DAYS = pd.date_range("2020-01-01", periods=12)
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (np.arange(12.0).astype(object), "numbers"),  # of Python's floats
+        ([*np.arange(12.0), None], "numbers"),
+        (pd.Series([*np.arange(12.0)], dtype=object), "numbers"),  # of NumPy's
+        ([Decimal(i) for i in range(12)], "numbers"),
+        ([10**400, *range(12)], "categories"),
+        (DAYS.tz_localize("Europe/Oslo"), "numbers"),
+        (DAYS - DAYS[0], "numbers"),
+        (pd.Series(DAYS.date, dtype=object), "numbers"),
+        (pd.Series([*DAYS, None, pd.NaT], dtype=object), "numbers"),
+        (pd.Series(DAYS - DAYS[0], dtype=object), "numbers"),
+        ([str(i) for i in range(12)], "categories"),
+        (pd.period_range("2020-01", periods=12, freq="M"), "categories"),
+        (pd.Series([np.True_, np.False_, None], dtype=object), "indicator"),
+        (pd.arrays.SparseArray([True, False, True]), "indicator"),
+        (pd.Series([True, False, None], dtype="boolean"), "indicator"),
+    ],
+)
+def test_what_a_column_holds_decides_not_its_dtype(values, kind):
+    assert reads_as(pd.Series(values)) in ([kind], [kind] * 2)
+
+
+def test_a_level_beside_missing_cells_says_something():
+    X = pd.DataFrame({"alley": ["yes", None, None, "yes", None]})
+    encoder = EmbeddingEncoder().fit(X)
+    indicators = encoder.transform(X).indicators
+    assert indicators[0] == indicators[3] != indicators[1] == indicators[2]
+    assert encoder.transform(pd.DataFrame({"alley": ["no"]})).indicators == indicators[1]
+
+
+def test_a_row_is_read_as_in_its_table():
+    X = np.array([["1"], ["2"], ["Oslo"], ["1"]], object)
+    encoder = EmbeddingEncoder().fit(X)
+    alone = [encoder.transform(X[i : i + 1]).codes[0, 0] for i in range(4)]
+    assert alone == encoder.transform(X).codes[:, 0].tolist() == [0, 1, 2, 0]
+
+
+def test_numbers_that_stand_beside_texts_in_an_array_are_numbers():
+    X = np.array([[1.5, "a"], [2.5, "b"], [np.nan, "c"]])
+    embedding = EmbeddingEncoder().fit(X).embedding_
+    assert (len(embedding.edges), embedding.n_indicators, len(embedding.hot)) == (1, 1, 3)
+
+
+@pytest.mark.parametrize("factor", [1e-310, 1e-200, 1e200, 1e300])
+def test_numbers_of_any_size_are_scaled(factor):
+    x = np.array([-1.0, -0.9, 0.0, 0.5, 1.0]) * factor
+    scaled = RobustScale.of(Column("x", x).numbers())(Column("x", x).numbers())
+    assert np.isfinite(scaled).all()
+    assert (np.diff(scaled) > 0).all()
+    around_0 = RobustScale.of(np.arange(-2.0, 3))
+    assert around_0(np.array([1e308, -1e308])).tolist() == [3.0, -3.0]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([[1], [2]], r"Column 'c' is one of categories, .*unhashable type: 'list'"),
+        ([{}, {"a": 1}], r"Column 'c' is one of categories, .*unhashable type: 'dict'"),
+        ([1 + 1j, 2], "Complex data not supported"),
+    ],
+)
+def test_cells_that_are_neither_numbers_nor_categories_are_refused(values, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        reads_as(pd.Series(values))

@@ -114,7 +114,7 @@ def test_numpy_agrees():
 
 def test_several_targets():
     X, y, _ = homes(200)
-    Y = np.column_stack([y, -y])
+    Y = np.asfortranarray(np.column_stack([y, -y]))
     model = TabularRegressor("fast", random_state=0).fit(X, Y)
     assert model.predict(X).shape == (200, 2)
     assert model.score(X, Y) > 0.9
@@ -128,6 +128,12 @@ def test_rows_of_weight_0_are_as_if_absent():
     some = TabularClassifier(**QUICK).fit(X, kind, sample_weight=weight)
     fewer = TabularClassifier(**QUICK).fit(X[:100], kind[:100])
     np.testing.assert_allclose(some.predict_proba(X), fewer.predict_proba(X), rtol=1e-5)
+    np.testing.assert_allclose(some.oof_prediction_[:100], fewer.oof_prediction_, rtol=1e-5)
+    assert np.isnan(some.oof_prediction_[100:]).all()
+    weight = weight[::-1]  # the last rows count
+    some = TabularClassifier(**QUICK).fit(X, kind, sample_weight=weight)
+    assert np.isnan(some.oof_prediction_[:50]).all()
+    assert np.isfinite(some.oof_prediction_[50:]).any()
 
 
 def test_a_parameter_overrules_the_preset():
@@ -148,6 +154,29 @@ def test_clones_pickles_and_searches():
     assert len(cross_val_score(model, X, kind, cv=2)) == 2
     grid = GridSearchCV(model, {"n_members": [1, 2]}, cv=2).fit(X, kind)
     assert grid.best_params_["n_members"] in (1, 2)
+
+
+def test_a_fit_that_fails_leaves_the_model_as_it_was():
+    X, _, kind = homes(150)
+    model = TabularClassifier(**QUICK).fit(X, kind)
+    before = model.predict(X)
+    with pytest.raises(ValueError, match="non-finite"):
+        model.set_params(learning_rate_init=1e30, batch_size=4).fit(X[["area"]], X["town"])
+    np.testing.assert_array_equal(model.predict(X), before)
+    with pytest.raises(ValueError, match="infinity"):
+        TabularClassifier(**QUICK).fit(X.assign(area=np.inf), kind)
+
+
+def test_columns_of_polars_have_names():
+    pl = pytest.importorskip("polars")
+    X, y, _ = homes(150)
+    table = pl.DataFrame(X.to_dict("list"))
+    model = TabularRegressor(**QUICK).fit(table, y)
+    assert model.feature_names_in_.tolist() == list(X)
+    turned = table.select(reversed(table.columns))
+    np.testing.assert_array_equal(model.predict(turned), model.predict(table))
+    with pytest.raises(ValueError, match="X lacks columns that the model was fitted with: 'pool'"):
+        model.predict(table.drop("pool"))
 
 
 def test_max_time_keeps_whole_members():
@@ -192,3 +221,56 @@ def test_what_cannot_be_fitted_is_refused():
         TabularRegressor(**QUICK).fit(X, y).predict(X.drop(columns="pool"))
     with pytest.raises(ValueError, match="infinity"):
         TabularRegressor().fit(X.assign(area=np.inf), y)
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (pd.Series(["a", "b", None] * 10, dtype="string"), "Input y contains NaN"),
+        (np.array(["a", "b", None] * 10, object), "Input y contains NaN"),
+    ],
+)
+def test_classes_must_not_be_missing(y, message):
+    X, _, _ = homes(30)
+    with pytest.raises(ValueError, match=message):
+        TabularClassifier(**QUICK).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (np.arange(30) * 1e200, "y has a variance that float64 cannot hold, .* 0 to 2.9e\\+201"),
+        (np.arange(30) * 1e-200, "y has a variance that float64 cannot hold"),
+        (pd.date_range("2020-01-01", periods=30), "y must hold real numbers, got dates"),
+    ],
+)
+def test_targets_that_no_network_can_learn_are_refused(y, message):
+    X, _, _ = homes(30)
+    with pytest.raises((ValueError, TypeError), match=message):
+        TabularRegressor(**QUICK).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"hidden_layer_sizes": (0,)}, "hidden_layer_sizes must be > 0"),
+        ({"hidden_layer_sizes": (1.5,)}, "hidden_layer_sizes must hold whole numbers"),
+        ({"categorical_features": [0.5]}, "categorical_features names 0.5, which is no column"),
+        ({"categorical_features": [None]}, "categorical_features names None, which is no column"),
+        ({"learning_rate_init": 1e30}, "non-finite parameter weights.*learning_rate_init"),
+    ],
+)
+def test_parameters_that_make_no_network_are_refused(given, message):
+    X, y, _ = homes(200)
+    with pytest.raises(ValueError, match=message):
+        TabularRegressor(**{**QUICK, **given}).fit(X[["area"]], y)
+
+
+def test_tables_without_rows_or_columns_are_refused(classifier):
+    X, y, _ = homes(30)
+    with pytest.raises(ValueError, match=r"Expected (2D array|a 2-dimensional container)"):
+        TabularRegressor(**QUICK).fit(X["area"], y)
+    with pytest.raises(ValueError, match="X has no columns; at least 1 is required"):
+        TabularRegressor(**QUICK).fit(X[[]], y)
+    with pytest.raises(ValueError, match=r"Expected (2D array|a 2-dimensional container)"):
+        classifier.predict(X.iloc[0])

@@ -10,6 +10,7 @@ from fastnn.backends.base import Data, Plan
 from fastnn.core.network import NetworkSpec, initialise
 from fastnn.core.optimizers import SGD
 from fastnn.training.bag import Bag, BagRules, Member
+from fastnn.training.loop import InterruptedWarning
 
 F64 = np.dtype(np.float64)
 RNG = np.random.default_rng(0)
@@ -106,8 +107,31 @@ def test_time_and_callbacks_end_it_after_an_epoch():
     assert [len(member.values) for member in each] == [3, 3, 3]
 
 
-def test_a_member_that_diverges_keeps_its_first_parameters():
+def test_a_member_without_a_finite_epoch_is_refused():
+    values = iter([1.0, np.nan, 1.0, np.inf])
+    with pytest.raises(ValueError, match="Solver produced non-finite parameter weights"):
+        bag(lambda member, predictions: next(values)).train(members(2), rates(2), BagRules(2))
+
+
+def test_a_member_that_diverges_keeps_its_best_epoch():
+    values = iter([1.0, np.nan])
     each = members(1)
-    start = each[0].best_params.copy()
-    bag(lambda member, predictions: np.nan).train(each, rates(2), BagRules(2))
-    np.testing.assert_array_equal(each[0].best_params, start)
+    bag(lambda member, predictions: next(values)).train(each, rates(2), BagRules(2))
+    assert (each[0].best_iter, each[0].best_value) == (1, 1.0)
+
+
+def test_an_interrupt_keeps_whole_epochs():
+    def interrupt(epoch):
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    each = members()
+    with pytest.warns(InterruptedWarning, match="Training interrupted by user"):
+        bag().train(each, rates(5), BagRules(5), interrupt)
+    assert [len(member.values) for member in each] == [2, 2, 2]
+
+    def at_once(member, predictions):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        bag(at_once).train(members(), rates(5), BagRules(5))
