@@ -117,7 +117,7 @@ def first_parameters(spec: NetworkSpec, random_state: np.random.RandomState) -> 
 
 
 PRESETS = {
-    "fast": Recipe(hidden_layer_sizes=(64, 64), max_iter=32),
-    "balanced": Recipe(),
+    "fast": Recipe(n_members=8, hidden_layer_sizes=(64, 64), max_iter=32),
+    "balanced": Recipe(n_members=6),
     "best": Recipe(n_members=8),
 }
