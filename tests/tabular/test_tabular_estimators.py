@@ -54,7 +54,7 @@ def homes(n=400, seed=0):
 @pytest.fixture(scope="module")
 def regressor():
     X, y, _ = homes()
-    return TabularRegressor("fast", random_state=0).fit(X, y)
+    return TabularRegressor("fast", n_members=4, random_state=0).fit(X, y)
 
 
 @pytest.fixture(scope="module")
