@@ -7,6 +7,7 @@ that holds one can be cloned, and a grid can name ``solver__weight_decay``.
 
 from __future__ import annotations
 
+from abc import ABC
 from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass, fields, replace
@@ -52,7 +53,7 @@ def is_count(value: Any) -> bool:
 
 
 @dataclass(repr=False)
-class Member:
+class Member(ABC):
     """The base of all members; their dataclass fields are their settings.
 
     Attributes

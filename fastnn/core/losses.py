@@ -175,6 +175,9 @@ class Quantile(Loss):
         "quantile": Allowed("a number in (0, 1) or a list of such numbers, increasing", _are_levels)
     }
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Quantile) and self.levels == other.levels
+
     @property
     def inverse_link(self) -> str:
         """Several quantiles are sorted."""

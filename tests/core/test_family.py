@@ -9,7 +9,11 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
+from fastnn.core.activations import Activation
 from fastnn.core.family import OPEN, Member, by_name, chosen, number
+from fastnn.core.losses import Loss, Quantile
+from fastnn.core.optimizers import Optimizer
+from fastnn.core.schedules import Schedule
 
 
 @dataclass(repr=False)
@@ -54,3 +58,14 @@ def test_what_is_chosen_does_not_change_with_the_object_it_was():
 def test_a_copy_from_another_process_has_the_same_text():
     assert repr(pickle.loads(pickle.dumps(Bent()))) == repr(Bent(float("1"))) == "Bent()"
     assert repr(Bent(np.array([1.0, 2.0]))) == "Bent(angle=array([1., 2.]))"
+
+
+@pytest.mark.parametrize("kind", [Activation, Loss, Optimizer, Schedule])
+def test_a_family_is_no_member(kind):
+    with pytest.raises(TypeError, match=f"abstract class {kind.__name__}"):
+        kind()
+
+
+def test_quantiles_are_equal_by_their_levels():
+    assert Quantile(np.array([0.1, 0.5])) == Quantile([0.1, 0.5])
+    assert Quantile(0.5) != Quantile(0.4)
