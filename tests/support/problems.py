@@ -45,8 +45,8 @@ def problem(
     """Rows that fit ``spec``; about a third of X is zero, for the same numbers as sparse input."""
     rng = np.random.default_rng(seed)
     if spec.embedding is None:
-        X = rng.normal(size=(n_rows, spec.n_in))
-        X = np.where(rng.random(X.shape) < 0.3, 0, X).astype(dtype)
+        shape = n_rows, spec.n_in
+        X = np.where(rng.random(shape) < 0.3, 0, rng.normal(size=shape)).astype(dtype)
     else:
         X = encoded(spec.embedding, n_rows, dtype, rng)
     if spec.loss.y_is_codes:
