@@ -143,6 +143,8 @@ def test_a_later_table_may_have_other_marks():
     other = schema.written_with(decimal=",", thousands=".")
     assert features(other, later)["x"].tolist() == [1.5, 1200.25]
     assert schema.numbers["x"].decimal == "."  # unchanged
+    with pytest.raises(TableError, match=r"numbers with 'kg' after them; empty cells are allowed"):
+        features(schema, beside(["70 kg"]))  # no option changes the unit
 
 
 def test_a_few_texts_among_numbers_are_missing():
