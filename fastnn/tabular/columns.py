@@ -384,6 +384,14 @@ class Columns:
             # Words a person may have meant as a value; what only programs write goes unsaid.
             if mark and mark not in MISSING_LABELS:
                 self.notes.add(name, f"{mark!r} counts as missing", n, "--missing says what does")
+        numbers = Notation().read(found.values)
+        odd = np.flatnonzero(np.isnan(numbers))
+        n_odd = int(found.counts[odd].sum())
+        asked = name in (*self.options.categorical, *self.options.keep)
+        if not asked and 0 < 2 * n_odd < found.counts.sum():
+            word = found.values[int(odd[np.argmax(found.counts[odd])])].as_py()
+            why = f"a category, though most cells are numbers; others are not, such as {word!r}"
+            self.notes.add(name, why, n_odd, "if they mean missing, --missing says so")
         self.categorical[name] = sorted(merged(name, found, self.options.ignore_case, self.notes))
 
     def _date(self, name: str, found: Distinct, order: str, times: np.ndarray, sure: bool) -> None:
