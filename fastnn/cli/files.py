@@ -71,16 +71,34 @@ def table_writer(path: str) -> Callable[[pd.DataFrame], None]:
 
 
 def _write_parquet(frame: Any, path: str) -> None:
-    require("pyarrow")
-    frame.to_parquet(path, index=False)
+    from fastnn.tabular.cells import cells, is_usable
+
+    pd = require("pandas")
+    plain = frame.copy(deep=False)
+    for name in frame.columns:
+        # Objects may be whole numbers beyond 64 bits, or texts beside numbers.
+        if frame[name].dtype == object and is_usable(array := cells(frame[name])):
+            plain[name] = pd.Series(pd.arrays.ArrowExtensionArray(array), frame.index)
+    plain.to_parquet(path, index=False)
+
+
+def _write_json(frame: Any, path: str, lines: bool) -> None:
+    """Write rows as JSON, which has no dates, durations and bytes: they become text."""
+    from fastnn.tabular.cells import as_text, cells, is_time, is_usable
+
+    plain = frame.copy(deep=False)
+    for name in frame.columns:
+        if is_time(array := cells(frame[name])):
+            plain[name] = as_text(array).to_pylist()
+        elif not is_usable(array) and not array.type.num_fields:  # no list, no struct
+            plain[name] = [None if cell is None else str(cell) for cell in array.to_pylist()]
+    plain.to_json(path, orient="records", double_precision=15, lines=lines)
 
 
 _WRITERS: dict[str, Callable[[Any, str], None]] = {
     ".csv": lambda frame, path: frame.to_csv(path, index=False),
     ".parquet": _write_parquet,
     ".pq": _write_parquet,
-    ".json": lambda frame, path: frame.to_json(path, orient="records", double_precision=15),
-    ".jsonl": lambda frame, path: frame.to_json(
-        path, orient="records", double_precision=15, lines=True
-    ),
+    ".json": lambda frame, path: _write_json(frame, path, lines=False),
+    ".jsonl": lambda frame, path: _write_json(frame, path, lines=True),
 }

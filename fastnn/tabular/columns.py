@@ -41,8 +41,9 @@ MAX_WORDS = 100
 
 _NAMED_ID = re.compile(
     r"(?i:(?:^|[\W_]|customer|client|user|order|product|patient|passenger|session|account)id$)"
-    r"|(?i:(?:^|[\W_])(?:uuid|guid|index|idx|key|nr|no|number|row|row_?names)$)"
+    r"|(?i:(?:^|[\W_])(?:uuid|guid|index|idx|key|nr|no|number|row|row[ _.]?names)$)"
     r"|[a-z](?:Id|ID|Index|Key|Nr|No|Number)$"
+    r"|^(?:Unnamed: 0(?:_level_0)?|__index_level_\d+__)$"  # the index of a part of a table
 )
 _CODE = r"^(?:[0-9a-fA-F]{16,}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})$"
 # A number with a mark, and one whose marks stand before groups of three digits.
@@ -318,12 +319,14 @@ class Columns:
         # A column that is one value or missing still says something: where it is missing.
         if values[0] == values[-1] and np.all(values == values[0]):
             return f"it is constant ({as_text(array.slice(0, 1))[0]} in every row)"
-        if not numbers.whole:
+        named = bool(_NAMED_ID.search(name))
+        if named:  # with a gap among them, pandas writes identifiers as 7.0
+            values = values[~np.isnan(values)]
+        if not numbers.whole and not (named and np.all(np.floor(values) == values)):
             return ""
         way_out = f"(--keep {quote(name)} uses it)"
         if _SAVED_INDEX.fullmatch(name) and np.all(np.diff(values) == 1):
             return f"it counts the rows, like a saved index {way_out}"
-        named = bool(_NAMED_ID.search(name))
         if not named and len(values) < MIN_ROWS_TO_COUNT:
             return ""
         gaps = np.diff(np.sort(values))
@@ -381,6 +384,14 @@ class Columns:
             # Words a person may have meant as a value; what only programs write goes unsaid.
             if mark and mark not in MISSING_LABELS:
                 self.notes.add(name, f"{mark!r} counts as missing", n, "--missing says what does")
+        numbers = Notation().read(found.values)
+        odd = np.flatnonzero(np.isnan(numbers))
+        n_odd = int(found.counts[odd].sum())
+        asked = name in (*self.options.categorical, *self.options.keep)
+        if not asked and 0 < 2 * n_odd < found.counts.sum():
+            word = found.values[int(odd[np.argmax(found.counts[odd])])].as_py()
+            why = f"a category, though most cells are numbers; others are not, such as {word!r}"
+            self.notes.add(name, why, n_odd, "if they mean missing, --missing says so")
         self.categorical[name] = sorted(merged(name, found, self.options.ignore_case, self.notes))
 
     def _date(self, name: str, found: Distinct, order: str, times: np.ndarray, sure: bool) -> None:

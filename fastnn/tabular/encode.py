@@ -183,7 +183,9 @@ def _refuse_many(
     meant = find_notation(distinct(pa.array(others), ())) if kind == "numbers" else None
     hint = ""
     if meant is not None and meant[0].unusual:
-        hint = f"; they are numbers with {meant[0].unusual}: --decimal and --thousands say so"
+        hint = f"; they are numbers with {meant[0].unusual}"
+        if meant[0].thousands or meant[0].decimal != ".":
+            hint += ": --decimal and --thousands say so"
     raise TableError(
         f"Column {name!r} is one of {kind}, but holds {example!r} in row {row + 1}"
         + (f" (and {n_odd - 1} more such cells)." if n_odd > 1 else ".")

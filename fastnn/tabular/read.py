@@ -168,7 +168,7 @@ def _json_rows(name: str, text: str) -> list[dict[str, Any]] | None:
         if text.lstrip()[0] == "[":
             rows = json.loads(text)
         else:
-            lines = text.splitlines()
+            lines = re.split(r"[\r\n]+", text)  # no others: JSON's texts may hold those
             rows = [json.loads(line) for line in lines if line.strip()]
     except json.JSONDecodeError as error:
         first = text.lstrip().partition("\n")[0]
@@ -195,6 +195,8 @@ def _read_text(
             f"{name} is empty. "
             "A table has a first line with the names of its columns, and rows below."
         )
+    if said := re.match(r'"?sep=(.)"?(?:\r\n|\n|\r)+(?=.)', text):  # as Excel is told
+        text, sep = text[said.end() :], sep or said[1]
     sep = _separator(name, text, sep, remembered)
     length = _length_of_record(text)
     header = next(_rows(text[:length], sep))
@@ -207,6 +209,12 @@ def _read_text(
     columns = _parse(rest, sep, width)
     if columns is None:
         columns = _parse_slowly(name, text, sep, width)
+    last = columns[-1][-1].as_py() or ""
+    if "\n" in last and not text.rstrip().endswith('"'):
+        raise TableError(
+            f"{name} is not a regular table: the last row's last cell has {last.count(chr(10)) + 1}"
+            " lines and no quote at its end. A quote may not be closed."
+        )
     if width == len(header) + 1:
         header = _names_for_one_more(name, header, columns, sep, note)
     elif width != len(header):

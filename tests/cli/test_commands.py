@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -124,6 +126,28 @@ def test_predictions_are_written_by_the_names_ending(name, read):
     pd.testing.assert_frame_equal(
         read(name), predicted, check_dtype=False, check_column_type=False, rtol=1e-14
     )
+
+
+def test_cells_of_any_type_are_carried_along():
+    pa = pytest.importorskip("pyarrow")
+    found = commands.fit(HOMES, KIND, training=SHORT)
+    frame = homes().head(2)
+    frame["mixed"] = pd.Series([2**63, "a"], dtype=object)
+    frame["at"] = pd.to_datetime(["2024-01-02 03:04:05", None])
+    for name, cells in (
+        ("day", pa.array([19_000, None], pa.date32())),
+        ("long", pa.array([60, None], pa.duration("s"))),
+        ("bytes", pa.array([b"\xff", None])),
+    ):
+        frame[name] = pd.Series(pd.arrays.ArrowExtensionArray(cells))
+    commands.predict(found.model, frame, keep=None, output="p.parquet")
+    back = pd.read_parquet("p.parquet")
+    assert back["mixed"].tolist() == [str(2**63), "a"] and back["bytes"][0] == b"\xff"
+    commands.predict(found.model, frame, keep=None, output="p.json")
+    first, second = json.loads(Path("p.json").read_text(encoding="utf-8"))
+    assert (first["at"], first["day"]) == ("2024-01-02 03:04:05", "2022-01-08")
+    assert (first["mixed"], first["long"], first["bytes"]) == (2**63, "0:01:00", "b'\\xff'")
+    assert second["at"] is second["day"] is second["long"] is second["bytes"] is None
 
 
 @pytest.mark.parametrize(("name", "got"), [("p.xlsx", r"'\.xlsx'"), ("predictions", "none")])

@@ -143,6 +143,20 @@ def test_a_later_table_may_have_other_marks():
     other = schema.written_with(decimal=",", thousands=".")
     assert features(other, later)["x"].tolist() == [1.5, 1200.25]
     assert schema.numbers["x"].decimal == "."  # unchanged
+    with pytest.raises(TableError, match=r"numbers with 'kg' after them; empty cells are allowed"):
+        features(schema, beside(["70 kg"]))  # no option changes the unit
+
+
+def test_many_texts_among_numbers_make_a_category_with_a_note():
+    frame = beside([*map(str, range(9)), "not known"] * 10)
+    schema, _, _ = learned(frame)
+    assert "x" in schema.categorical
+    assert schema.notes == [
+        "column 'x': a category, though most cells are numbers; others are not, such as "
+        "'not known' (10 cells); if they mean missing, --missing says so"
+    ]
+    assert learned(frame, missing=["not known"])[0].numbers
+    assert not learned(frame, categorical=["x"])[0].notes
 
 
 def test_a_few_texts_among_numbers_are_missing():

@@ -104,6 +104,14 @@ def test_the_separator_can_be_said_and_is_remembered(tmp_path):
     assert len(notes) == 1 and "has one column only; if its cells are separated" in notes[0]
 
 
+@pytest.mark.parametrize("first", ["sep=;\r\n", '"sep=;"\n', "sep=|\n"])
+def test_the_first_line_may_say_the_separator(tmp_path, first):
+    sep = "|" if "|" in first else ";"
+    text = first + f"a{sep}b, c, d\n1{sep}2\n"
+    assert read(tmp_path, text)[:2] == (["a", "b, c, d"], [["1", "2"]])
+    assert read(tmp_path, first + "a,b\n1,2\n", sep=",")[0] == ["a", "b"]
+
+
 def test_encodings(tmp_path):
     latin = "caf\u00e9,b\n1,2\n".encode("latin-1")
     for said in ({"encoding": "latin-1"}, {"remembered": {"encoding": "latin-1"}}):
@@ -179,6 +187,8 @@ def test_json_lines(tmp_path):
             [None, 2, None, None],
             [None, None, None, True],
         ]
+    rows = '{"t": "a\u2028b\u0085"}\r\n\r\n{"t": "c"}\r\n'
+    assert read(tmp_path, rows, "t.jsonl")[1] == [["a\u2028b\u0085"], ["c"]]
     with pytest.raises(TableError, match="begins like JSON lines, but holds no JSON: Expecting"):
         read(tmp_path, '{"a": 1}\n{"a": }\n')
     with pytest.raises(TableError, match=r"is JSON, but not of rows: one \{\.\.\.\} for each row"):
@@ -232,6 +242,7 @@ def test_standard_input(monkeypatch):
         (b"\x1f\x8b\x08\x00broken", r"is gzip but damaged"),
         (b'a,b\n1,2\n"3\n4",5\n6\n7,8\n', r"line 5 has 1 cell and the first row 2"),
         (b'a,b\n1,2\n"3,4\n5,6\n', r"line 3 has 1 cell and the first row 2.*A quote may not"),
+        (b'a,b\n1,"2\n3,4\n5,6\n', r"last cell has 3 lines and no quote at its end"),
         (b"PK\x03\x04broken", r"is a zip archive but damaged"),
         (b"\xfd7zXZ\x00broken", r"is xz but damaged"),
         (b"\x28\xb5\x2f\xfdbroken", r"is zstd but damaged"),

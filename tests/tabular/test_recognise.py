@@ -173,6 +173,9 @@ def test_useless_columns_are_left_out_with_the_reason():
 IDENTIFIERS = [
     ("Unnamed: 0", range(40), "it counts the rows, like a saved index"),
     ("customer_id", np.random.default_rng(0).permutation(90)[:40] ** 2, "all its whole numbers"),
+    ("Unnamed: 0", np.random.default_rng(0).permutation(90)[:40] ** 2, "all its whole numbers"),
+    ("row names", np.arange(40) ** 2 + 7, "all its whole numbers"),
+    ("order_id", [*np.arange(39) ** 2, np.nan], "all its whole numbers"),
     ("CustomerId", np.arange(40) ** 2 + 7, "all its whole numbers are different, like identifiers"),
     ("row no.", np.arange(0, 400, 10), "its whole numbers are all different and evenly spaced"),
     ("anything", np.random.default_rng(0).permutation(40), "its whole numbers are all different"),
