@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from support import timed
 from support.timed import CLOCK
 
 from fastnn import TradeoffSearchCV
@@ -24,3 +25,9 @@ def no_processes(monkeypatch):
         "measure",
         lambda self, estimator, timeout: measure_isolated(estimator, self.dataset, self.clock),
     )
+
+
+@pytest.fixture(autouse=True)
+def clock_at_0():
+    """The model clock, whatever tests before have added up."""
+    timed.restart()
