@@ -32,7 +32,8 @@ def found_by(backend: str, member: Activation, z: np.ndarray) -> tuple[np.ndarra
     small = abs(values) < 1e4  # where 1 counts; elsewhere the error is the value itself
     y = np.where(small, values - 1, 0).astype(z.dtype)
     engine.gradient(state, Data(z[:, None], y), rows, grad)
-    return values[:, 0], grad[:, 2] / (values - y)[:, 0]
+    with np.errstate(invalid="ignore"):  # of infinite z
+        return values[:, 0], grad[:, 2] / (values - y)[:, 0]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
