@@ -113,14 +113,20 @@ def test_model_bytes_are_those_of_the_pickle():
     assert measured(estimator).model_bytes == pytest.approx(len(pickle.dumps(estimator)), rel=0.01)
 
 
-def test_isolated_discards_the_first_fit_and_repeats_quick_ones(monkeypatch):
-    seconds = iter([8.0, 0.25, 0.25, 0.5, 1.0, 1.0])
-    monkeypatch.setattr(
-        Timed,
-        "fit",
-        lambda self, X, y: (advance(next(seconds)), setattr(self, "classes_", y[:1]))[0] or self,
-    )
-    isolated = measure_isolated(Timed(latency=2**-8), Dataset(X, y), CLOCK)
+SECONDS = iter([8.0, 0.25, 0.25, 0.5, 1.0, 1.0])
+
+
+class Uneven(Timed):
+    """Each fit takes the next of ``SECONDS``."""
+
+    def fit(self, X, y):
+        advance(next(SECONDS))
+        self.classes_ = y[:1]
+        return self
+
+
+def test_isolated_discards_the_first_fit_and_repeats_quick_ones():
+    isolated = measure_isolated(Uneven(latency=2**-8), Dataset(X, y), CLOCK)
     assert isolated.fit_time == isolated.cpu_time == [0.25, 0.25, 0.5]
     assert set(isolated.latency_us) == {1e6 * 2**-8}
 
