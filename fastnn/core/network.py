@@ -256,8 +256,15 @@ def initialise(spec: NetworkSpec, dtype: np.dtype, random_state: np.random.Rando
             drawn = random_state.uniform(-layer.bound, layer.bound, segment.shape)
             segment.view(params)[...] = drawn
     if spec.layout.embedding:
-        bins, linear, offset, scale = (one.view(params) for one in spec.layout.embedding)
-        bins[...], scale[...] = 0, 1
-        for view in (linear, offset):
-            view[...] = random_state.uniform(-1, 1, view.shape)
+        initialise_embedding(spec.layout, params, random_state)
     return params
+
+
+def initialise_embedding(
+    layout: ParamLayout, params: Array, random_state: np.random.RandomState
+) -> None:
+    """Set an embedding's part of ``params (n_params,)``: W 0, linear and bias in +-1, scale 1."""
+    bins, linear, offset, scale = (segment.view(params) for segment in layout.embedding)
+    bins[...], scale[...] = 0, 1
+    for view in (linear, offset):
+        view[...] = random_state.uniform(-1, 1, view.shape)

@@ -26,6 +26,7 @@ from fastnn.backends.base import Data, Engine
 from fastnn.core.activations import Array
 from fastnn.core.losses import LOSSES, Loss
 from fastnn.core.network import NetworkSpec
+from fastnn.estimators.base import unchanged_on_error
 from fastnn.estimators.parameters import hidden_sizes
 from fastnn.tabular.conformal import class_sets, intervals
 from fastnn.tabular.embed import EmbeddingEncoder, as_table, is_missing
@@ -114,13 +115,8 @@ class BaseTabular(BaseEstimator):
         ValueError, TypeError
             If the input is not usable, or training diverges; the model is then as it was before.
         """
-        before = vars(self).copy()
-        try:
+        with unchanged_on_error(self):
             return self._fit(as_table(X), y, sample_weight)
-        except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
 
     def _fit(self, X: Any, y: Any, sample_weight: Any) -> Any:
         """As :meth:`fit`; what fails may leave the model half fitted."""

@@ -16,7 +16,7 @@ from fastnn.backends.base import Plan
 from fastnn.core.activations import Array
 from fastnn.core.embedding import Embedding
 from fastnn.core.losses import Loss
-from fastnn.core.network import NetworkSpec, Segment
+from fastnn.core.network import NetworkSpec, Segment, initialise_embedding
 from fastnn.core.optimizers import Adam
 from fastnn.core.schedules import CosLog4
 
@@ -109,10 +109,7 @@ def first_parameters(spec: NetworkSpec, random_state: np.random.RandomState) -> 
         scale = 1 / math.sqrt(layer.n_in)
         weight.view(params)[...] = random_state.normal(0, scale, weight.shape)
         bias.view(params)[...] = random_state.normal(0, 1, bias.shape)
-    _, linear, offset, scales = (segment.view(params) for segment in layout.embedding)
-    for view in (linear, offset):
-        view[...] = random_state.uniform(-1, 1, view.shape)
-    scales[...] = 1
+    initialise_embedding(layout, params, random_state)
     return params
 
 
