@@ -84,6 +84,13 @@ def test_candidates_move_the_status(n_trials, share):
     assert status.text == "measuring the front"
 
 
+def test_the_same_note_is_printed_once(capsys):
+    reporter = Terminal()
+    for note in ("one", "two", "one"):
+        reporter.note(note)
+    assert capsys.readouterr().err == "fastnn: note: one\nfastnn: note: two\n"
+
+
 def test_without_a_terminal_nothing_is_drawn(capsys):
     reporter = Terminal()
     with reporter.busy("reading"), reporter.training(3):
