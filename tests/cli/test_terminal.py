@@ -178,10 +178,26 @@ def test_no_encoding_fails(encoding, expected, monkeypatch):
     assert stream.buffer.getvalue().decode(encoding) == expected + "\n"
 
 
-def python_m_fastnn(*argv, **settings):
+def python_m_fastnn(*argv, options=(), **settings):
     root = os.path.dirname(os.path.dirname(fastnn.__file__))
     environment = {**os.environ, "PYTHONPATH": root}
-    return subprocess.Popen([sys.executable, "-m", "fastnn", *argv], env=environment, **settings)
+    command = [sys.executable, *options, "-m", "fastnn", *argv]
+    return subprocess.Popen(command, env=environment, **settings)
+
+
+def test_a_prediction_imports_what_it_needs_and_no_more(run):
+    run("fit", "homes.csv", "--target", "kind", "-o", "m.skops", "--epochs", 5)
+    options = {
+        "options": ["-X", "importtime"],
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+    }
+    out, err = python_m_fastnn("predict", "m.skops", "homes.csv", **options).communicate(timeout=60)
+    imported = {line.split()[-1] for line in err.decode().splitlines() if line[:6] == "import"}
+    assert out.startswith(b"kind") and {"pandas", "fastnn.estimators.mlp"} <= imported
+    # what takes long and is for other commands, or for functions that predicting does not call
+    heavy = "optuna numba matplotlib skops scipy.stats._stats_py sklearn.metrics onnx torch"
+    assert not imported & set(heavy.split())
 
 
 def test_a_reader_that_leaves_is_no_disaster(run):
