@@ -187,12 +187,10 @@ def python_m_fastnn(*argv, options=(), **settings):
 
 def test_a_prediction_imports_what_it_needs_and_no_more(run):
     run("fit", "homes.csv", "--target", "kind", "-o", "m.skops", "--epochs", 5)
-    options = {
-        "options": ["-X", "importtime"],
-        "stdout": subprocess.PIPE,
-        "stderr": subprocess.PIPE,
-    }
-    out, err = python_m_fastnn("predict", "m.skops", "homes.csv", **options).communicate(timeout=60)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    argv = ("predict", "m.skops", "homes.csv")
+    process = python_m_fastnn(*argv, options=["-X", "importtime"], **pipes)
+    out, err = process.communicate(timeout=60)
     imported = {line.split()[-1] for line in err.decode().splitlines() if line[:6] == "import"}
     assert out.startswith(b"kind") and {"pandas", "fastnn.estimators.mlp"} <= imported
     # what takes long and is for other commands, or for functions that predicting does not call
