@@ -70,11 +70,13 @@ def _check_search(search: Search) -> None:
     from fastnn.search.quantities import QUANTITIES
 
     metrics = search.metric if isinstance(search.metric, tuple) else ()
-    known = dict.fromkeys([*QUANTITIES, *metrics])
+    every = dict.fromkeys([*QUANTITIES, *metrics])
+    in_search = [q for q in every if q not in QUANTITIES or QUANTITIES[q].in_search]
     named = [("--objectives", q) for q in search.objectives]
     named += [("--limit", q) for q, _ in search.limits]
     named += [("--choose", search.choose)] if search.choose != "knee" else []
     for option, name in named:
+        known = in_search if option == "--objectives" else every
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             meant = f" Did you mean {near[0]!r}?" if near else ""
