@@ -169,14 +169,15 @@ def as_numbers(
         whole = bool(np.all(np.floor(values) == values)) and not _has_points(array)
         if _too_long(values) and (whole or not _has_points(array)):
             return distinct(array, options.marks)
-        if not as_said and is_text(array) and zeros_before(array)[1]:
+        if not as_said and is_text(array) and _is_whole(values) and zeros_before(array)[1]:
             return distinct(array, options.marks)
         return Numbers(Notation(), values, whole)
     found = distinct(array, options.number_marks)
     read = find_notation(found, options.decimal, options.thousands) if len(found.values) else None
+    texts = found if not any(mark in found.marks for mark in DASHES) else None
     if read is None:
-        found = distinct(array, options.marks)
-        return found if len(found.values) else None
+        texts = texts or distinct(array, options.marks)
+        return texts if len(texts.values) else None
     notation, numbers = read
     odd = np.flatnonzero(np.isnan(numbers))
     odd = odd[np.argsort(-found.counts[odd], kind="stable")][:MAX_WORDS]
@@ -186,10 +187,9 @@ def as_numbers(
         return None
     points = _has_points(found.values)
     whole = bool(np.all(np.floor(values) == values)) and not points
-    if _too_long(values) and not points:
-        return distinct(array, options.marks)
-    if not as_said and zeros_before(found.values, found.counts)[1]:
-        return distinct(array, options.marks)
+    is_code = not as_said and zeros_before(found.values, found.counts)[1]
+    if is_code or (_too_long(values) and not points):
+        return texts or distinct(array, options.marks)
     return Numbers(replace(notation, words=words), values, whole, found)
 
 
@@ -216,6 +216,11 @@ def zeros_before(text: pa.Array, counts: np.ndarray | None = None) -> tuple[int,
     return n, not _has_points(text.filter(pc.match_substring_regex(text, r"^[\s\d.eE]+$"))) and (
         not few or len(lengths) == 1
     )
+
+
+def _is_whole(values: np.ndarray) -> bool:
+    """Whether all numbers, beside missing ones, are whole; the first ones mostly tell."""
+    return not any(np.any(np.floor(part) < part) for part in (values[:100], values))
 
 
 def _too_long(values: np.ndarray) -> bool:
@@ -245,8 +250,9 @@ def say_notation(name: str, numbers: Numbers, notes: Notes, as_text: str = "") -
             "--thousands and --decimal overrule" if marked else as_text and f"{as_text} overrules"
         )
         notes.add(name, f"read as numbers with {notation.unusual}", n, option)
-    for mark in DASHES if numbers.found is not None else ():
-        if n := numbers.found.marks.get(mark, 0):
+    marks = {} if numbers.found is None else numbers.found.marks
+    for mark in DASHES:
+        if n := marks.get(mark, 0):
             notes.add(name, f"{mark!r} counts as missing", n, "--missing says what does")
     if notation.words:
         assert numbers.found is not None
@@ -370,21 +376,21 @@ class Columns:
         """Note numbers that may be codes or versions, which a number does not keep as written."""
         pc = require("pyarrow.compute")
         way_out = f"--categorical {quote(name)} keeps them as written"
-        if n := zeros_before(array)[0]:
-            self.notes.add(name, "zeros before whole numbers are not kept", n, way_out)
-        coded = array.filter(pc.fill_null(pc.match_substring_regex(array, _EXPONENT), False))
-        if len(coded):
-            example = f"{shown(coded[0])} is read as {float(coded[0].as_py()):g}"
-            self.notes.add(name, example, len(coded), way_out)
         values = numbers.values
-        if numbers.whole or len(np.unique(values[:10_000])) > MAX_VERSIONS:
-            return
-        text = distinct(array, self.options.marks).values
-        if len(text) <= MAX_VERSIONS and pc.all(pc.match_substring_regex(text, _VERSION)).as_py():
-            tenth = text.filter(pc.match_substring_regex(text, r"\.[1-9]0$"))
-            if len(tenth) and pc.any(pc.match_substring_regex(text, r"\.\d$")).as_py():
-                example = f"{shown(tenth[0])} is read as {float(tenth[0].as_py()):g}"
-                self.notes.add(name, example, 0, way_out)
+        if _is_whole(values):
+            if n := zeros_before(array)[0]:
+                self.notes.add(name, "zeros before whole numbers are not kept", n, way_out)
+            coded = array.filter(pc.fill_null(pc.match_substring_regex(array, _EXPONENT), False))
+            if len(coded):
+                example = f"{shown(coded[0])} is read as {float(coded[0].as_py()):g}"
+                self.notes.add(name, example, len(coded), way_out)
+        elif all(len({*values[:n].tolist()}) <= MAX_VERSIONS for n in (60, len(values))):
+            text = distinct(array, self.options.marks).values
+            if pc.all(pc.match_substring_regex(text, _VERSION)).as_py():
+                tenth = text.filter(pc.match_substring_regex(text, r"\.[1-9]0$"))
+                if len(tenth) and pc.any(pc.match_substring_regex(text, r"\.\d$")).as_py():
+                    example = f"{shown(tenth[0])} is read as {float(tenth[0].as_py()):g}"
+                    self.notes.add(name, example, 0, way_out)
 
     def look_at_marks(self, name: str, array: pa.Array, numbers: Numbers) -> None:
         """Remember whether a column of text tells which mark is the decimal one, or leaves it open.
@@ -521,9 +527,9 @@ class Columns:
 
 def as_dates(array: pa.Array, numbers: Numbers) -> tuple[str, np.ndarray, Distinct] | None:
     """Return order, dates and texts of a column of numbers each of which is a date: 20230517."""
-    values = numbers.values[~np.isnan(numbers.values)]
-    is_day = values.min() >= 1900_01_01 and bool(np.all(np.floor(values) == values))
-    is_month = is_text(array) and values.min() >= 1.19 and values.max() < 12.21
+    low, high = np.fmin.reduce(numbers.values), np.fmax.reduce(numbers.values)
+    is_day = low >= 1900_01_01 and _is_whole(numbers.values)
+    is_month = low >= 1.19 and high < 12.21 and is_text(array)
     if numbers.notation.words or not (is_day or is_month):
         return None
     found = distinct(array, ())

@@ -60,8 +60,8 @@ def find_layout(name: str, text: str, sep: str | None, remembered: str | None) -
     lines = lines[: -1 if len(text) > SAMPLE_CHARACTERS else None][:SAMPLE_LINES]
     regular = {}
     for one in SEPARATORS if sep is None else sep:
-        if (found := _regular(lines, one)) is not None:
-            regular[one] = found
+        if (shape := _regular(lines, one)) is not None:
+            regular[one] = shape
     if regular:
         best = max(regular, key=lambda one: regular[one][1])
         return Layout(best, tuple(lines[: regular[best][0]]))

@@ -208,8 +208,8 @@ def _read_text(
     sep = layout.sep
     if layout.above:
         note(said_above(layout.above, _n_lines(text[:start]) + 1))
-    for line in layout.above:
-        start = _start_of_line(text, text.index(line, start) + len(line))
+    for title in layout.above:
+        start = _start_of_line(text, text.index(title, start) + len(title))
     line, text = _n_lines(text[:start]) + 1, text[start:]
     length = length_of_record(text)
     header = next(rows_of(text[:length], sep))
@@ -230,7 +230,8 @@ def _read_text(
             f"{name} is not a regular table: the last row's last cell has {last.count(chr(10)) + 1}"
             " lines and no quote at its end. A quote may not be closed."
         )
-    if '"' in rest and width > 1 and len(re.findall(r"[^\r\n]+", rest)) > len(columns[0]):
+    n_breaks = rest.count("\n") or rest.count("\r")
+    if '"' in rest and width > 1 and n_breaks >= len(columns[0]):
         look_for_merged_rows(name, rest, sep, width, first_row, note)
     if width == len(header) - 1 and not header[-1].strip():
         header = header[:-1]
