@@ -495,14 +495,14 @@ class Columns:
         odd = np.flatnonzero(np.isnan(numbers))
         n_odd = int(found.counts[odd].sum())
         asked = name in (*self.options.categorical, *self.options.keep)
-        if not asked and 0 < 2 * n_odd < found.counts.sum():
+        n_padded, are_codes = zeros_before(found.values, found.counts)
+        if not asked and are_codes and n_odd <= (1 - NEARLY_ALL) * found.counts.sum():
+            why = "a category, because of zeros before whole numbers"
+            self.notes.add(name, why, n_padded, f"--numeric {quote(name)} reads numbers")
+        elif not asked and 0 < 2 * n_odd < found.counts.sum():
             word = shown(found.values[int(odd[np.argmax(found.counts[odd])])])
             why = f"a category, though most cells are numbers; others are not, such as {word}"
             self.notes.add(name, why, n_odd, "if they mean missing, --also-missing says so")
-        n_padded, are_codes = zeros_before(found.values, found.counts)
-        if not asked and are_codes:
-            why = "a category, because of zeros before whole numbers"
-            self.notes.add(name, why, n_padded, f"--numeric {quote(name)} reads numbers")
         if not asked and (units := mixed_units(found)):
             self.notes.add(name, f"a category: {_said_of_units(units)}")
         self.categorical[name] = sorted(merged(name, found, self.options.ignore_case, self.notes))

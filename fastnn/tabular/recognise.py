@@ -263,7 +263,7 @@ def _labels(name: str, found: Distinct, options: TypeOptions, notes: Notes) -> l
         examples = ", ".join(map(shown, single[:3])) + (" ..." if len(single) > 3 else "")
         notes.add(
             name,
-            f"{len(single)} of {len(labels)} classes have one row only ({examples})",
+            f"{counted(len(single), 'class')} of {len(labels)} with one row only ({examples})",
             way_out="more rows of them, or one name for rare classes, make them learnable",
         )
     return sorted(labels)

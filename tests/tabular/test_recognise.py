@@ -340,7 +340,7 @@ def test_classes_of_one_row_and_one_yes_in_many():
     schema, _, y = learned(frame)
     assert schema.task == "binary" and (y == "yes").sum() == 1
     assert schema.notes == [
-        "column 'y': 1 of 2 classes have one row only ('yes'); "
+        "column 'y': 1 class of 2 with one row only ('yes'); "
         "more rows of them, or one name for rare classes, make them learnable"
     ]
 
