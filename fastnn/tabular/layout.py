@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from fastnn.tabular.schema import TableError, as_number, counted, cut, shown
+from fastnn.tabular.schema import TableError, as_number, counted, shown
 
 SEPARATORS = ",;\t|"
 # So much of a text is looked at, and so many lines may stand above a header.
@@ -63,8 +63,8 @@ def find_layout(name: str, text: str, sep: str | None, remembered: str | None) -
         if (shape := _regular(lines, one)) is not None:
             regular[one] = shape
     if regular:
-        best = max(regular, key=lambda one: regular[one][1])
-        return Layout(best, tuple(lines[: regular[best][0]]))
+        best = max(regular, key=lambda one: regular[one].likely)
+        return Layout(best, tuple(lines[: regular[best].start]))
     found = max(SEPARATORS, key=bare.count)
     if sep is None:
         return Layout(found if found in bare else _blank_or_comma(lines))
@@ -101,11 +101,22 @@ def other_separator(text: str) -> str:
     return next((mark for mark, found in counts.items() if len(found) == 1), "")
 
 
-def _regular(lines: list[str], sep: str) -> tuple[int, int] | None:
-    """Return how many lines stand above the header, and how many cells each line from it on has.
+@dataclass(frozen=True)
+class _Shape:
+    """How many lines stand above a header, and how many cells each line from it on has."""
 
-    None where the lines are not regular: all as wide, but for the header that R writes.
-    """
+    start: int
+    width: int
+    is_short: bool = False  # a header with one cell less, as R writes it
+
+    @property
+    def likely(self) -> tuple[bool, int]:
+        """The greater, the likelier: by another separator, decimal commas may look regular."""
+        return not (self.start or self.is_short), self.width
+
+
+def _regular(lines: list[str], sep: str) -> _Shape | None:
+    """Return the shape of a table by its first lines; None where they are not regular."""
     rows = list(csv.reader(lines, delimiter=sep, skipinitialspace=True))
     width = len(rows[-1]) if rows else 0
     if len(rows) != len(lines) or width < 2:
@@ -114,7 +125,7 @@ def _regular(lines: list[str], sep: str) -> tuple[int, int] | None:
     start = next((k for k in range(len(rows)) if all(w == width for w in widths[k:])), 0)
     is_short = start == 1 and widths[0] == width - 1
     if is_short and not (_is_title(lines[0], rows[0], width) or _is_header(rows[1], rows[2:])):
-        return 0, width  # as R writes it
+        return _Shape(0, width, is_short)
     if start and lines[start - 1].startswith("#"):
         while start < len(rows) and lines[start].startswith("#"):
             start += 1
@@ -122,15 +133,15 @@ def _regular(lines: list[str], sep: str) -> tuple[int, int] | None:
     if is_padded:  # a title, perhaps, that was written as a row
         start = next((k for k, row in enumerate(rows) if all(map(str.strip, row))), 0)
     if not start:
-        return 0, width
+        return _Shape(0, width)
     is_above = is_short or all(
         lines[k].startswith("#") or _is_title(lines[k], rows[k], width) for k in range(start)
     )
     numbers = [as_number(cell) is not None for cell in rows[start]]
     is_header = start + 1 < len(rows) and not (any if is_padded else all)(numbers)
     if is_padded and not (is_above and is_header):
-        return 0, width
-    return (start, width) if is_above and is_header and start <= MAX_ABOVE else None
+        return _Shape(0, width)
+    return _Shape(start, width) if is_above and is_header and start <= MAX_ABOVE else None
 
 
 def _is_title(line: str, row: list[str], width: int) -> bool:
@@ -233,5 +244,6 @@ def _records_of_several_lines(text: str, sep: str) -> Iterator[tuple[int, list[s
 
 def said_above(above: tuple[str, ...], first_line: int) -> str:
     """Say which lines above a header are left out."""
-    where = f"line {first_line}" if len(above) == 1 else f"lines {first_line} and below"
-    return f"{where} left out, above the header: {', '.join(map(repr, map(cut, above[:3])))}"
+    where = f"line {first_line}" if len(above) == 1 else f"lines from {first_line} on"
+    more = ", ..." if len(above) > 3 else ""
+    return f"{where} left out, above the header: {', '.join(map(shown, above[:3]))}{more}"

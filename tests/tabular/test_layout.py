@@ -27,9 +27,9 @@ def read(folder, text, **how):
         ("Report\n", "line 1 left out, above the header: 'Report'"),
         ("\n\nReport\n\n", "line 3 left out, above the header: 'Report'"),
         ("Report,,\n", "line 1 left out, above the header: 'Report,,'"),
-        ("Report,,\n,,\n", "lines 1 and below left out, above the header: 'Report,,', ',,'"),
+        ("Report,,\n,,\n", "lines from 1 on left out, above the header: 'Report,,', ',,'"),
         ("# made, by hand\n", "line 1 left out, above the header: '# made, by hand'"),
-        ("# one\n# two, and, three\n", "lines 1 and below left out, above the header: "
+        ("# one\n# two, and, three\n", "lines from 1 on left out, above the header: "
          "'# one', '# two, and, three'"),
         ("Sales, 2023\n", "line 1 left out, above the header: 'Sales, 2023'"),
     ],
@@ -80,6 +80,11 @@ def test_a_separator_that_is_not_there_is_pointed_to(tmp_path):
 def test_the_separator_is_the_one_that_makes_a_regular_table(tmp_path):
     names, rows, _ = read(tmp_path, "Price, EUR;Weight, kg;y\n1,5;2,5;x\n3,5;7;y\n")
     assert names == ["Price, EUR", "Weight, kg", "y"] and rows == 2
+    # decimal commas, of which each row has as many
+    for n in (1, 2, 3, 5):
+        row = ";".join(["1,5"] * n)
+        names, _, notes = read(tmp_path, f"{';'.join('abcde'[:n])};y\n" + f"{row};u\n" * 3)
+        assert names == [*"abcde"[:n], "y"] and not notes
     names, _, notes = read(tmp_path, "Report, 2023\na;b;c\n1,5;2;x\n3;4,5;y\n")
     assert names == ["a", "b", "c"] and len(notes) == 1
 
