@@ -16,6 +16,7 @@ from fastnn.tabular.columns import (
     Notes,
     Numbers,
     almost_numbers,
+    as_dates,
     as_numbers,
     merged,
     no_number,
@@ -180,10 +181,15 @@ def _recognise_target(name: str, array: pa.Array, options: TypeOptions, notes: N
         n_values = len(np.unique(numbers.values[~np.isnan(numbers.values)]))
         if mixed or (n_values == 1 < len(found.values)):
             numbers = None
-    if numbers is None and (is_time(array) or find_order(found, options.orders)):
+    if numbers is None:
+        are_dates = is_time(array) or find_order(found, options.orders) is not None
+    else:
+        are_dates = options.task is None and as_dates(array, numbers) is not None
+    if are_dates:
+        way_out = "" if numbers is None else ", or say --task regression to learn it as it is"
         raise TableError(
             f"The target {name!r} holds dates ({cut(found.values[0])}). "
-            "Turn it into a number first, such as days from a start."
+            f"Turn it into a number first, such as days from a start{way_out}."
         )
     values = np.zeros(0) if numbers is None else numbers.values[~np.isnan(numbers.values)]
     whole = numbers is not None and bool(np.all(np.floor(values) == values))

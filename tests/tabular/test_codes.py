@@ -117,6 +117,13 @@ def test_dates_that_look_like_numbers(cells, order, days):
         assert schema.notes[0].endswith("; --numeric x reads numbers")
 
 
+def test_a_target_of_dates_that_look_like_numbers():
+    frame = beside([1.5, 2.5] * 12, target=[20240131, 20231201, 20231101] * 8)
+    with pytest.raises(TableError, match=r"holds dates \(20240131\)\. .* say --task regression"):
+        learned(frame)
+    assert learned(frame, task="regression")[2][0] == 20240131
+
+
 def test_numbers_that_are_no_dates():
     for cells in (
         ["20240131", "20241301"],  # no such month
