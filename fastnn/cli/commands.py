@@ -550,8 +550,7 @@ def _about(table: TableFile | pd.DataFrame, known: TrainingTable, goal: Goal) ->
     """Return what is saved beside a model."""
     data = table.path if isinstance(table, TableFile) else "a DataFrame"
     weight = {} if goal.class_weight is None else {"class_weight": goal.class_weight}
-    always = constant(known.schema, known.y)
-    return {"data": data, "rows": len(known.y), "constant": always} | weight
+    return {"data": data, "rows": len(known.y)} | constant(known.schema, known.y) | weight
 
 
 def _data_code(

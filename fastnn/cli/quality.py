@@ -40,8 +40,8 @@ def constant(schema: Schema, y: Any) -> dict[str, Any]:
     import numpy as np
 
     if schema.task == "regression":
-        return {"mean": float(np.mean(y))}
-    return {"shares": (np.unique(y, return_counts=True)[1] / len(y)).tolist()}
+        return {"target_mean": float(np.mean(y))}
+    return {"class_shares": (np.unique(y, return_counts=True)[1] / len(y)).tolist()}
 
 
 def measure(model: Any, schema: Schema, X: Any, y: Any, about: Mapping[str, Any]) -> Quality:
@@ -60,14 +60,14 @@ def measure(model: Any, schema: Schema, X: Any, y: Any, about: Mapping[str, Any]
     predicted, scores, are_probabilities = predictions(model, X)
     if schema.task == "regression":
         metrics = assess_values(y, predicted).metrics
-        if "constant" in about:
-            off = y - about["constant"]["mean"]
+        if "target_mean" in about:
+            off = y - about["target_mean"]
             metrics["always_mean_rmse"] = float(np.sqrt(np.mean(off**2)))
         return Quality(schema.task, len(y), metrics, None)
     classes = np.asarray(model.classes_)
     metrics = assess_classes(y, predicted, scores, are_probabilities, classes).metrics
-    if "constant" in about:
-        shares = np.array(about["constant"]["shares"])
+    if "class_shares" in about:
+        shares = np.array(about["class_shares"])
         metrics["always_most_frequent"] = float(np.mean(y == classes[np.argmax(shares)]))
         if "always_shares_log_loss" in metrics:
             chances = shares[np.searchsorted(classes, y[np.isin(y, classes)])]

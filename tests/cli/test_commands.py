@@ -170,7 +170,7 @@ def test_another_ending_is_refused_before_anything_is_read(name, got):
 
 def test_constants_are_those_of_the_training_rows():
     found = commands.fit(HOMES, Goal("kind", holdout=0), training=SHORT)
-    assert found.model.about["constant"] == {"shares": [0.5, 0.5]}
+    assert found.model.about["class_shares"] == [0.5, 0.5]
     frame = homes().drop(columns="price").sort_values("kind").head(50)  # 40 and 10 of a class
     metrics = commands.evaluate(found.model, frame).metrics
     assert metrics["always_most_frequent"] == 0.8
