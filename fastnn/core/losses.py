@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 import numpy as np
 from scipy.special import expit, logit, xlogy
 
-from fastnn.core.activations import Array
+from fastnn.core import functions
 from fastnn.core.family import OPEN, Allowed, Member, Numbers, by_name, number
+from fastnn.core.functions import Array
 
 if TYPE_CHECKING:
     from fastnn.core.network import Segment
@@ -57,6 +58,14 @@ class Loss(Member):
     def levels(self) -> tuple[float, ...]:
         """See above."""
         return ()
+
+    def is_for(self, targets: Targets) -> bool:
+        """Whether it can be given where a loss of ``targets`` is asked for."""
+        return self.targets == targets
+
+    def for_labels(self) -> Loss:
+        """This loss, of labels that apply or not, where :meth:`is_for` classes."""
+        return self
 
     def n_outputs(self, n_targets: int) -> int:
         """How many outputs a network has for so many columns of y."""
@@ -439,6 +448,82 @@ class Focal(LabelLoss):
         loss, slope = focal(p, 1 - p, self.gamma)
         slope = target * slope
         return np.sum(target * loss, axis=1), slope - p * slope.sum(axis=1, keepdims=True)
+
+
+@dataclass(repr=False)
+class Function(functions.Function, Loss):
+    """A loss of your own, written elementwise with NumPy's functions; summed over outputs.
+
+    The same text serves all backends, as for :class:`fastnn.activations.Function`. Before a fit
+    the slope is compared with finite differences of the value, at targets of the fit's.
+
+    Parameters
+    ----------
+    value : callable
+        ``(raw, y) -> loss``, of raw outputs, before the inverse link, and targets.
+    slope : callable
+        ``(raw, y) -> d loss / d raw``.
+    inverse_link : {"identity", "exp", "logistic"}, default="identity"
+        What makes a prediction of a raw output. With "logistic" a classifier takes it, too, for two
+        classes, or labels that apply or not: y is 1 or 0.
+    name : str, default="function"
+        What messages call it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.losses import Function
+    >>> def log_cosh(raw, y):
+    ...     return np.logaddexp(raw - y, y - raw) - np.log(2)
+    >>> def slope_of_log_cosh(raw, y):
+    ...     return np.tanh(raw - y)
+    >>> Function(log_cosh, slope_of_log_cosh, name="log cosh")
+    Function(log_cosh, slope_of_log_cosh, name='log cosh', inverse_link='identity')
+    """
+
+    inverse_link: str = field(default="identity", kw_only=True)  # type: ignore[misc]
+
+    allowed: ClassVar[Mapping[str, Allowed]] = {
+        **functions.Function.allowed,
+        "inverse_link": Allowed(
+            "'identity', 'exp' or 'logistic'",
+            lambda value: value in ("identity", "exp", "logistic"),
+        ),
+    }
+    arguments: ClassVar[str] = "two arrays of numbers, raw outputs and y"
+
+    @property
+    def takes(self) -> Literal["input", "output", "target"]:
+        """Raw outputs and targets."""
+        return "target"
+
+    def is_for(self, targets: Targets) -> bool:
+        """Numbers; with probabilities as predictions also two classes, and labels."""
+        return targets == "numbers" or self.inverse_link == "logistic"
+
+    def filled(self, flat: Mapping[str, Any] | None = None) -> Self:
+        """A copy. ValueError if ``flat`` has a setting of the losses of labels."""
+        if flat is not None and flat.get("label_smoothing"):
+            raise ValueError(
+                f"label_smoothing={flat['label_smoothing']!r} cannot be used with loss={self!r}."
+                " Smooth y in its functions, y * (1 - s) + s / 2, or set label_smoothing=0."
+            )
+        return super().filled(flat)
+
+    def check_targets(self, y: np.ndarray) -> None:
+        """The slope is the derivative at targets of y's."""
+        exact = y.astype(np.float64).ravel()
+        some = exact[np.linspace(0, exact.size - 1, functions.PLACES.size).astype(int)]
+        raw, scale = functions.PLACES, 1.0
+        if self.inverse_link == "identity":
+            scale = float(some.std()) or 1.0
+            raw = some + scale * raw
+        self.check_slope("loss", scale, raw=raw, y=some)
+
+    def loss_and_grad(self, raw: Array, y: np.ndarray) -> tuple[Array, Array]:
+        """What the two functions say."""
+        value, slope = self.value_and_slope(raw, y)
+        return value.sum(axis=1), slope
 
 
 def batch_objective(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from numbers import Real
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from fastnn._sklearn import Interval, StrOptions, fit_context
 from fastnn.backends.base import Data
 from fastnn.core.activations import Array
-from fastnn.core.losses import LABEL_LOSSES, LOSSES, LabelLoss, Loss
+from fastnn.core.losses import LABEL_LOSSES, LOSSES, Loss
 from fastnn.core.optimizers import Optimizer
 from fastnn.core.schedules import Schedule
 from fastnn.estimators import targets
@@ -127,7 +127,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # noqa: D101 - the f-string is i
             self.classes_ = self._label_binarizer.classes_
         else:
             targets.check_known_labels(y, self._label_binarizer, all_of_them=self.warm_start)
-        loss = cast(LabelLoss, targets.chosen_loss(self, LABEL_LOSSES, "classes"))
+        loss = targets.chosen_loss(self, LABEL_LOSSES, "classes")
         encoded = targets.encode_labels(y, self._label_binarizer, loss)
         if self.class_weight is None:
             return encoded
@@ -136,7 +136,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # noqa: D101 - the f-string is i
 
     def _encode_known(self, y: np.ndarray) -> Targets:
         targets.check_known_labels(y, self._label_binarizer, all_of_them=False)
-        loss = cast(LabelLoss, targets.chosen_loss(self, LABEL_LOSSES, "classes"))
+        loss = targets.chosen_loss(self, LABEL_LOSSES, "classes")
         return targets.encode_labels(y, self._label_binarizer, loss)
 
     def predict(self, X: Any) -> np.ndarray:

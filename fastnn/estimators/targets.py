@@ -15,7 +15,7 @@ from sklearn.utils.multiclass import type_of_target, unique_labels
 from fastnn.backends.base import Data
 from fastnn.core.activations import Array
 from fastnn.core.family import chosen
-from fastnn.core.losses import INVERSE_LINKS, LOSSES, LabelLoss, Loss
+from fastnn.core.losses import INVERSE_LINKS, LOSSES, Loss
 from fastnn.training.data import refuse_dates
 
 
@@ -43,8 +43,8 @@ def chosen_loss(estimator: Any, family: Mapping[str, Loss], targets: str) -> Los
     ValueError if it is a loss of others than ``targets``.
     """
     loss = chosen("loss", estimator.loss, family)
-    if loss.targets != targets:
-        names = (name for name, member in family.items() if member.targets == targets)
+    if not loss.is_for(targets):
+        names = (name for name, member in family.items() if member.is_for(targets))
         raise ValueError(
             f"loss={loss!r} is a loss of {loss.targets}, but {type(estimator).__name__} takes those"
             f" of {targets}: {', '.join(names)}, or such an object of fastnn.losses."
@@ -124,19 +124,30 @@ class Targets:
         return np.require(columns, dtype, ["C", "ALIGNED"])
 
 
-def encode_labels(y: np.ndarray, binarizer: LabelBinarizer, loss: LabelLoss) -> Targets:
+def encode_labels(y: np.ndarray, binarizer: LabelBinarizer, loss: Loss) -> Targets:
     """Labels ``(n_rows,)``, or an indicator matrix ``(n_rows, n_labels)``, as targets.
 
-    ``binarizer`` is fitted to all classes; ``loss`` is one of classes.
+    ``binarizer`` is fitted to all classes; ``loss`` is one for classes. ValueError if it is for two
+    of them only.
     """
     classes = binarizer.classes_
     if binarizer.y_type_ == "multiclass":
+        if not loss.y_is_codes:
+            raise ValueError(
+                f"loss={loss!r} takes each output by itself: it is for two classes, or labels that"
+                f" apply or not, but y has {len(classes)} classes. Fit one network for each class,"
+                " by sklearn.multiclass.OneVsRestClassifier, or choose another loss."
+            )
         return Targets(np.searchsorted(classes, y).astype(np.int32), len(classes), loss)
+    loss = loss.for_labels()
     if binarizer.y_type_.startswith("multilabel"):
-        return Targets(binarizer.transform(y).astype(bool), len(classes), loss.for_labels())
+        values = binarizer.transform(y).astype(bool)
+        loss.check_targets(values)
+        return Targets(values, len(classes), loss)
     # A single class is never the positive one.
     positive = (y == classes[-1]) & (len(classes) > 1)
-    return Targets(positive, 1, loss.for_labels(), strata=y)
+    loss.check_targets(positive)
+    return Targets(positive, 1, loss, strata=y)
 
 
 def encode_numbers(y: np.ndarray, loss: Loss) -> Targets:
