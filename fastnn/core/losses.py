@@ -1,6 +1,6 @@
 """What is minimised?
 
-Losses of the raw output, inverse links from it to predictions, the L2 penalty.
+Losses of the raw output, before the inverse link; and the penalties.
 
 A loss's ``loss_and_grad(raw, y)`` takes ``raw (n_rows, n_out)``, the last layer's weighted input,
 and returns the loss of each row ``(n_rows,)`` and its derivative with respect to ``raw (n_rows,
@@ -12,16 +12,17 @@ Where a loss has a kink, the derivative there is taken as 0, which lies between 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
-from scipy.special import expit, logit, xlogy
+from scipy.special import expit, xlogy
 
 from fastnn.core import functions
 from fastnn.core.family import OPEN, Allowed, Member, Numbers, by_name, number
 from fastnn.core.functions import Array
+from fastnn.core.links import exp, softmax
 
 if TYPE_CHECKING:
     from fastnn.core.network import Segment
@@ -47,7 +48,7 @@ class Loss(Member):
     @property
     @abstractmethod
     def inverse_link(self) -> str:
-        """What predictions go through; a name in ``INVERSE_LINKS``."""
+        """What predictions go through; a name in ``INVERSE_LINKS`` of links.py."""
 
     @property
     def y_is_codes(self) -> bool:
@@ -81,21 +82,6 @@ class Loss(Member):
     @abstractmethod
     def loss_and_grad(self, raw: Array, y: np.ndarray) -> tuple[Array, Array]:
         """The loss of each row ``(n_rows,)``, its derivative by raw ``(n_rows, n_out)``."""
-
-
-def softmax(raw: Array) -> Array:
-    """Probabilities over the columns of ``raw (n_rows, n_out)``.
-
-    Shifted by the row's maximum, so that nothing overflows.
-    """
-    e = np.exp(raw - raw.max(axis=1, keepdims=True))
-    return e / e.sum(axis=1, keepdims=True)
-
-
-def exp(raw: Array) -> Array:
-    """``exp(raw)``; what overflows is infinity, without a warning, as on the compiled backends."""
-    with np.errstate(over="ignore"):
-        return np.exp(raw)
 
 
 class SquaredError(Loss):
@@ -481,7 +467,7 @@ class Function(functions.Function, Loss):
     Function(log_cosh, slope_of_log_cosh, name='log cosh', inverse_link='identity')
     """
 
-    inverse_link: str = field(default="identity", kw_only=True)  # type: ignore[misc]
+    inverse_link: str = field(default="identity", kw_only=True)
 
     allowed: ClassVar[Mapping[str, Allowed]] = {
         **functions.Function.allowed,
@@ -565,37 +551,6 @@ def batch_objective(
     grad /= weight_sum
     return (loss_sum + penalty) / weight_sum
 
-
-def log(predictions: Array) -> Array:
-    """``log(predictions)``, of the smallest normal number where they are less."""
-    return np.log(np.maximum(predictions, np.finfo(predictions.dtype).tiny))
-
-
-def clipped_logit(predictions: Array) -> Array:
-    """``logit(predictions)`` of predictions clipped to [eps, 1 - eps] of their dtype."""
-    eps = np.finfo(predictions.dtype).eps
-    return logit(np.clip(predictions, eps, 1 - eps))
-
-
-@dataclass(frozen=True)
-class InverseLink:
-    """A function from raw outputs to predictions, both ``(n_rows, n_out)``, and a way back.
-
-    ``invert`` returns raw outputs that ``apply`` takes to the predictions. Predictions at the end
-    of the link's range, whose raw output is infinite, are moved inside it.
-    """
-
-    apply: Callable[[Array], Array]
-    invert: Callable[[Array], Array]
-
-
-INVERSE_LINKS = {
-    "identity": InverseLink(lambda raw: raw, lambda predictions: predictions),
-    "exp": InverseLink(exp, log),
-    "logistic": InverseLink(expit, clipped_logit),
-    "softmax": InverseLink(softmax, log),
-    "sorted": InverseLink(lambda raw: np.sort(raw, axis=1), lambda predictions: predictions),
-}
 
 LOSSES: dict[str, Loss] = by_name(
     SquaredError(),

@@ -13,9 +13,11 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import type_of_target, unique_labels
 
 from fastnn.backends.base import Data
+from fastnn.core import losses
 from fastnn.core.activations import Array
 from fastnn.core.family import chosen
-from fastnn.core.losses import INVERSE_LINKS, LOSSES, Loss
+from fastnn.core.links import INVERSE_LINKS
+from fastnn.core.losses import LOSSES, Loss
 from fastnn.training.data import refuse_dates
 
 
@@ -37,7 +39,7 @@ class _NumberLosses(Set[str]):
 NUMBER_LOSSES = _NumberLosses()
 
 
-def chosen_loss(estimator: Any, family: Mapping[str, Loss], targets: str) -> Loss:
+def chosen_loss(estimator: Any, family: Mapping[str, Loss], targets: losses.Targets) -> Loss:
     """What the ``loss`` of an estimator names in ``family`` or is, its open settings filled.
 
     ValueError if it is a loss of others than ``targets``.
@@ -45,9 +47,11 @@ def chosen_loss(estimator: Any, family: Mapping[str, Loss], targets: str) -> Los
     loss = chosen("loss", estimator.loss, family)
     if not loss.is_for(targets):
         names = (name for name, member in family.items() if member.is_for(targets))
+        of_two = ", for two classes or several labels a Function with inverse_link='logistic'"
         raise ValueError(
             f"loss={loss!r} is a loss of {loss.targets}, but {type(estimator).__name__} takes those"
-            f" of {targets}: {', '.join(names)}, or such an object of fastnn.losses."
+            f" of {targets}: {', '.join(names)}, or such an object of fastnn.losses"
+            f"{of_two if targets == 'classes' else ''}."
         )
     return loss.filled(vars(estimator))
 

@@ -27,7 +27,6 @@ from fastnn.core.network import NetworkSpec, initialise
 from fastnn.core.optimizers import SGD, Optimizer
 
 
-
 def log_cosh(raw, y):
     """A loss as a user writes it."""
     return np.logaddexp(raw - y, y - raw) - np.log(2)

@@ -26,7 +26,7 @@ from fastnn.backends.numba.layout import aligned, kernel, lay_out
 from fastnn.backends.numba.losses import LOSSES
 from fastnn.backends.numba.math import ACTIVATIONS, OPTIMIZERS, code
 from fastnn.core.activations import Array
-from fastnn.core.losses import INVERSE_LINKS
+from fastnn.core.links import INVERSE_LINKS
 from fastnn.core.network import NetworkSpec, Segment
 
 
