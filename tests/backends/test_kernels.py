@@ -20,6 +20,7 @@ from support.problems import LOSS_VARIANTS, as_csr, copy_state, fresh_state, pro
 from fastnn.backends.base import Data, Passes, Plan
 from fastnn.backends.numpy_backend import NumpyBackend
 from fastnn.core.activations import ACTIVATIONS
+from fastnn.core.functions import Function
 from fastnn.core.losses import LOSSES
 from fastnn.core.network import NetworkSpec
 from fastnn.core.optimizers import SGD, Adam, RMSprop
@@ -124,9 +125,10 @@ def test_every_size_around_a_vector(isa, dtype):
 @each_dtype
 @each_isa
 def test_every_activation_loss_and_optimizer(isa, dtype):
-    combinations = itertools.product(ACTIVATIONS, LOSS_VARIANTS.values())
+    losses = [loss for loss in LOSS_VARIANTS.values() if not isinstance(loss, Function)]
+    combinations = itertools.product(ACTIVATIONS, losses)
     for i, (activation, loss) in enumerate(combinations):
-        optimizer = RULES[(i + i // len(LOSS_VARIANTS)) % len(RULES)]
+        optimizer = RULES[(i + i // len(losses)) % len(RULES)]
         spec = NetworkSpec.dense(
             [(5, 9, 17)[i % 3], (7, 33, 12)[i % 3], (20, 8)[i % 2], (1, 3, 10)[i % 3]],
             activation,
