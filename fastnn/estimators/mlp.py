@@ -119,7 +119,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # noqa: D101 - the f-string is i
             return y
         return self.classes_.take(y.astype(int).ravel())
 
-    def _encode_targets(self, y: Any, first: bool, incremental: bool) -> Targets:
+    def _encode_targets(self, y: Any, incremental: bool) -> Targets:
         if self.class_weight is not None:
             targets.check_one_class_a_row(self.class_weight, y)
         if not hasattr(self, "classes_") or not (self.warm_start or incremental):
@@ -132,7 +132,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # noqa: D101 - the f-string is i
         if self.class_weight is None:
             return encoded
         weights = targets.weights_of_classes(self.class_weight, self.classes_, y, incremental)
-        return replace(encoded, class_weight=weights)
+        return replace(encoded, class_weight=weights, may_weigh_nothing=incremental)
 
     def _encode_known(self, y: np.ndarray) -> Targets:
         targets.check_known_labels(y, self._label_binarizer, all_of_them=False)
@@ -355,10 +355,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # noqa: D101 - the f-string is its
     def _encode_known(self, y: np.ndarray) -> Targets:
         return targets.encode_numbers(y, self._trained_by())
 
-    def _encode_targets(self, y: np.ndarray, first: bool, incremental: bool) -> Targets:
-        encoded = targets.encode_numbers(y, targets.chosen_loss(self, LOSSES, "numbers"))
-        # A network goes on with the loss that it was fitted with.
-        return encoded if first else targets.encode_numbers(encoded.values, self._trained_by())
+    def _encode_targets(self, y: np.ndarray, incremental: bool) -> Targets:
+        return targets.encode_numbers(y, targets.chosen_loss(self, LOSSES, "numbers"))
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict using the multi-layer perceptron model.

@@ -258,7 +258,7 @@ class SharedParameters(BaseEstimator):
         """
         rule: Any = self.learning_rate
         if callable(rule) and not isinstance(rule, type):  # a class without its () is no rule
-            rule = Function(function=rule)
+            rule = Function(rule)
         elif self.solver == "adam" and rule in ("invscaling", "adaptive"):
             rule = "constant"
         return chosen("learning_rate", rule, SCHEDULES).filled(vars(self))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from sklearn.utils.multiclass import type_of_target, unique_labels
 from fastnn.backends.base import Data
 from fastnn.core import losses
 from fastnn.core.activations import Array
-from fastnn.core.family import chosen
+from fastnn.core.family import chosen, number
 from fastnn.core.links import INVERSE_LINKS
 from fastnn.core.losses import LOSSES, Loss
 from fastnn.training.data import refuse_dates
@@ -94,6 +94,8 @@ class Targets:
         scikit-learn, more than two are not stratified.
     class_weight : ndarray of shape (n_classes,) or None
         How much the rows of each class count, beside weights of their own.
+    may_weigh_nothing : bool
+        Whether the rows are some of many, so that all of them may be of classes of weight 0.
     """
 
     values: np.ndarray
@@ -101,17 +103,18 @@ class Targets:
     loss: Loss
     strata: np.ndarray | None = None
     class_weight: np.ndarray | None = None
+    may_weigh_nothing: bool = False
 
     def weigh(self, weight: Array | None, dtype: np.dtype) -> Array | None:
         """Row weights ``(n_rows,)``, or None, times those of the rows' classes.
 
-        ValueError if no row is left that counts.
+        ValueError if no row is left that counts, but must be.
         """
         if self.class_weight is None:
             return weight
         of_rows = self.class_weight[self.values.astype(np.intp)]
         weight = (of_rows if weight is None else weight * of_rows).astype(dtype)
-        if not weight.any():
+        if not (weight.any() or self.may_weigh_nothing):
             raise ValueError(
                 f"class_weight gives the classes the weights {self.class_weight.tolist()}, which"
                 " leave no row any weight."
@@ -207,19 +210,28 @@ def check_one_class_a_row(class_weight: Any, y: np.ndarray) -> None:
 def weights_of_classes(
     class_weight: Any, classes: np.ndarray, y: np.ndarray, incremental: bool
 ) -> np.ndarray:
-    """The weight ``(n_classes,)`` of each class, by scikit-learn's rules.
+    """The weight ``(n_classes,)`` of each class; 1 for one that is not named.
 
-    ValueError if one is negative or not finite, or some belong to no class while other classes
-    have none; and for 'balanced' where y need not hold all rows.
+    ValueError if one is negative or not finite; and for 'balanced' where y need not hold all rows.
+    A warning if some belong to no class while other classes have none: a wrong name, or rows that
+    lack a class, as in a fold of cross-validation, which must not fail for it.
     """
     if isinstance(class_weight, dict):
         wrong = {
             label: weight
             for label, weight in class_weight.items()
-            if not (isinstance(weight, Real) and 0 <= float(weight) < np.inf)
+            if not number("[0, inf)").holds(weight) or weight == np.inf
         }
         if wrong:
             raise ValueError(f"class_weight must hold finite numbers >= 0, got {wrong}.")
+        known = classes.tolist()
+        strange = [label for label in class_weight if label not in known]
+        if strange and len(class_weight) - len(strange) < len(known):
+            warnings.warn(
+                f"class_weight={class_weight!r} names {strange}, but the classes of y are {known}.",
+                stacklevel=2,
+            )
+        return np.array([class_weight.get(label, 1.0) for label in known], np.float64)
     elif incremental:
         raise ValueError(
             "class_weight='balanced' needs all rows at once, but partial_fit sees some of them."
