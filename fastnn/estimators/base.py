@@ -46,9 +46,9 @@ def refuse_without_passes(estimator: BaseEstimator, **used: Any) -> None:
     """Raise ValueError if a parameter is used that needs passes, which L-BFGS has not."""
     for name in [name for name, use in used.items() if use]:
         raise ValueError(
-            f"{name}={getattr(estimator, name)!r} cannot be used with solver='lbfgs', which compares"
-            f" losses of the same network on the same rows. Choose another solver, or leave {name}"
-            " out."
+            f"{name}={getattr(estimator, name)!r} cannot be used with solver='lbfgs', which"
+            " compares losses of the same network on the same rows. Choose another solver, or leave"
+            f" {name} out."
         )
 
 

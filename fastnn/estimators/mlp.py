@@ -15,7 +15,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import check_is_fitted
 
-from fastnn._sklearn import Interval, StrOptions, fit_context
+from fastnn._sklearn import StrOptions, fit_context
 from fastnn.backends.base import Data
 from fastnn.core.activations import Array
 from fastnn.core.losses import LABEL_LOSSES, LOSSES, Loss
@@ -23,7 +23,7 @@ from fastnn.core.optimizers import Optimizer
 from fastnn.core.schedules import Schedule
 from fastnn.estimators import targets
 from fastnn.estimators.base import BaseMLP, unchanged_on_error
-from fastnn.estimators.parameters import ATTRIBUTES, PARAMETERS, SharedParameters
+from fastnn.estimators.parameters import ATTRIBUTES, PARAMETERS, Number, SharedParameters
 from fastnn.estimators.targets import Targets
 
 
@@ -68,8 +68,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # noqa: D101 - the f-string is i
         **SharedParameters._parameter_constraints,
         "class_weight": [None, dict, StrOptions({"balanced"})],
         "loss": [StrOptions(LABEL_LOSSES.keys()), Loss],
-        "label_smoothing": [Interval(Real, 0, 1, closed="both")],
+        "label_smoothing": [Number(Real, 0, 1, closed="both")],
     }
+    _families: ClassVar[dict[str, Any]] = {**SharedParameters._families, "loss": LABEL_LOSSES}
 
     def _default_score(self, predictions: Array, held_out: Data) -> float:
         return targets.accuracy(predictions, held_out)
@@ -306,6 +307,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # noqa: D101 - the f-string is its
         **SharedParameters._parameter_constraints,
         "loss": [StrOptions(targets.NUMBER_LOSSES), Loss],
     }
+    _families: ClassVar[dict[str, Any]] = {**SharedParameters._families, "loss": LOSSES}
 
     def _default_score(self, predictions: Array, held_out: Data) -> float:
         return targets.score_of_numbers(self._loss, predictions, held_out)

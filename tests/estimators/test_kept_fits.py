@@ -234,8 +234,8 @@ OTHERS = {
         {"alpha": 0.5, "hidden_layer_sizes": (7,)},
         X,
         LABELS,
-        r"with other parameters \(alpha=0.0001 there, alpha=0.5 here; hidden_layer_sizes=\(6, 3\)"
-        r" there, hidden_layer_sizes=\(7,\) here\)\. Delete it to start anew, or give this fit a"
+        r"with other parameters \(alpha=0.0001 there, alpha=0.5 here; hidden_layer_sizes=\[6, 3\]"
+        r" there, hidden_layer_sizes=\[7\] here\)\. Delete it to start anew, or give this fit a"
         r" file of its own\.$",
     ),
     "backend": ({"backend": "numpy"}, X, LABELS, r"backend='?\w+'? there, backend='?numpy'? here"),
