@@ -60,7 +60,8 @@ def test_the_losses_there_are():
         (
             lambda: MLPClassifier(loss=Gamma()).fit(X, Y > 0),
             r"^loss=Gamma\(\) is a loss of numbers, but MLPClassifier takes those of classes:"
-            r" log_loss, squared_error, focal, or such an object of fastnn\.losses, for two classes or several labels a Function with inverse_link='logistic'\.$",
+            r" log_loss, squared_error, focal, or such an object of fastnn\.losses, for two classes"
+            r" or several labels a Function with inverse_link='logistic'\.$",
         ),
         (
             lambda: MLPClassifier(loss=BinaryLogLoss()).fit(X, Y > 0),
