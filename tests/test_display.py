@@ -245,7 +245,7 @@ NOT_DRAWN = {
     ),
     "a vector": (
         lambda: WeightsDisplay(np.ones(3)),
-        r"^weights must be a matrix of numbers, \(n_inputs, n_neurons\), got shape \(3,\) and dtype f",
+        r"^weights must be a matrix of numbers, \(n_inputs, n_neurons\), got shape \(3,\) and",
     ),
     "text": (lambda: WeightsDisplay([["a"]]), r"got shape \(1, 1\) and dtype <U1\.$"),
     "no curve": (

@@ -180,6 +180,6 @@ def test_a_scorer_that_cannot_score_is_named(params, error, message):
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_a_name_that_is_none_is_refused_without_rows_too(solver):
     model = MLPRegressor(hidden_layer_sizes=(5,), max_iter=2, scoring="foo", solver=solver)
-    with pytest.raises(ValueError, match="'foo' is not a valid scoring value|'scoring' parameter"):
+    with pytest.raises(ValueError, match=r"'foo' is not a valid scor|'scoring' parameter"):
         model.fit(X, NUMBERS["one"])
     assert not hasattr(model, "coefs_")

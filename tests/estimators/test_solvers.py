@@ -279,16 +279,16 @@ def test_a_grid_names_a_setting_of_a_name():
     [
         (
             {"alpha": 3.0, "solver__weight_decay": 0.1, "solver": "lbfgs"},
-            r"^solver__weight_decay cannot be set: solver='lbfgs' has no settings\. Set solver to one"
-            r" of \['adam', .*\], or to such an object of fastnn\.$",
+            r"^solver__weight_decay cannot be set: solver='lbfgs' has no settings\. Set solver to"
+            r" one of \['adam', .*\], or to such an object of fastnn\.$",
         ),
         (
             {"alpha": 3.0, "solver__decay": 0.1},
-            r"^Adam has no setting 'decay'; it has weight_decay,",
+            r"^Adam has no setting 'decay'; it has weight_de",
         ),
         (
             {"activation": ["relu"], "activation__alpha": 1},
-            r"activation=\['relu'\] has no settings",
+            r"activation=\['relu'\] has no setting",
         ),
         ({"augment__std": 1}, r"augment=None has no settings\. Set augment to one of \['input_no"),
     ],

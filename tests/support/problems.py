@@ -24,7 +24,7 @@ from fastnn.core.losses import (
     batch_objective,
 )
 from fastnn.core.network import NetworkSpec, initialise
-from fastnn.core.optimizers import SGD, Optimizer
+from fastnn.core.optimizers import SGD, Adam, Optimizer, RMSprop
 
 
 def log_cosh(raw, y):
@@ -50,6 +50,17 @@ LOSS_VARIANTS: dict[str, Loss] = {
         if isinstance(loss, LabelLoss)
     },
 }
+
+
+# Every optimizer's rule, and every setting that goes around it.
+RULES = [
+    SGD(0.9, True),
+    SGD(0.7, False, max_norm=0.5),
+    SGD(0.0, False, l1=0.1),
+    Adam(weight_decay=0.5),
+    Adam(0.8, 0.9, 1e-3, ema=0.5),
+    RMSprop(0.8, 0.5, 1e-1, weight_decay=0.5, l1=0.1, max_norm=0.5, ema=0.5),
+]
 
 
 def problem(
