@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -287,8 +286,7 @@ class WeightsDisplay:
         if network is None:
             raise ValueError(f"{type(estimator).__name__} holds no network with coefs_.")
         n_layers = len(network.coefs_)
-        is_whole = isinstance(layer, Integral) and not isinstance(layer, bool)
-        if not is_whole or not -n_layers <= layer < n_layers:
+        if type(layer) in (bool, float) or layer not in range(-n_layers, n_layers):
             raise ValueError(
                 f"layer must be a whole number from {-n_layers} to {n_layers - 1}, got {layer!r}."
             )
