@@ -43,7 +43,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # noqa: D101 - the f-string is i
     loss : {{'log_loss', 'squared_error', 'focal'}} or Loss, default='log_loss'
         What is minimised: the cross-entropy; the squared error of the probabilities, Brier's score;
         the focal loss. An object of :mod:`fastnn.losses` brings its own settings:
-        ``Focal(gamma=3.0)``.
+        ``Focal(gamma=3.0)``; of your own, for two classes or several labels,
+        ``Function(value, slope, inverse_link="logistic")``.
     label_smoothing : float, default=0.0
         In [0, 1]: the share of each row's label that is spread evenly over all classes; for two
         classes and for labels of a multilabel target over yes and no.
@@ -286,7 +287,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # noqa: D101 - the f-string is its
         What is minimised: 'squared_error', 'absolute_error', 'huber', 'quantile' (the median),
         'poisson', which needs ``y >= 0``, or 'gamma', which needs ``y > 0``; the last two are half
         deviances and predict through an exponential. An object of :mod:`fastnn.losses` brings its
-        own settings: ``Huber(delta=0.5)``, ``Quantile([0.05, 0.5, 0.95])``.
+        own settings: ``Huber(delta=0.5)``, ``Quantile([0.05, 0.5, 0.95])``; of your own,
+        ``Function(value, slope)``.
     {PARAMETERS}
 
     Attributes

@@ -69,7 +69,9 @@ PARAMETERS = """hidden_layer_sizes : int or array-like of int, default=(100,)
     verbose : bool, default=False
         Print the loss of each pass.
     warm_start : bool, default=False
-        ``fit`` goes on from the parameters of the fit before.
+        ``fit`` goes on from the parameters of the fit before, by the settings of now: the loss may
+        be another one of the same outputs and inverse link, activations may be others, hidden
+        layers not.
     momentum : float, default=0.9
         'sgd' only; in [0, 1].
     nesterovs_momentum : bool, default=True
