@@ -64,7 +64,7 @@ CLOSE = {"float64": {"rtol": 1e-10, "atol": 1e-12}, "float32": {"rtol": 1e-3, "a
 def results(backend, spec, dtype, data):
     """Predictions of many rows and of one, gradient, and parameters after training."""
     engine = backends.load(backend).engine(spec, np.dtype(dtype))
-    plan, n = Plan(Adam(epsilon=1e-2), 20, 0.1), len(data.y)
+    plan, n = Plan(Adam(epsilon=1e-2, max_norm=0.1), 20, 0.1), len(data.y)
     state = fresh_state(spec, plan.optimizer, dtype, n_members=2)
     out, grad = np.empty((n, spec.n_out), dtype), np.empty_like(state.params)
     engine.forward(state.params[0], data.X, out)
