@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from numbers import Integral
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +74,17 @@ class FittedMember:
 
 
 @dataclass(frozen=True)
+class Given:
+    """What ``fit`` is given."""
+
+    X: Any
+    y: Any
+    weight: Any
+    groups: Any
+    validation: ValidationRows | None
+
+
+@dataclass(frozen=True)
 class Learnable:
     """What a bag learns from: rows that count, then rows to validate on where some are given.
 
@@ -111,6 +124,17 @@ def _joined(one: Data, other: Data) -> Data:
         ]
         weight = np.concatenate(each)
     return Data(Encoded(*map(np.concatenate, both)), np.concatenate([one.y, other.y]), weight)
+
+
+def _check_weights(weight: Array | None, splits: Sequence[Split]) -> None:
+    """ValueError if the rows that a member trains on, or is measured on, have no weight at all."""
+    for j, split in enumerate(splits if weight is not None else ()):
+        for what, rows in (("trains on", split.rows), ("holds out", split.held_out)):
+            if not weight[rows].any():  # type: ignore[index]
+                raise ValueError(
+                    f"Member {j} {what} {len(rows)} rows whose weights are all 0. Give them weights"
+                    " by sample_weight and class_weight, or other folds by cv."
+                )
 
 
 class PrintEpoch:
@@ -178,7 +202,8 @@ class BaseTabular(CallbackSupport, TabularParameters):
         ValueError, TypeError
             If the input is not usable, or training diverges; the model is then as it was before.
         """
-        given = ValidationRows.given(X_val, y_val, sample_weight_val)
+        validation = ValidationRows.given(X_val, y_val, sample_weight_val)
+        given = Given(as_table(X), y, sample_weight, groups, validation)
         limits = () if self.max_time is None else (TimeLimit(self.max_time),)
         recipe = self._recipe()
         with (
@@ -186,20 +211,12 @@ class BaseTabular(CallbackSupport, TabularParameters):
             self._watched(X, y, sample_weight, recipe.max_iter),
             unchanged_on_error(self),
         ):
-            return self._fit(recipe, as_table(X), y, sample_weight, given, groups)
+            return self._fit(recipe, given)
 
-    def _fit(
-        self,
-        recipe: Recipe,
-        X: Any,
-        y: Any,
-        sample_weight: Any,
-        given: ValidationRows | None,
-        groups: Any,
-    ) -> Any:
+    def _fit(self, recipe: Recipe, given: Given) -> Any:
         """As :meth:`fit`; what fails may leave the model half fitted."""
         random_state = check_random_state(self.random_state)
-        learnable = self._learnable(recipe, X, y, sample_weight, given, groups, random_state)
+        learnable = self._learnable(recipe, given, random_state)
         data, dtype = learnable.data, np.dtype(recipe.dtype)
         self._recipe_used, self._engines = recipe, {}
         spec = self.network_
@@ -215,47 +232,33 @@ class BaseTabular(CallbackSupport, TabularParameters):
         )
         measure = measure_by(self.eval_metric, self, self._loss, data, learnable.y)
         loop = BagLoop(members, BagRules(recipe.max_iter, recipe.cycle_ends()))
-        fit_begins(loop, Origin(spec, data))
+        fit_begins(cast(Any, loop), Origin(spec, data))  # it has what callbacks look at
         printing: tuple[Callback, ...] = (PrintEpoch(),) if self.verbose else ()
-        Bag(engine, plan, self._n_out, data, measure, random_state).train(
-            loop, recipe.rates(spec, batch_size, n_mean // batch_size), printing
-        )
+        bag = Bag(engine, plan, self._n_out, data, measure, random_state)
+        bag.train(loop, recipe.rates(spec, batch_size, n_mean // batch_size), printing)
         self._show(loop, learnable)
         self.__dict__.pop("feature_importances_", None)
         if self.importance_repeats:
             self.feature_importances_ = permutation_importances(
-                engine,
-                self._encoder,
-                data.X,
-                members,
-                measure,
-                self.importance_repeats,
-                random_state,
+                bag, members, self._encoder, self.importance_repeats
             )
         return self
 
     def _learnable(
-        self,
-        recipe: Recipe,
-        X: Any,
-        y: Any,
-        sample_weight: Any,
-        given: ValidationRows | None,
-        groups: Any,
-        random_state: np.random.RandomState,
+        self, recipe: Recipe, given: Given, random_state: np.random.RandomState
     ) -> Learnable:
         """Validate, encode and split what ``fit`` was given."""
+        X, y, groups = given.X, self._checked_targets(given.y), checked_groups(given.groups)
         validate_data(self, X, y, skip_check_array=True)
-        y, groups = self._checked_targets(y), checked_groups(groups)
         check_consistent_length(X, y, groups)
         dtype = np.dtype(recipe.dtype)
-        weight = row_weights(sample_weight, X.shape[0], dtype)
+        weight = row_weights(given.weight, X.shape[0], dtype)
         splits = None
-        if given is not None and (self.cv is not None or groups is not None):
+        if given.validation is not None and (self.cv is not None or groups is not None):
             raise ValueError(
                 "X_val takes the place of folds: leave out cv and groups, or X_val and y_val."
             )
-        if self.cv is None or isinstance(self.cv, int | np.integer):
+        if self.cv is None or isinstance(self.cv, Integral):
             counted = Counted.of(X.shape[0], weight)
         else:
             splits = given_splits(self.cv, X, y, groups)
@@ -278,8 +281,8 @@ class BaseTabular(CallbackSupport, TabularParameters):
         learned = self._learned(y)
         self._loss, self._n_out = learned.loss, learned.n_outputs
         data = _data(encoder.transform(X), learned, counted.weight, dtype)
-        if given is not None:
-            validation, y_val = self._validation(given, learned, dtype)
+        if given.validation is not None:
+            validation, y_val = self._validation(given.validation, learned, dtype)
             data, y = _joined(data, validation), np.concatenate([y, y_val])
             held_out = np.arange(n_rows, len(y))
             splits = [Split(np.arange(n_rows), held_out)] * recipe.n_members
@@ -287,6 +290,7 @@ class BaseTabular(CallbackSupport, TabularParameters):
             splits = fold_splits(data.y, groups, recipe.n_folds, recipe.n_members, random_state)
         n_members = self.n_members or len(splits)
         splits = [splits[j % len(splits)] for j in range(n_members)]
+        _check_weights(data.weight, splits)
         return Learnable(data, y, counted, splits)
 
     def _validation(

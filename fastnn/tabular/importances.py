@@ -6,40 +6,31 @@ of members on rows that they did not see, in the encoding: no cell is encoded tw
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn.backends.base import Engine
-from fastnn.core.activations import Array
 from fastnn.core.embedding import Encoded
 from fastnn.tabular.embed import EmbeddingEncoder
-from fastnn.training.bag import Member
+from fastnn.training.bag import Bag, Member
 
 
 def permutation_importances(
-    engine: Engine,
-    encoder: EmbeddingEncoder,
-    X: Encoded,
-    members: Sequence[Member],
-    measure: Callable[[Member, Array], float],
-    n_repeats: int,
-    random_state: np.random.RandomState,
+    bag: Bag, members: Sequence[Member], encoder: EmbeddingEncoder, n_repeats: int
 ) -> NDArray[np.float64]:
     """How much the measure grows, ``(n_features,)``; the mean over members and repeats."""
-    grown = np.zeros(encoder.n_features_in_)
-    parts = encoder.encoded_places()
+    grown, parts = np.zeros(encoder.n_features_in_), encoder.encoded_places()
     for member in members:
-        rows, out = X[member.held_out], np.empty_like(member.best_predictions)
+        X, out = bag.data.X[member.held_out], np.empty_like(member.best_predictions)
         for place, own in enumerate(parts):
-            if not any(own.values()):  # the column says nothing
-                continue
-            for _ in range(n_repeats):
-                order = random_state.permutation(len(member.held_out))
-                engine.predict(member.best_params, _shuffled(rows, own, order), out)
-                grown[place] += measure(member, out) - member.best_value
+            for _ in range(n_repeats if any(own.values()) else 0):  # else it says nothing
+                order = bag.random_state.permutation(len(member.held_out))
+                shuffled = _shuffled(cast(Encoded, X), own, order)
+                bag.engine.predict(member.best_params, shuffled, out)
+                grown[place] += bag.measure(member, out) - member.best_value
     return grown / (len(members) * n_repeats)
 
 
@@ -48,5 +39,5 @@ def _shuffled(X: Encoded, own: dict[str, list[int]], order: NDArray[np.integer])
     shuffled = {}
     for name, columns in own.items():
         shuffled[name] = getattr(X, name).copy()
-        shuffled[name][:, columns] = shuffled[name][np.ix_(order, columns)]
+        shuffled[name][:, columns] = shuffled[name][order][:, columns]
     return replace(X, **shuffled)

@@ -9,7 +9,7 @@ from fastnn.backends import load
 from fastnn.backends.base import Data, Plan
 from fastnn.core.network import NetworkSpec, initialise
 from fastnn.core.optimizers import SGD
-from fastnn.training.bag import Bag, BagRules, Member
+from fastnn.training.bag import Bag, BagLoop, BagRules, Member
 from fastnn.training.loop import InterruptedWarning
 
 F64 = np.dtype(np.float64)
@@ -46,24 +46,24 @@ def test_members_end_with_their_best_epoch():
     values = iter([3, 1, 2, 9, 9, 1, 9, 9, 9])  # of three members, epoch by epoch
     first = members()
     starts = [member.best_params.copy() for member in first]
-    bag(lambda member, predictions: next(values)).train(first, rates(3), BagRules(3))
+    train(first, 3, lambda member, predictions: next(values)|R3|)
     assert [member.best_iter for member in first] == [1, 1, 2]
     assert [member.best_value for member in first] == [3, 1, 1]
     again = members()
-    bag(lambda member, predictions: 0).train(again, rates(1), BagRules(1))
+    train(again, 1, lambda member, predictions: 0|R1|)
     np.testing.assert_array_equal(again[0].best_params, first[0].best_params)
     assert all((a != b.best_params).any() for a, b in zip(starts, first, strict=True))
 
 
 def test_equal_values_take_the_later_epoch():
     one = members(1)
-    bag(lambda member, predictions: 1.0).train(one, rates(4), BagRules(4))
+    train(one, 4, lambda member, predictions: 1.0|R4|)
     assert one[0].best_iter == 4
 
 
 def test_it_learns():
     each = members()
-    bag().train(each, rates(30), BagRules(30))
+    train(each, 30|R30|)
     for member in each:
         assert member.best_value < 0.1 * member.values[0]
 
@@ -71,7 +71,7 @@ def test_it_learns():
 @pytest.mark.parametrize("ema", [None, 0.9])
 def test_what_is_measured_is_what_is_kept(ema):
     each = members()
-    bag(ema=ema).train(each, rates(5), BagRules(5))
+    train(each, 5, ema=ema|R5|)
     engine = load("numpy").engine(SPEC, F64)
     for member in each:
         out = np.empty((10, 1))
@@ -85,7 +85,7 @@ def test_a_member_stops_at_the_end_of_a_cycle_that_brought_nothing():
         return float(len(member.values) if worse else -len(member.values))
 
     each = members()
-    bag(measure).train(each, rates(9), BagRules(9, cycle_ends=frozenset({2, 4})))
+    train(each, 9, measure|R9, cycle_ends=frozenset({2, 4})|)
     assert [len(member.values) for member in each] == [4, 9, 9]
 
 
@@ -100,23 +100,23 @@ def test_all_members_stopped_is_the_end():
 
 def test_time_and_callbacks_end_it_after_an_epoch():
     each = members()
-    bag().train(each, rates(9), BagRules(9, max_time=1e-9))
+    train(each, 9|R9, max_time=1e-9|)
     assert [len(member.values) for member in each] == [1, 1, 1]
     each = members()
-    bag().train(each, rates(9), BagRules(9), lambda epoch: epoch == 3)
+    train(each, 9|R9|, lambda epoch: epoch == 3)
     assert [len(member.values) for member in each] == [3, 3, 3]
 
 
 def test_a_member_without_a_finite_epoch_is_refused():
     values = iter([1.0, np.nan, 1.0, np.inf])
     with pytest.raises(ValueError, match="Solver produced non-finite parameter weights"):
-        bag(lambda member, predictions: next(values)).train(members(2), rates(2), BagRules(2))
+        train(members(2), 2, lambda member, predictions: next(values)|R2|)
 
 
 def test_a_member_that_diverges_keeps_its_best_epoch():
     values = iter([1.0, np.nan])
     each = members(1)
-    bag(lambda member, predictions: next(values)).train(each, rates(2), BagRules(2))
+    train(each, 2, lambda member, predictions: next(values)|R2|)
     assert (each[0].best_iter, each[0].best_value) == (1, 1.0)
 
 
@@ -127,11 +127,11 @@ def test_an_interrupt_keeps_whole_epochs():
 
     each = members()
     with pytest.warns(InterruptedWarning, match="Training interrupted by user"):
-        bag().train(each, rates(5), BagRules(5), interrupt)
+        train(each, 5|R5|, interrupt)
     assert [len(member.values) for member in each] == [2, 2, 2]
 
     def at_once(member, predictions):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        bag(at_once).train(members(), rates(5), BagRules(5))
+        train(members(), 5, at_once|R5|)
