@@ -248,8 +248,9 @@ class BaseTabular(CallbackSupport, TabularParameters):
         self, recipe: Recipe, given: Given, random_state: np.random.RandomState
     ) -> Learnable:
         """Validate, encode and split what ``fit`` was given."""
-        X, y, groups = given.X, self._checked_targets(given.y), checked_groups(given.groups)
-        validate_data(self, X, y, skip_check_array=True)
+        X, groups = given.X, checked_groups(given.groups)
+        validate_data(self, X, given.y, skip_check_array=True)
+        y = self._checked_targets(given.y)
         check_consistent_length(X, y, groups)
         dtype = np.dtype(recipe.dtype)
         weight = row_weights(given.weight, X.shape[0], dtype)
