@@ -11,7 +11,6 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import Tags, check_consistent_length, check_random_state
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import (
     check_is_fitted,
     validate_data,
@@ -144,14 +143,6 @@ class PrintEpoch:
         """Print both."""
         loss, value = loop.losses[-1], loop.validation_losses[-1]
         print(f"Epoch {loop.n_iter}, loss = {loss:.6f}, validation = {value:.6f}")
-
-
-def _no_partial_fit(estimator: Any) -> bool:
-    raise AttributeError(
-        f"{type(estimator).__name__} has no partial_fit: the edges of its bins, its categories and"
-        " the folds of its members need the whole table. Call fit with all rows, or use"
-        f" {'MLPClassifier' if hasattr(estimator, 'predict_proba') else 'MLPRegressor'}."
-    )
 
 
 class BaseTabular(CallbackSupport, TabularParameters):
@@ -348,9 +339,14 @@ class BaseTabular(CallbackSupport, TabularParameters):
         params = [member.best_params for member in loop.members]
         return {"_params": np.stack(params), "n_iter_": loop.n_iter}
 
-    @available_if(_no_partial_fit)
-    def partial_fit(self, X: Any, y: Any) -> Any:
-        """Not available: see the error."""
+    @property
+    def partial_fit(self) -> Any:
+        """Absent: a bag needs the whole table."""
+        raise AttributeError(
+            f"{type(self).__name__} has no partial_fit: the edges of its bins, its categories and"
+            " the folds of its members need the whole table. Call fit with all rows, or use"
+            " MLPClassifier or MLPRegressor."
+        )
 
     # ---- predicting
 
