@@ -141,7 +141,7 @@ class PrintEpoch:
 
     def on_pass_end(self, loop: Any) -> None:
         """Print both."""
-        loss, value = loop.losses[-1], loop.validation_losses[-1]
+        loss, value = loop.losses[-1], loop.values[-1]
         print(f"Epoch {loop.n_iter}, loss = {loss:.6f}, validation = {value:.6f}")
 
 
@@ -303,7 +303,7 @@ class BaseTabular(CallbackSupport, TabularParameters):
         members, data, counted = loop.members, learnable.data, learnable.counted
         self._params = np.stack([member.best_params for member in members])
         self.n_iter_ = loop.n_iter
-        self.loss_curve_, self.validation_curve_ = loop.losses, loop.validation_losses
+        self.loss_curve_, self.validation_curve_ = loop.losses, loop.values
         self.members_ = [
             FittedMember(
                 np.flatnonzero(np.isin(counted.places, member.held_out)),

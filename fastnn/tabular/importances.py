@@ -30,7 +30,7 @@ def permutation_importances(
                 order = bag.random_state.permutation(len(member.held_out))
                 shuffled = _shuffled(cast(Encoded, X), own, order)
                 bag.engine.predict(member.best_params, shuffled, out)
-                grown[place] += bag.measure(member, out) - member.best_value
+                grown[place] += bag.measure(member, out).value - member.best_value
     return grown / (len(members) * n_repeats)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,21 @@ from fastnn.training.loop import INTERRUPTED, NON_FINITE, InterruptedWarning
 Rows = NDArray[np.int64]
 
 
+class Measured(NamedTuple):
+    """How bad predictions of held-out rows are; smaller is better.
+
+    Attributes
+    ----------
+    value : float
+        By this the best epoch is chosen.
+    loss : float
+        By this a cycle is judged.
+    """
+
+    value: float
+    loss: float
+
+
 @dataclass(frozen=True)
 class BagRules:
     """How long the members of a bag train.
@@ -31,7 +46,8 @@ class BagRules:
     max_iter : int
         The most epochs.
     cycle_ends : frozenset of int
-        Epochs, counted from 1, after which a member stops that did not improve since the last one.
+        Epochs, counted from 1, after which a member stops whose least loss on the rows that it
+        holds out is that of the cycles before.
     """
 
     max_iter: int
@@ -48,13 +64,13 @@ class Member:
         The rows to train and to validate on.
     best_params : ndarray of shape (n_params,)
     best_value : float
-        The measure of ``best_params``; smaller is better.
+        The value of ``best_params``; smaller is better.
     best_predictions : ndarray of shape (n_held_out, n_out)
         What they predict of the rows held out; empty before the first epoch.
     best_iter : int
         Their epoch, from 1.
-    losses, values : list of float
-        The training loss and the measure of each epoch.
+    losses, values, held_out_losses : list of float
+        The training loss, and what was measured of the rows held out, of each epoch.
     """
 
     rows: Rows
@@ -65,12 +81,15 @@ class Member:
     best_iter: int = 0
     losses: list[float] = field(default_factory=list)
     values: list[float] = field(default_factory=list)
-    value_at_cycle: float = np.inf
+    held_out_losses: list[float] = field(default_factory=list)
+    loss_at_cycle: float = np.inf
 
-    def record(self, loss: float, value: float, params: Array, predictions: Array) -> None:
+    def record(self, loss: float, measured: Measured, params: Array, predictions: Array) -> None:
         """Note an epoch; keep its parameters and predictions where none were better."""
+        value = measured.value
         self.losses.append(loss)
         self.values.append(value)
+        self.held_out_losses.append(measured.loss)
         if value <= self.best_value and np.isfinite(value):
             self.best_value, self.best_iter = value, len(self.values)
             self.best_params[...] = params
@@ -78,8 +97,9 @@ class Member:
 
     def ends_cycle(self) -> bool:
         """Whether this member stops at the end of a cycle: no better than at the last one."""
-        stops = self.best_value >= self.value_at_cycle
-        self.value_at_cycle = self.best_value
+        least = float(np.fmin.reduce(self.held_out_losses))
+        stops = least >= self.loss_at_cycle
+        self.loss_at_cycle = least
         return stops
 
 
@@ -93,8 +113,9 @@ class BagLoop:
     rules : BagRules
     n_iter : int
         Epochs done.
-    losses, validation_losses : list of float
-        The training loss and the measure of each epoch, the mean of the members that trained in it.
+    losses, validation_losses, values : list of float
+        The training loss, and the loss and the value of the rows held out, of each epoch; means of
+        the members that trained in it.
     stopped : bool
         Whether anything has ended the training.
     """
@@ -104,13 +125,19 @@ class BagLoop:
     n_iter: int = 0
     losses: list[float] = field(default_factory=list)
     validation_losses: list[float] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)
     stopped: bool = False
 
     def record_epoch(self, active: Sequence[Member]) -> None:
         """Note an epoch of the members that trained in it."""
         self.n_iter += 1
-        self.losses.append(float(np.mean([member.losses[-1] for member in active])))
-        self.validation_losses.append(float(np.mean([member.values[-1] for member in active])))
+        last = [
+            (member.losses[-1], member.held_out_losses[-1], member.values[-1]) for member in active
+        ]
+        for curve, mean in zip(
+            (self.losses, self.validation_losses, self.values), np.mean(last, axis=0), strict=True
+        ):
+            curve.append(float(mean))
 
 
 @dataclass(frozen=True)
@@ -125,7 +152,7 @@ class Bag:
     n_out : int
         The network's outputs.
     data : Data
-    measure : callable ``(member, predictions (n_held_out, n_out)) -> float``
+    measure : callable ``(member, predictions (n_held_out, n_out)) -> Measured``
         How bad a member's predictions of its held-out rows are.
     random_state : RandomState
         Draws the orders of the rows.
@@ -135,7 +162,7 @@ class Bag:
     plan: Plan
     n_out: int
     data: Data
-    measure: Callable[[Member, Array], float]
+    measure: Callable[[Member, Array], Measured]
     random_state: np.random.RandomState
 
     def train(

@@ -9,7 +9,7 @@ from fastnn.backends import load
 from fastnn.backends.base import Data, Plan
 from fastnn.core.network import NetworkSpec, initialise
 from fastnn.core.optimizers import SGD
-from fastnn.training.bag import Bag, BagLoop, BagRules, Member
+from fastnn.training.bag import Bag, BagLoop, BagRules, Measured, Member
 from fastnn.training.callbacks import watched_by
 from fastnn.training.loop import InterruptedWarning
 
@@ -34,10 +34,20 @@ def squared_error(member, predictions):
     return float(np.mean((predictions - DATA.y[member.held_out]) ** 2))
 
 
+def both(measure):
+    """The same number for value and loss, unless it is two."""
+
+    def measured(member, predictions):
+        found = measure(member, predictions)
+        return Measured(*found) if isinstance(found, tuple) else Measured(found, found)
+
+    return measured
+
+
 def train(members, n, *callbacks, measure=squared_error, ema=None, cycle_ends=()):
     """Train for n epochs."""
     engine = load("numpy").engine(SPEC, F64)
-    bag = Bag(engine, Plan(SGD(ema=ema), 16), 1, DATA, measure, np.random.RandomState(0))
+    bag = Bag(engine, Plan(SGD(ema=ema), 16), 1, DATA, both(measure), np.random.RandomState(0))
     loop = BagLoop(members, BagRules(n, frozenset(cycle_ends)))
     bag.train(loop, np.full((n, 70 // 16), 0.05), callbacks)
     return loop
@@ -98,6 +108,18 @@ def test_a_member_stops_at_the_end_of_a_cycle_that_brought_nothing():
     assert [len(member.values) for member in each] == [4, 9, 9]
 
 
+def test_the_loss_ends_a_cycle_and_the_value_chooses_the_epoch():
+    values, losses = [5, 4, 3, 9], [1, 2, 0.5, np.nan]
+
+    def measure(member, predictions):
+        i = len(member.values)
+        return values[i], losses[i]
+
+    each = members(1)
+    train(each, 9, measure=measure, cycle_ends={2, 3, 4})
+    assert (len(each[0].values), each[0].best_iter) == (4, 3)
+
+
 def test_all_members_stopped_is_the_end():
     each = members()
     calls = []
@@ -113,7 +135,8 @@ def test_callbacks_see_the_means_of_an_epoch_and_may_end_it():
     assert seen == [(1, False), (2, False), (3, True)]
     assert [len(member.values) for member in each] == [3, 3, 3]
     assert loop.losses == np.mean([member.losses for member in each], axis=0).tolist()
-    assert loop.validation_losses == np.mean([m.values for m in each], axis=0).tolist()
+    assert loop.values == np.mean([m.values for m in each], axis=0).tolist()
+    assert loop.validation_losses == np.mean([m.held_out_losses for m in each], axis=0).tolist()
 
 
 def test_members_of_fewer_rows_visit_them_more_often():
@@ -134,7 +157,7 @@ def test_members_of_fewer_rows_visit_them_more_often():
 
     few, many = members(2)
     few.rows = np.arange(40, 43)
-    bag = Bag(Engine(), Plan(SGD(), 16), 1, DATA, squared_error, np.random.RandomState(0))
+    bag = Bag(Engine(), Plan(SGD(), 16), 1, DATA, both(squared_error), np.random.RandomState(0))
     bag.train(BagLoop([few, many], BagRules(1)), np.zeros((1, 4)))
     assert sorted(np.bincount(visits[0][0])[40:]) == [21, 21, 22]
     assert len(np.unique(visits[0][1])) == 64
