@@ -4,8 +4,8 @@ By the fewest errors, and by the log loss where they are as few. Beside the log 
 multiplies 1 - AUC, the error and the log loss by 0.989, 0.988 and 0.995 ("fast") and by 0.97, 0.96
 and 1.00 ("balanced") on the six tables of classes that the recipe was tuned on, with standard
 errors of 0.003 and 0.017, and by 0.953, 0.966, 0.963 and 0.96, 0.97, 0.98 on four others: members
-of a bag may learn longer than one network alone. A member stops by the loss whatever the metric is: errors, which are
-few, do not tell whether a cycle brought anything.
+of a bag may learn longer than one network alone. A member stops by the loss whatever the metric
+is: errors, which are few, do not tell whether a cycle brought anything.
 """
 
 from __future__ import annotations

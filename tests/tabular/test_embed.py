@@ -225,3 +225,24 @@ def test_numbers_of_any_size_are_scaled(factor):
 def test_cells_that_are_neither_numbers_nor_categories_are_refused(values, message):
     with pytest.raises((TypeError, ValueError), match=message):
         reads_as(pd.Series(values))
+
+
+def test_each_column_knows_what_is_made_of_it():
+    """Changing a column changes those parts of the encoding, and no other."""
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(
+        {
+            "number": rng.normal(size=40),
+            "gaps": np.where(np.arange(40) % 5, rng.normal(size=40), np.nan),
+            "same": 1.0,
+            "two": rng.choice(["a", "b"], 40),
+            "three": rng.choice(["a", "b", "c"], 40),
+        }
+    )
+    encoder = EmbeddingEncoder().fit(X)
+    before = encoder.transform(X)
+    for name, own in zip(X, encoder.encoded_places(), strict=True):
+        after = encoder.transform(X.assign(**{name: X[name].to_numpy()[::-1]}))
+        for part, places in own.items():
+            changed = (getattr(before, part) != getattr(after, part)).any(axis=0)
+            assert np.flatnonzero(changed).tolist() == places, (name, part)
