@@ -74,10 +74,14 @@ def test_unknown_and_missing_categories_are_none():
 def test_columns_are_found_by_name():
     X = homes()
     encoder = EmbeddingEncoder().fit(X)
-    turned = encoder.transform(X[X.columns[::-1]].assign(more=1))
+    turned = encoder.transform(X[X.columns[::-1]])
     np.testing.assert_array_equal(turned.fractions, encoder.transform(X).fractions)
     with pytest.raises(ValueError, match=r"X lacks columns .* fitted with: 'area', 'town'"):
         encoder.transform(X.drop(columns=["town", "area"]))
+    with pytest.raises(
+        ValueError, match=r"X has columns .* not fitted with: 'more'\. Leave them out"
+    ):
+        encoder.transform(X.assign(more=1))
 
 
 def test_tables_of_every_kind_are_read_alike():
