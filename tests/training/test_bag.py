@@ -109,7 +109,7 @@ def test_a_member_stops_at_the_end_of_a_cycle_that_brought_nothing():
 
 
 def test_the_loss_ends_a_cycle_and_the_value_chooses_the_epoch():
-    values, losses = [5, 4, 3, 9], [1, 2, 0.5, np.nan]
+    values, losses = [3, 4, 5, 9], [1, 2, 0.5, np.nan]
 
     def measure(member, predictions):
         i = len(member.values)
@@ -117,7 +117,7 @@ def test_the_loss_ends_a_cycle_and_the_value_chooses_the_epoch():
 
     each = members(1)
     train(each, 9, measure=measure, cycle_ends={2, 3, 4})
-    assert (len(each[0].values), each[0].best_iter) == (4, 3)
+    assert (len(each[0].values), each[0].best_iter) == (4, 1)
 
 
 def test_all_members_stopped_is_the_end():
