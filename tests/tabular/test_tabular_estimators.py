@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from support.bags import QUICK, homes
@@ -149,14 +148,6 @@ def test_columns_of_polars_have_names():
     np.testing.assert_array_equal(model.predict(turned), model.predict(table))
     with pytest.raises(ValueError, match="X lacks columns that the model was fitted with: 'pool'"):
         model.predict(table.drop("pool"))
-
-
-def test_max_time_keeps_whole_members():
-    X, _, kind = homes(150)
-    with pytest.warns(ConvergenceWarning, match="Training stopped after 1 iterations, as max_time"):
-        model = TabularClassifier("best", max_time=1e-6, random_state=0).fit(X, kind)
-    assert model.n_iter_ == 1
-    assert model.predict(X).shape == (150,)
 
 
 @pytest.mark.parametrize("n", [2, 3, 7, 11])
