@@ -101,6 +101,16 @@ def test_every_step_has_the_rate_of_the_formula(ours, formula):
     np.testing.assert_array_equal(beyond, rates(ours)[-1])
 
 
+@pytest.mark.parametrize("n", [1, 2, 29])
+def test_few_steps_of_four_cycles_take_the_mean_of_their_time(n):
+    """Whose sum is that of any number of steps: the first of few is not 0."""
+    ours = SCHEDULES["coslog4"].filled({"learning_rate_init": 1.0, "max_iter": n})
+    found = ours.rates(0, 1, range(n), 1.0)
+    assert found[0] > 0.3
+    many = ours.factor(np.arange(0.5, 30_000) / 30_000)
+    assert found.mean() == pytest.approx(many.mean(), rel=1e-3)
+
+
 @pytest.mark.parametrize("name", SCHEDULES)
 @pytest.mark.parametrize(("warmup", "n"), [(0.25, 15), (3, 15), (1.0, 5)])
 def test_every_schedule_takes_a_warm_up(name, warmup, n):
