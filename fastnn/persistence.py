@@ -53,10 +53,9 @@ _KINDS = (
 # By name: a model of another kind need not import them.
 _OF_BAGS = (
     "fastnn.core.embedding.Embedding",
+    "fastnn.tabular.bins.NumericColumns",
     "fastnn.tabular.embed.CategoricalColumn",
     "fastnn.tabular.embed.EmbeddingEncoder",
-    "fastnn.tabular.embed.NumericColumn",
-    "fastnn.tabular.embed.RobustScale",
     "fastnn.tabular.estimator.TabularClassifier",
     "fastnn.tabular.estimator.TabularRegressor",
     "fastnn.tabular.recipe.Recipe",

@@ -222,11 +222,11 @@ class BaseTabular(BaseEstimator):
 
     def _by_member(self, X: Any) -> NDArray[np.float32]:
         """Each member's predictions, ``(n_members, n_samples, n_outputs)``."""
-        check_is_fitted(self)
-        encoded, engine = self._encoder.transform(X), self._engine()
-        out = np.empty((len(self._params), encoded.shape[0], self._n_out), np.float32)
-        for params, own in zip(self._params, out, strict=True):
-            engine.predict(params, encoded, own)
+        if not hasattr(self, "_params"):
+            check_is_fitted(self)
+        encoded = self._encoder.encode(X, self)
+        out = np.empty((len(self._params), len(encoded.bins), self._n_out), np.float32)
+        self._engine().predict(self._params, encoded, out)
         return out
 
     def _predictions(self, X: Any) -> NDArray[np.float64]:

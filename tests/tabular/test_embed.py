@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 import scipy.sparse
 
-from fastnn.tabular.embed import Column, EmbeddingEncoder, RobustScale
+from fastnn.tabular.bins import RobustScale
+from fastnn.tabular.embed import Column, EmbeddingEncoder
 
 
 def homes(n=60):
