@@ -278,7 +278,7 @@ class EmbeddingEncoder(TransformerMixin, BaseEstimator):
         columns = self._columns(X, self, reset=True)
         if not columns:
             raise ValueError("X has no columns; at least 1 is required.")
-        self.gaps_: dict[int, NDArray[np.float32]] = {}
+        gaps: dict[int, NDArray[np.float32]] = {}
         self.categories_: list[CategoricalColumn] = []
         numbers: list[tuple[int, float, RobustScale, Numbers]] = []
         hot: list[float] = []
@@ -288,10 +288,12 @@ class EmbeddingEncoder(TransformerMixin, BaseEstimator):
             if categorical:
                 self._fit_categories(place, column, hot)
             else:
-                self._fit_numbers(place, column, numbers)
+                self._fit_numbers(place, column, numbers, gaps)
         places, fills, scales, edges = zip(*numbers, strict=True) if numbers else [()] * 4
         self.numbers_ = NumericColumns.of(places, fills, scales, edges)
-        n_indicators = len(self.gaps_)
+        self.gaps_ = np.array(list(gaps), np.int64)
+        self.gap_signals_ = np.array(list(gaps.values()), np.float32).reshape(-1, 2).T
+        n_indicators = len(gaps)
         n_indicators += sum(one.indicator is not None for one in self.categories_)
         if not (edges or n_indicators or hot):
             n_indicators = 1  # always 0: a network needs an input
@@ -304,7 +306,11 @@ class EmbeddingEncoder(TransformerMixin, BaseEstimator):
         return self
 
     def _fit_numbers(
-        self, place: int, column: Column, found: list[tuple[int, float, RobustScale, Numbers]]
+        self,
+        place: int,
+        column: Column,
+        found: list[tuple[int, float, RobustScale, Numbers]],
+        gaps: dict[int, NDArray[np.float32]],
     ) -> None:
         x = column.numbers().clip(-HUGE, HUGE)
         absent = np.isnan(x)
@@ -313,7 +319,7 @@ class EmbeddingEncoder(TransformerMixin, BaseEstimator):
         fill = float(np.median(x[~absent]))
         if absent.any():
             scale = RobustScale.of(absent.astype(float))
-            self.gaps_[place] = np.float32(INDICATOR_SCALE * scale(np.array([0.0, 1.0])))
+            gaps[place] = np.float32(INDICATOR_SCALE * scale(np.array([1.0, 0.0])))
             x = np.where(absent, fill, x)
         if x.min() < x.max():
             scale = RobustScale.of(x)
@@ -390,17 +396,13 @@ class EmbeddingEncoder(TransformerMixin, BaseEstimator):
         if row.dtype.kind == "f" and self.categories_:  # whole numbers may have lost digits
             return None
         cells = row.tolist()
-        own = [cells[place] for place in self._numeric]
+        places = sorted({*self.numbers_.places.tolist(), *self.gaps_.tolist()})
+        own = [cells[place] for place in places]
         if not PLAIN.issuperset(map(type, own)):
             return None
         numbers = np.zeros((1, len(cells)))
-        numbers[0, self._numeric] = own
+        numbers[0, places] = own
         return 1, lambda i: Column(str(self.labels_[i]), [cells[i]]), numbers
-
-    @property
-    def _numeric(self) -> list[int]:
-        """The places of the columns of numbers that say something."""
-        return sorted({*self.numbers_.places.tolist(), *self.gaps_})
 
     def _encode(
         self, n_rows: int, column: Callable[[int], Column], numbers: Numbers | None = None
@@ -410,27 +412,15 @@ class EmbeddingEncoder(TransformerMixin, BaseEstimator):
         bins = np.empty((n_rows, n_numeric), np.uint8)
         fractions = np.empty((n_rows, n_numeric), np.float32)
         indicators = np.zeros((n_rows, self.embedding_.n_indicators), np.float32)
-        place_of = {place: k for k, place in enumerate(self.gaps_)}
-
-        def show_gaps(place: int, x: Numbers) -> None:
-            if place in self.gaps_:
-                present, absent = self.gaps_[place]
-                indicators[:, place_of[place]] = np.where(np.isnan(x), absent, present)
-
-        if numbers is not None:
-            if not self.numbers_.find(numbers, range(n_numeric), bins, fractions):
-                return None
-            for place in self.gaps_:
-                show_gaps(place, numbers[:, place])
-        else:
-            own = {place: j for j, place in enumerate(self.numbers_.places.tolist())}
-            for place in self._numeric:
-                x = np.ascontiguousarray(column(place).numbers())
-                if place in own:
-                    j = own[place]
-                    self.numbers_.find(x[:, None], range(j, j + 1), bins, fractions)
-                show_gaps(place, x)
-        k, codes = len(self.gaps_), []
+        n_gaps = len(self.gaps_)
+        if numbers is None:
+            self._read_each(column, bins, fractions, indicators)
+        elif not self.numbers_.find(numbers, range(n_numeric), bins, fractions):
+            return None
+        elif n_gaps:
+            absent = np.isnan(numbers[:, self.gaps_])
+            indicators[:, :n_gaps] = np.where(absent, *self.gap_signals_)
+        k, codes = n_gaps, []
         for found in self.categories_:
             each = found.codes(column(found.place))
             if found.indicator is None:
@@ -442,6 +432,25 @@ class EmbeddingEncoder(TransformerMixin, BaseEstimator):
         for c, each in enumerate(codes):
             hot[:, c] = each
         return Encoded(bins, fractions, indicators, hot)
+
+    def _read_each(
+        self,
+        column: Callable[[int], Column],
+        bins: NDArray[np.uint8],
+        fractions: NDArray[np.float32],
+        indicators: NDArray[np.float32],
+    ) -> None:
+        """Write what the numbers of each column become."""
+        known = {place: j for j, place in enumerate(self.numbers_.places.tolist())}
+        gaps = {place: k for k, place in enumerate(self.gaps_.tolist())}
+        for place in sorted({*known, *gaps}):
+            x = np.ascontiguousarray(column(place).numbers())
+            if place in known:
+                j = known[place]
+                self.numbers_.find(x[:, None], range(j, j + 1), bins, fractions)
+            if place in gaps:
+                k = gaps[place]
+                indicators[:, k] = np.where(np.isnan(x), *self.gap_signals_[:, k])
 
     def _columns(self, X: Any, asked: BaseEstimator, reset: bool) -> list[Column]:
         X = as_table(X)
