@@ -172,8 +172,9 @@ class Engine(Protocol):
         """Write the predictions, raw outputs through the inverse link, to ``out (n_rows, n_out)``.
 
         Or those of several members ``params (n_members, n_params)`` to ``out (n_members, n_rows,
-        n_out)``, a member after the other. Re-entrant. Raises :class:`fastnn.backends.checks.NotFinite`, ``out`` then worth nothing, if
-        a dense X holds NaN or infinity.
+        n_out)``, one after the other. Re-entrant. Raises
+        :class:`fastnn.backends.checks.NotFinite`, ``out`` then worth nothing, if a dense X holds
+        NaN or infinity.
         """
         ...
 

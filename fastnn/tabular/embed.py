@@ -8,6 +8,7 @@ numbers are the median, and where the training table has any, an indicator says 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -20,11 +21,12 @@ from sklearn.utils import Tags, check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastnn._optional import require
+from fastnn.backends.checks import NotFinite
 from fastnn.core.embedding import Embedding, Encoded
 from fastnn.tabular.bins import (
     HUGE,
-    NumericColumns,
     Numbers,
+    NumericColumns,
     RobustScale,
     bin_edges,
     hot_values,
@@ -128,7 +130,7 @@ class SparseColumn(Column):
         self.values_of = X, place
 
     @property
-    def values(self) -> np.ndarray:  # type: ignore[override]
+    def values(self) -> np.ndarray:
         """Its numbers, ``(n_rows,)``."""
         X, place = self.values_of
         return X[:, [place]].toarray().ravel()
@@ -319,7 +321,7 @@ class EmbeddingEncoder(TransformerMixin, BaseEstimator):
         fill = float(np.median(x[~absent]))
         if absent.any():
             scale = RobustScale.of(absent.astype(float))
-            gaps[place] = np.float32(INDICATOR_SCALE * scale(np.array([1.0, 0.0])))
+            gaps[place] = (INDICATOR_SCALE * scale(np.array([1.0, 0.0]))).astype(np.float32)
             x = np.where(absent, fill, x)
         if x.min() < x.max():
             scale = RobustScale.of(x)
@@ -336,7 +338,7 @@ class EmbeddingEncoder(TransformerMixin, BaseEstimator):
             found = CategoricalColumn(place, kept)
             signs = np.array([-1.0, 1.0, 0.0])
             scale = RobustScale.of(signs[found.codes(column)])
-            found.indicator = np.float32(INDICATOR_SCALE * scale(signs))
+            found.indicator = (INDICATOR_SCALE * scale(signs)).astype(np.float32)
             self.categories_.append(found)
         elif len(kept) > 2:
             self.categories_.append(CategoricalColumn(place, kept, len(hot)))
@@ -364,9 +366,9 @@ class EmbeddingEncoder(TransformerMixin, BaseEstimator):
         if not hasattr(self, "embedding_"):
             check_is_fitted(self)
         plain = self._plain(X)
-        encoded = None if plain is None else self._encode(*plain)
-        if encoded is not None:
-            return encoded
+        if plain is not None:
+            with suppress(NotFinite):
+                return self._encode(*plain)
         columns = self._columns(X, asked, reset=False)
         return self._encode(len(columns[0].values) if columns else 0, columns.__getitem__)
 
@@ -406,8 +408,8 @@ class EmbeddingEncoder(TransformerMixin, BaseEstimator):
 
     def _encode(
         self, n_rows: int, column: Callable[[int], Column], numbers: Numbers | None = None
-    ) -> Encoded | None:
-        """The table's rows; None where ``numbers``, those of all its columns, are infinite."""
+    ) -> Encoded:
+        """The table's rows; NotFinite if one of ``numbers``, all of its own, is infinite."""
         n_numeric = len(self.numbers_.places)
         bins = np.empty((n_rows, n_numeric), np.uint8)
         fractions = np.empty((n_rows, n_numeric), np.float32)
@@ -416,7 +418,7 @@ class EmbeddingEncoder(TransformerMixin, BaseEstimator):
         if numbers is None:
             self._read_each(column, bins, fractions, indicators)
         elif not self.numbers_.find(numbers, range(n_numeric), bins, fractions):
-            return None
+            raise NotFinite
         elif n_gaps:
             absent = np.isnan(numbers[:, self.gaps_])
             indicators[:, :n_gaps] = np.where(absent, *self.gap_signals_)
