@@ -133,7 +133,10 @@ class SparseColumn(Column):
     def values(self) -> np.ndarray:
         """Its numbers, ``(n_rows,)``."""
         X, place = self.values_of
-        return X[:, [place]].toarray().ravel()
+        own = slice(X.indptr[place], X.indptr[place + 1])
+        values = np.zeros(X.shape[0], X.dtype)
+        np.add.at(values, X.indices[own], X.data[own])  # entries of one cell add up
+        return values
 
 
 def is_missing(value: Any) -> bool:
