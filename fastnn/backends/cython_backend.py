@@ -270,7 +270,6 @@ class CythonBackend:
             losses=_core.LOSSES,
             inverse_links=_core.INVERSE_LINKS,
             optimizers=_core.OPTIMIZERS,
-            embeds=True,
         )
 
     def engine(self, spec: NetworkSpec, dtype: np.dtype, n_threads: int = 1) -> Engine:
