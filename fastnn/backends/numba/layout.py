@@ -58,8 +58,10 @@ PART = np.dtype(
 
 
 class Places(NamedTuple):
-    """Where an embedding's segments stand in the padded vector; tables, sums and the deltas of the
-    first layer's input in the work space, these with rows of ``ld_below``.
+    """Where an embedding's segments stand in the padded vector, and its scratch in the work space.
+
+    Tables, sums of each bin's rows, and the deltas of the first layer's input, with rows of
+    ``ld_below``.
     """
 
     bins: int
