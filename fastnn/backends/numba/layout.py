@@ -145,16 +145,17 @@ def lay_out(
             row[name] = n_padded
             places[segment.start] = n_padded, ld
             n_padded += whole(math.prod(segment.shape[:-1]) * ld)
-    embedded = []
+    own_places = []
     for segment in spec.layout.embedding:
-        embedded.append(n_padded)
+        own_places.append(n_padded)
         places[segment.start] = n_padded, segment.shape[-1]
         n_padded += whole(math.prod(segment.shape))
-    found = None
+    embedded = None
     if embedding is not None:
-        tables = reserve(2 * int(embedding.starts[-1]) * embedding.size)
-        sums = reserve(2 * int(embedding.starts[-1]) * embedding.size)
-        found = Places(*embedded, tables, sums, reserve(n_rows * ld_below), ld_below)
+        n_sums = 2 * len(embedding.lower) * embedding.size
+        bins, linear, bias, scale = own_places
+        tables, sums, below = reserve(n_sums), reserve(n_sums), reserve(n_rows * ld_below)
+        embedded = Places(bins, linear, bias, scale, tables, sums, below, ld_below)
 
     table: list[tuple] = []
     parts: list[tuple] = []
@@ -168,7 +169,9 @@ def lay_out(
             if parts and parts[-1][1:] == (start, *factors):
                 start = parts.pop()[0]
             parts.append((start, stop, *factors))
-    return Layout(layers, np.array(table, SEGMENT), np.array(parts, PART), n_padded, n_work, found)
+    return Layout(
+        layers, np.array(table, SEGMENT), np.array(parts, PART), n_padded, n_work, embedded
+    )
 
 
 def _row_length(n: int, lanes: int) -> int:
