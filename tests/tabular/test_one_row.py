@@ -177,3 +177,11 @@ def test_columns_numbered_in_another_order_are_found(models):
     np.testing.assert_array_equal(models["numbered"].predict(by_place), turned)
     with pytest.raises(ValueError, match="X lacks columns that the model was fitted with: 1"):
         models["numbered"].predict(NUMBERED[[0, 2]])
+
+
+def test_whole_numbers_keep_their_digits_beside_fractions():
+    ids = 2**53 + np.arange(6) % 3
+    table = pd.DataFrame({"x": rng.normal(size=6), "id": ids})
+    encoder = EmbeddingEncoder(categorical_features=["id"]).fit(table)
+    alone = [encoder.transform(table.iloc[i : i + 1]).codes[0, 0] for i in range(6)]
+    assert alone == encoder.transform(table).codes[:, 0].tolist() == [0, 1, 2, 0, 1, 2]
