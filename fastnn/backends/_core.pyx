@@ -311,9 +311,8 @@ cdef class Engine:
         cdef fnn_data data
         cdef size_t n_bytes = 0
         cdef int error = FNN_OK
-        cdef char *p_i
-        cdef char *z_i
-        cdef Py_ssize_t i
+        cdef char *at_p
+        cdef char *at_z
         cdef _Borrowed other
         data.y = data.weight = NULL
         _borrow(params, &p, self.kind, self.itemsize, n_members * self.n_params, False, "params")
@@ -328,15 +327,16 @@ cdef class Engine:
             try:
                 _borrow(out, &z, self.kind, self.itemsize, n_members * n_rows * self.n_out, True,
                         "out")
-                for i in range(n_members):
+                at_p, at_z = <char *> p.buf, <char *> z.buf
+                for _ in range(n_members):
                     if error != FNN_OK:
                         break
-                    p_i, z_i = <char *> p.buf + i * own, <char *> z.buf + i * own_out
                     if n_rows < 4:
-                        error = call(self.engine, p_i, &data, n_rows, z_i, &n_bytes)
+                        error = call(self.engine, at_p, &data, n_rows, at_z, &n_bytes)
                     else:
                         with nogil:
-                            error = call(self.engine, p_i, &data, n_rows, z_i, &n_bytes)
+                            error = call(self.engine, at_p, &data, n_rows, at_z, &n_bytes)
+                    at_p, at_z = at_p + own, at_z + own_out
                 PyBuffer_Release(&z)
             finally:
                 if data.input == FNN_DENSE:
@@ -582,11 +582,8 @@ def find_bins(known, X, columns, bins, fractions):
     x = <const double *> b.borrow(X, "d", 8, n_rows * width, False, "X")
     to_bins = <uint8_t *> b.borrow(bins, "B", 1, n_rows * m.n, True, "bins")
     to_fractions = <float *> b.borrow(fractions, "f", 4, n_rows * m.n, True, "fractions")
-    if n_rows < 4:
+    with nogil:
         finite = fnn_find_bins(&m, first, stop, x, n_rows, width, to_bins, to_fractions)
-    else:
-        with nogil:
-            finite = fnn_find_bins(&m, first, stop, x, n_rows, width, to_bins, to_fractions)
     return finite
 
 
