@@ -54,10 +54,9 @@ _KINDS = (
 _OF_BAGS = (
     "fastnn.core.embedding.Embedding",
     "fastnn.tabular.base.FittedMember",
+    "fastnn.tabular.bins.NumericColumns",
     "fastnn.tabular.embed.CategoricalColumn",
     "fastnn.tabular.embed.EmbeddingEncoder",
-    "fastnn.tabular.embed.NumericColumn",
-    "fastnn.tabular.embed.RobustScale",
     "fastnn.tabular.estimator.TabularClassifier",
     "fastnn.tabular.estimator.TabularRegressor",
     "fastnn.tabular.recipe.Recipe",

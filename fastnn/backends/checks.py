@@ -231,13 +231,10 @@ def why_unsupported(
     losses: Collection[str],
     inverse_links: Collection[str],
     optimizers: Collection[str],
-    embeds: bool,
 ) -> str | None:
     """What a compiled backend that knows these names says of a network: None, or the reason."""
     if np.dtype(dtype) not in (np.float32, np.float64):
         return f"it computes in float32 or float64, not in {np.dtype(dtype)}."
-    if spec.embedding is not None and not embeds:
-        return "its kernels do not know encoded tables; backend='cython' and 'numpy' do."
     asked = []
     members = [("activation", layer.activation, activations) for layer in spec.layers]
     for kind, member, known in [*members, ("loss", spec.loss, losses)]:
