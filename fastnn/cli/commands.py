@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastnn.cli.files import refuse_unwritable, table_writer
-from fastnn.cli.quality import Quality, against_constant, measure
+from fastnn.cli.quality import Quality, against_constant, measure, measure_out_of_fold
 from fastnn.cli.reporter import Reporter
 from fastnn.cli.settings import Goal, Search, TableFile, Training
 from fastnn.cli.training_table import TrainingTable, read, training_table
@@ -54,6 +54,7 @@ class Fitted:
     seconds: float
     held_out: Quality | None
     output: str | None
+    out_of_fold: Quality | None = None  # of a bag, on the rows that it was fitted to
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def fit(
     output: str | None = None,
     reporter: Reporter = SILENT,
 ) -> Fitted:
-    """Train a network on a table.
+    """Train a bag of networks, or a plain network, on a table.
 
     Parameters
     ----------
@@ -88,7 +89,7 @@ def fit(
     types : TypeOptions
         What the columns are, where that is not what their cells look like.
     training : Training
-        How the network is trained.
+        What is trained, and how.
     output : str or None
         Where to save the model; None saves none.
     reporter : Reporter
@@ -110,11 +111,12 @@ def fit(
     from fastnn.cli.training import train
     from fastnn.estimators.inspect import innermost
     from fastnn.persistence import TableModel, save_model
+    from fastnn.tabular.unseen import is_bag
 
     refuse_unwritable(output)
     known = training_table(table, goal, types, reporter)
     start = time.perf_counter()
-    with reporter.training(training.epochs), warnings.catch_warnings(record=True) as caught:
+    with reporter.training(training.epochs or 200), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model = train(known, goal, training, reporter)
     seconds = time.perf_counter() - start
@@ -125,10 +127,17 @@ def fit(
     if training.threshold is not None:
         about["threshold"] = float(model[-1].threshold)
     held_out = _held_out(model, known, about, reporter)
+    out_of_fold = None
+    if is_bag(model):
+        out_of_fold = measure_out_of_fold(model, known.schema, known.y, about)
+        about["out_of_fold"] = out_of_fold.metrics
+        if held_out is None:
+            _note_constant(out_of_fold, about, reporter)
     saved = TableModel(model, known.schema, about)
     if output is not None:
         save_model(output, saved)
-    return Fitted(known, saved, int(innermost(model).n_iter_), seconds, held_out, output)
+    epochs = int(innermost(model).n_iter_)
+    return Fitted(known, saved, epochs, seconds, held_out, output, out_of_fold)
 
 
 def predict(
@@ -376,7 +385,7 @@ def info(model: str | None = None) -> dict[str, dict[str, Any]]:
         return show_config("dicts") or {}
     loaded = _loaded(model)
     schema, about = loaded.schema, dict(loaded.about)
-    held_out = about.pop("held_out", {})
+    measured = {name: about.pop(name, {}) for name in ("held_out", "out_of_fold")}
     sections: dict[str, dict[str, Any]] = {
         "file": {
             "path": model,
@@ -394,7 +403,7 @@ def info(model: str | None = None) -> dict[str, dict[str, Any]]:
     }
     if schema.task != "regression":
         sections["task"]["classes"] = loaded.model.classes_.tolist()
-    return sections | ({"held out": held_out} if held_out else {})
+    return sections | {name.replace("_", " "): found for name, found in measured.items() if found}
 
 
 def _notation(schema: Schema) -> dict[str, str]:
@@ -408,14 +417,15 @@ def _notation(schema: Schema) -> dict[str, str]:
 
 
 def _network_facts(model: Any) -> dict[str, Any]:
-    """Return the size of the network in a fitted pipeline, and how its training ended."""
+    """Return the size of the network or bag in a fitted pipeline, and how its training ended."""
     from fastnn.estimators.inspect import innermost, network_of
+    from fastnn.tabular.unseen import is_bag
 
     network = network_of(model)
+    if is_bag(model):
+        return _bag_facts(innermost(model))
     if network is None:
-        bag = innermost(model)
-        preset = getattr(bag, "preset", None)
-        return {} if preset is None else {"preset": preset, "epochs": bag.n_iter_}
+        return {"kind": type(innermost(model)).__name__}
     return {
         "hidden": [weights.shape[1] for weights in network.coefs_[:-1]],
         "activation": str(network.activation),
@@ -423,6 +433,20 @@ def _network_facts(model: Any) -> dict[str, Any]:
         "weights": sum(array.size for array in (*network.coefs_, *network.intercepts_)),
         "epochs": network.n_iter_,
         "loss": float(network.loss_),
+    }
+
+
+def _bag_facts(bag: Any) -> dict[str, Any]:
+    """Return the size of a fitted bag, and how its training ended."""
+    from fastnn.core.cost import n_params
+
+    return {
+        "preset": bag.preset,
+        "members": bag.n_members_,
+        "hidden": [layer.n_out for layer in bag.network_.layers[:-1]],
+        "weights": bag.n_members_ * n_params(bag.network_),
+        "epochs": bag.n_iter_,
+        "loss": float(bag.loss_curve_[-1]),
     }
 
 

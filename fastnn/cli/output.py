@@ -11,9 +11,11 @@ from typing import Any
 from fastnn.cli.commands import Explored, Fitted
 from fastnn.cli.quality import Quality
 from fastnn.cli.training_table import TrainingTable
+from fastnn.estimators.inspect import innermost, network_of
 from fastnn.report.assessment import METRICS
 from fastnn.report.vocabulary import cost, cost_name, say, short
 from fastnn.search.quantities import COSTS, QUANTITIES
+from fastnn.tabular.unseen import is_bag
 
 Terms = Sequence[tuple[str, str]]
 
@@ -49,11 +51,22 @@ def fitted(found: Fitted) -> Terms:
     n, held_out = len(found.table.y), found.held_out
     rows = [
         *_table(found.table),
+        ("model", what_is_trained(found.model.model)),
         ("trained", f"on {n} rows, {found.epochs} epochs, {found.seconds:.2f} s"),
     ]
     if held_out is not None:
         rows += [("measured", f"on {held_out.rows} rows held out"), *_metrics(held_out)]
+    elif (unseen := found.out_of_fold) is not None:
+        rows += [("measured", f"out of fold on {unseen.rows} rows"), *_metrics(unseen)]
     return [*rows, *_saved(saved=found.output)]
+
+
+def what_is_trained(model: Any) -> str:
+    """Say in a few words what is inside a fitted pipeline."""
+    inner = innermost(model)
+    if not is_bag(model):
+        return "one plain network" if network_of(model) is not None else type(inner).__name__
+    return f"a bag of {inner.n_members_} networks (preset {inner.preset})"
 
 
 def evaluated(quality: Quality) -> Terms:
@@ -158,10 +171,12 @@ def fitted_data(found: Fitted) -> dict[str, Any]:
     """Return what `fit` found as plain data."""
     return {
         **_table_data(found.table),
+        "model": what_is_trained(found.model.model),
         "trained_on": len(found.table.y),
         "epochs": found.epochs,
         "seconds": found.seconds,
         "held_out": None if found.held_out is None else quality_data(found.held_out),
+        "out_of_fold": None if found.out_of_fold is None else quality_data(found.out_of_fold),
         "saved": found.output,
     }
 

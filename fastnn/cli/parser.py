@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import fastnn
-from fastnn.cli.settings import Goal, Search, Training
+from fastnn.cli.settings import NETWORKS, PRESETS, Goal, Search, Training
 from fastnn.tabular.schema import TASKS
 
 MODEL = "a file saved by fit or explore"
@@ -42,30 +42,42 @@ def _fit(parser: argparse.ArgumentParser) -> None:
     add("-o", "--output", required=True, metavar="MODEL", help="where to save the model")
     add(
         "--preset",
-        choices=("fast", "balanced", "best"),
-        help="train a bag of networks on embedded columns instead of one network: more accurate;"
-        " it has its own --hidden and --epochs",
+        choices=PRESETS,
+        help="how much is spent on the bag (balanced)",
+    )
+    add(
+        "--network",
+        choices=NETWORKS,
+        default=Training.network,
+        help="bag: several small networks on embedded columns, the more accurate; plain: one"
+        " network on standardised columns, the smaller and quicker (%(default)s)",
     )
     add(
         "--hidden",
         type=_sizes,
         default=Training.hidden,
         metavar="N,N,...",
-        help="neurons of the hidden layers (100); 0: none",
+        help="neurons of the hidden layers (the preset's; of a plain network 100); 0: none",
     )
     add(
         "--epochs",
         type=_at_least(1),
         default=Training.epochs,
         metavar="N",
-        help="the most passes over the rows (%(default)s)",
+        help="the most passes over the rows (the preset's; of a plain network 200)",
+    )
+    add(
+        "--max-time",
+        type=_seconds,
+        metavar="S",
+        help="seconds that training may take; the best so far is kept (no limit)",
     )
     add(
         "--threshold",
         type=_threshold,
         metavar="P",
         help="predict the second of two classes from this probability (0.5); f1 or"
-        " balanced_accuracy: the one that is best by it on rows held out from the training rows",
+        " balanced_accuracy: the one that is best by it on training rows, answered out of fold",
     )
     _add_json(parser)
 

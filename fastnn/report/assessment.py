@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.tabular import unseen
+
 # What each metric is called, in the order they are shown.
 METRICS = {
     "accuracy": "accuracy",
@@ -124,6 +126,21 @@ def predictions(model: Any, X: Any) -> tuple[np.ndarray, np.ndarray | None, bool
         if hasattr(model, "classes_") and hasattr(model, method):
             return predicted, np.asarray(getattr(model, method)(X)), method == "predict_proba"
     return predicted, None, False
+
+
+def out_of_fold_of_bag(model: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, bool]:
+    """Return which training rows a bag answers out of fold, and of these what `predictions` does.
+
+    A threshold that the model decides by counts.
+    """
+    known, answers = unseen.out_of_fold(model)
+    if not hasattr(model, "classes_"):
+        return known, answers, None, False
+    classes, last = np.asarray(model.classes_), model[-1] if hasattr(model, "steps") else model
+    threshold = getattr(last, "threshold", None)
+    second = None if threshold is None else answers[:, 1] >= threshold
+    places = answers.argmax(axis=1) if second is None else second.astype(int)
+    return known, classes[places], answers, True
 
 
 def out_of_fold(model: Any, X: Any, y: Any, cv: Any) -> tuple[np.ndarray, np.ndarray | None, bool]:

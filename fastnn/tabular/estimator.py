@@ -237,13 +237,19 @@ class BaseTabular(BaseEstimator):
         """What runs the members' network; made once for each choice of backend and threads."""
         key = self.backend, self.n_threads
         if key not in self._engines:
-            spec = self._network()
+            spec = self.network_
             backend = choose(self.backend, spec, FLOAT32)
             self._engines[key] = backend.engine(spec, FLOAT32, thread_limit(self.n_threads))
         return self._engines[key]
 
-    def _network(self) -> NetworkSpec:
-        """The members' network."""
+    @property
+    def n_members_(self) -> int:
+        """How many networks it holds."""
+        return len(self._params)
+
+    @property
+    def network_(self) -> NetworkSpec:
+        """What each of them is."""
         return self._recipe_used.network(self._encoder.embedding_, self._n_out, self._loss())
 
     def __getstate__(self) -> dict[str, Any]:
@@ -305,7 +311,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         return codes.astype(np.int32), len(self.classes_), self._loss()
 
     def _shown(self, predictions: NDArray[np.float64]) -> NDArray[np.float64]:
-        return predictions
+        return predictions / predictions.sum(axis=1, keepdims=True)  # 1 in float64, too
 
     def _missed_by(self, predictions: Array, y: np.ndarray) -> NDArray[np.float64]:
         return 1 - predictions[np.arange(len(y)), y].astype(np.float64)
@@ -328,8 +334,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Probabilities of the classes, ``(n_samples, n_classes)``."""
-        probabilities = self._predictions(X)
-        return probabilities / probabilities.sum(axis=1, keepdims=True)  # 1 in float64, too
+        return self._shown(self._predictions(X))
 
     def predict(self, X: Any) -> np.ndarray:
         """The likeliest class, ``(n_samples,)``."""
