@@ -60,7 +60,7 @@ def row_weights(goal: Goal, y: np.ndarray) -> dict[str, np.ndarray]:
         return {}
     from sklearn.utils.class_weight import compute_sample_weight
 
-    return {"network__sample_weight": compute_sample_weight(goal.class_weight, y)}
+    return {"model__sample_weight": compute_sample_weight(goal.class_weight, y)}
 
 
 @dataclass
