@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fastnn.cli.exploring import NoCandidateWithinLimits as NoCandidateWithinLimits
+from fastnn.cli.exploring import different, searched
 from fastnn.cli.files import refuse_unwritable, table_writer
 from fastnn.cli.quality import Quality, against_constant, measure, measure_out_of_fold
 from fastnn.cli.reporter import Reporter
@@ -33,15 +34,6 @@ if TYPE_CHECKING:
 # Each of five folds should hold a few rows.
 MIN_ROWS_TO_EXPLORE = 30
 SILENT = Reporter()
-MAX_REASONS = 3  # of failures, that are shown
-
-
-class NoCandidateWithinLimits(ValueError):
-    """No candidate keeps within the limits; ``search`` holds those that were found."""
-
-    def __init__(self, message: str, search: TradeoffSearchCV) -> None:
-        super().__init__(message)
-        self.search = search
 
 
 @dataclass(frozen=True)
@@ -120,7 +112,7 @@ def fit(
         warnings.simplefilter("always")
         model = train(known, goal, training, reporter)
     seconds = time.perf_counter() - start
-    for message, category in _different(caught):
+    for message, category in different(caught):
         option = " (--epochs)" if issubclass(category, ConvergenceWarning) else ""
         reporter.note(message.replace("Stochastic Optimizer: ", "") + option)
     about = _about(table, known, goal) | {"seconds": seconds}
@@ -303,7 +295,7 @@ def explore(
             f"{known.rows} rows are too few to compare candidates on;"
             f" at least {MIN_ROWS_TO_EXPLORE} are needed."
         )
-    found = _searched(known, goal, search, reporter)
+    found = searched(known, goal, search, reporter)
     model = found.best_estimator_
     params = {name: str(value) for name, value in found.best_params_.items()}
     about = _about(table, known, goal) | {"params": params}
@@ -454,94 +446,6 @@ def _loaded(model: str | TableModel) -> TableModel:
     from fastnn.persistence import load_model
 
     return load_model(model) if isinstance(model, str) else model
-
-
-def _searched(
-    known: TrainingTable, goal: Goal, settings: Search, reporter: Reporter
-) -> TradeoffSearchCV:
-    """Fit a search on the rows that are not held out."""
-    from fastnn.backends.threads import available_cpus
-    from fastnn.cli.training import learns_logarithms, network, refuse_unsuitable, row_weights
-    from fastnn.search.estimator import TradeoffSearchCV
-    from fastnn.tabular.encode import table_model
-    from fastnn.training.loop import InterruptedWarning
-
-    refuse_unsuitable(known.schema, goal)
-    log_target = learns_logarithms(known, goal, Training(), reporter)
-    limits = dict(settings.limits)
-    search = TradeoffSearchCV(
-        table_model(known.schema, network(known.schema, goal), log_target=log_target),
-        objectives=settings.objectives,
-        max_time=settings.max_time or (None if settings.trials else 60.0),
-        n_trials=settings.trials,
-        cv=settings.cv,
-        scoring=_scoring(settings.metric, known),
-        refit={**limits, "score": "max"} if limits else settings.choose,
-        n_jobs=settings.jobs or available_cpus(),
-        random_state=goal.seed,
-        storage=settings.storage,
-    )
-    with reporter.exploring(search), warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            search.fit(known.X, known.y, **row_weights(goal, known.y))
-        except ValueError as error:
-            if not hasattr(search, "pareto_front_"):
-                raise
-            raise NoCandidateWithinLimits(str(error), search) from error
-    # Candidates are meant to be stopped early and to fail; the results say which did.
-    for message, category in _different(caught):
-        interrupted = issubclass(category, InterruptedWarning)
-        (reporter.note if interrupted else reporter.detail)(message)
-    failures = search.cv_results_["failure"].tolist()
-    for i, why in enumerate(failures):
-        if why:
-            reporter.detail(f"candidate {i} failed: {why}")
-    if any(failures):
-        reporter.note(_commonest(failures))
-    return search
-
-
-def _commonest(failures: list[str]) -> str:
-    """Say how many candidates failed, and the commonest reasons, each with an example."""
-    kinds = Counter(why.partition(":")[0] for why in failures if why)
-    reasons = [
-        f"{n} x {next(why for why in failures if why.partition(':')[0] == kind)}"
-        for kind, n in kinds.most_common(MAX_REASONS)
-    ]
-    return f"{kinds.total()} of {len(failures)} candidates failed: {'; '.join(reasons)}"
-
-
-def _different(caught: list[warnings.WarningMessage]) -> list[tuple[str, type[Warning]]]:
-    """Return the message and the category of each warning, the same ones once."""
-    return list(dict.fromkeys((str(warning.message), warning.category) for warning in caught))
-
-
-def _scoring(metric: str | Sequence[str] | None, known: TrainingTable) -> Any:
-    """Return the scorer of a name, or those of several by name."""
-    names = [metric] if isinstance(metric, str) else metric or []
-    if len(names) > 1:
-        return {name: _scorer(name, known) for name in names}
-    return _scorer(names[0], known) if names else None
-
-
-def _scorer(metric: str, known: TrainingTable) -> Any:
-    """Return a scorer; of two classes, those for one of them score the second.
-
-    scikit-learn's own score the class 1, which there need not be.
-    """
-    from sklearn import metrics
-
-    scores = {
-        "f1": metrics.f1_score,
-        "precision": metrics.precision_score,
-        "recall": metrics.recall_score,
-        "jaccard": metrics.jaccard_score,
-    }
-    if metric not in scores or known.schema.task != "binary":
-        return metric
-    positive = max(set(known.y.tolist()))
-    return metrics.make_scorer(scores[metric], pos_label=positive, zero_division=0)
 
 
 def _held_out(

@@ -97,8 +97,8 @@ def explore_table(
         Where to save the report.
     **options
         Those of `fit_table` but how it is learned, and how candidates are searched: ``max_time``,
-        ``trials``, ``objectives``, ``choose``, ``limits``, ``metric``, ``cv``, ``jobs`` and
-        ``storage``.
+        ``trials``, ``objectives``, ``choose``, ``limits``, ``metric``, ``cv``, ``jobs``,
+        ``models`` and ``storage``.
 
     Returns
     -------

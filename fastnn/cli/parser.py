@@ -145,6 +145,13 @@ def _explore(parser: argparse.ArgumentParser) -> None:
         " (accuracy or r2); further ones are traded off as well",
     )
     add(
+        "--models",
+        type=_names,
+        metavar="A,B,...",
+        help="the kinds of models to compare, of bag, plain, trees, linear, lightgbm and catboost"
+        " (all that are installed)",
+    )
+    add(
         "--choose",
         default=Search.choose,
         metavar="WHAT",

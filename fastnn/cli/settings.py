@@ -131,6 +131,9 @@ class Search:
         Folds for every candidate.
     jobs : int or None
         Folds trained at the same time; None is one for each processor.
+    models : tuple of str or None
+        The kinds of models that are compared, by their names in `fastnn.cli.kinds.KINDS`; None
+        compares all that are installed.
     storage : str or None
         A file that keeps the candidates; a search that was killed goes on from it.
     """
@@ -143,4 +146,5 @@ class Search:
     metric: str | tuple[str, ...] | None = None
     cv: int = 5
     jobs: int | None = None
+    models: tuple[str, ...] | None = None
     storage: str | None = None

@@ -9,7 +9,6 @@ from types import CodeType, FunctionType
 from typing import Any
 
 import numpy as np
-from scipy import stats
 from sklearn.base import BaseEstimator
 from sklearn.metrics import get_scorer
 
@@ -76,8 +75,10 @@ def _drawn_as_it_is(distribution: Any) -> Callable[[Any], Any]:
     def draw(value: Any) -> Any:
         if hasattr(distribution, "choices"):
             return value if value in distribution.choices else _refuse(value, distribution)
-        return value if distribution.low <= value <= distribution.high else _refuse(
-            value, distribution
+        return (
+            value
+            if distribution.low <= value <= distribution.high
+            else _refuse(value, distribution)
         )
 
     return draw
