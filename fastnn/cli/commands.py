@@ -411,13 +411,14 @@ def _notation(schema: Schema) -> dict[str, str]:
 def _network_facts(model: Any) -> dict[str, Any]:
     """Return the size of the network or bag in a fitted pipeline, and how its training ended."""
     from fastnn.estimators.inspect import innermost, network_of
+    from fastnn.report.vocabulary import kind
     from fastnn.tabular.unseen import is_bag
 
     network = network_of(model)
     if is_bag(model):
         return _bag_facts(innermost(model))
     if network is None:
-        return {"kind": type(innermost(model)).__name__}
+        return {"model": kind(model)}
     return {
         "hidden": [weights.shape[1] for weights in network.coefs_[:-1]],
         "activation": str(network.activation),

@@ -11,9 +11,12 @@ from typing import Any
 from fastnn.cli.commands import Explored, Fitted
 from fastnn.cli.quality import Quality
 from fastnn.cli.training_table import TrainingTable
-from fastnn.estimators.inspect import innermost, network_of
+from fastnn.estimators.inspect import innermost
 from fastnn.report.assessment import METRICS
-from fastnn.report.vocabulary import cost, cost_name, say, short
+from fastnn.report.content import Candidate
+from fastnn.report.front import best_of_kinds
+from fastnn.report.gather import candidates_of
+from fastnn.report.vocabulary import cost, cost_name, kind, kind_of_candidate, say, short
 from fastnn.search.quantities import COSTS, QUANTITIES
 from fastnn.tabular.unseen import is_bag
 
@@ -63,10 +66,10 @@ def fitted(found: Fitted) -> Terms:
 
 def what_is_trained(model: Any) -> str:
     """Say in a few words what is inside a fitted pipeline."""
-    inner = innermost(model)
     if not is_bag(model):
-        return "one plain network" if network_of(model) is not None else type(inner).__name__
-    return f"a bag of {inner.n_members_} networks (preset {inner.preset})"
+        return kind(model)
+    bag = innermost(model)
+    return f"bag of {bag.n_members_} networks (preset {bag.preset})"
 
 
 def evaluated(quality: Quality) -> Terms:
@@ -83,8 +86,15 @@ def explored(found: Explored, width: int | None = None) -> str:
             *_metrics(found.held_out),
         ]
     rows += _saved(saved=found.output, report=found.report)
+    kinds = best_of_kinds(candidates_of(found.search))
+    rows = [(f"best {name}", _score_and_fit(one)) for name, one in kinds.items()] + rows
     parts = [terms(_table(found.table)), front(found.search, width)]
     return "\n".join([*parts, terms(rows)] if rows else parts)
+
+
+def _score_and_fit(candidate: Candidate) -> str:
+    score, spread = candidate.values["score"], candidate.spreads["score"]
+    return f"{score:.4f} ± {spread:.4f}, {cost('fit_time', candidate.values['fit_time'])} to fit"
 
 
 def front(search: Any, width: int | None = None) -> str:
@@ -191,6 +201,7 @@ def explored_data(found: Explored) -> dict[str, Any]:
             **{q: results[f"mean_test_{q}"][i] for q in scores},
             **{f"{q}_std": results[f"std_test_{q}"][i] for q in scores},
             **{name: results[name][i] for name in names},
+            "model": kind_of_candidate(results["params"][i]) or kind(found.model.model),
             "params": {short(name): value for name, value in results["params"][i].items()},
         }
         for i in found.search.pareto_front_
@@ -200,6 +211,10 @@ def explored_data(found: Explored) -> dict[str, Any]:
         "candidates": len(results["params"]),
         "failed": sum(map(bool, results["failure"])),
         "front": front,
+        "best_of_kinds": {
+            name: {"candidate": one.key, "score": one.values["score"]}
+            for name, one in best_of_kinds(candidates_of(found.search)).items()
+        },
         "chosen": int(found.search.best_index_),
         "held_out": None if found.held_out is None else quality_data(found.held_out),
         "saved": found.output,

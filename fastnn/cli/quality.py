@@ -50,7 +50,7 @@ def measure_out_of_fold(model: Any, schema: Schema, y: Any, about: Mapping[str, 
     """
     from fastnn.report.assessment import out_of_fold_of_bag
 
-    known, *found = out_of_fold_of_bag(model)
+    known, found = out_of_fold_of_bag(model)
     return _measured(model, schema, y[known], about, *found)
 
 
