@@ -74,7 +74,7 @@ _FROM_SKLEARN = (
 )
 
 
-# Models that `fastnn explore` compares with networks. What they keep is data, and text or bytes that
+# Models that `fastnn explore` compares with networks. They keep data, and text or bytes that
 # their own libraries read as a model.
 _TREES = (
     "catboost.core.CatBoostClassifier",

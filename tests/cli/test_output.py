@@ -19,9 +19,20 @@ from fastnn.cli import commands, main, output, terminal
 from fastnn.cli.settings import Goal, Search, TableFile
 from fastnn.persistence import load_model
 
-FIT = ["fit", "homes.csv", "--target", "kind", "-o", "m.skops", "--epochs", 5]
+FIT = [
+    "fit",
+    "homes.csv",
+    "--target",
+    "kind",
+    "-o",
+    "m.skops",
+    "--network",
+    "plain",
+    "--epochs",
+    "5",
+]
 EXPLORE = ["explore", "homes.csv", "--target", "kind", "--objectives", "score,flops"]
-EXPLORE += ["--trials", 3, "--cv", 2, "--jobs", 1]
+EXPLORE += ["--trials", 3, "--cv", 2, "--jobs", 1, "--models", "plain"]
 
 
 def strict(text):
@@ -103,7 +114,7 @@ def test_no_garbage_is_collected_at_the_end(run, monkeypatch):
 
 @pytest.fixture
 def searched(folder):
-    search = Search(trials=4, objectives=("score", "flops"), cv=2, jobs=1)
+    search = Search(trials=4, objectives=("score", "flops"), cv=2, jobs=1, models=("plain",))
     return commands.explore(TableFile("homes.csv"), Goal("kind"), search=search).search
 
 
