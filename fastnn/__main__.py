@@ -2,6 +2,6 @@
 
 import sys
 
-from fastnn.cli.main import main
+from fastnn.cli.process import start
 
-sys.exit(main())
+sys.exit(start())

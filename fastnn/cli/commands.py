@@ -189,7 +189,7 @@ def predict(
     X = features(loaded.schema, frame, reporter.note)
     with reporter.busy("predicting"):
         out = frame[kept].copy()
-        out[f"predicted {target}" if target in kept else target] = loaded.model.predict(X)
+        out[f"predicted {target}" if target in kept else target] = loaded.predicted(X)
         if proba:
             chances = loaded.model.predict_proba(X).T
             for label, column in zip(loaded.model.classes_, chances, strict=True):

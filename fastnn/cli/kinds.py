@@ -30,11 +30,14 @@ class Kind:
         What has to be installed for it.
     is_network : bool
         Whether FLOPs of its predictions are known.
+    is_candidate : bool
+        Whether the space of its settings holds the default ones.
     """
 
     make: Callable[[Schema, Goal], tuple[Any, Any]]
     package: str = "sklearn"
     is_network: bool = False
+    is_candidate: bool = True
 
     @property
     def is_installed(self) -> bool:
@@ -127,8 +130,8 @@ def compared(
         own = default_space(pipeline, n_rows)
         scale = {"model__transformer": scales} if scales else {}
         spaces.append({part: [value] for part, value in kind.items()} | own | scale)
-        start = kind | as_it_is(pipeline, own)
-        if name != "plain":  # the default of a plain network is no candidate
+        if KINDS[name].is_candidate:
+            start = kind | as_it_is(pipeline, own)
             first += [start | {name: one for name in scale} for one in scales or [None]]
         pipelines.append(pipeline)
     return Compared(pipelines[0], spaces if len(spaces) > 1 else spaces[0], first)
@@ -153,8 +156,8 @@ def _trees(schema: Schema, goal: Goal) -> tuple[Any, Any]:
 
     regression = schema.task == "regression"
     kind = HistGradientBoostingRegressor if regression else HistGradientBoostingClassifier
-    categories = list(range(len(schema.categorical))) or None
-    return kind(random_state=goal.seed, categorical_features=categories), _codes(schema)
+    # What it makes of categories that are named to it cannot be saved without trust in functions.
+    return kind(random_state=goal.seed), _codes(schema)
 
 
 def _lightgbm(schema: Schema, goal: Goal) -> tuple[Any, Any]:
@@ -168,7 +171,7 @@ def _catboost(schema: Schema, goal: Goal) -> tuple[Any, Any]:
     regression = schema.task == "regression"
     kind = catboost.CatBoostRegressor if regression else catboost.CatBoostClassifier
     settings = {"verbose": False, "allow_writing_files": False, "thread_count": -1}
-    categories = list(range(len(schema.categorical)))
+    categories = tuple(range(len(schema.categorical)))  # of a list it makes a copy
     return kind(random_seed=goal.seed, cat_features=categories, **settings), _codes(schema)
 
 
@@ -194,7 +197,7 @@ KINDS = {
     "bag": Kind(_bag, is_network=True),
     "trees": Kind(_trees),
     "linear": Kind(_linear),
-    "plain": Kind(_plain, is_network=True),
+    "plain": Kind(_plain, is_network=True, is_candidate=False),
     "lightgbm": Kind(_lightgbm, "lightgbm"),
-    "catboost": Kind(_catboost, "catboost"),
+    "catboost": Kind(_catboost, "catboost", is_candidate=False),
 }

@@ -148,7 +148,11 @@ def _lightgbm(n_rows: int) -> Space:
 
 
 def _catboost(n_rows: int) -> Space:
-    return {"iterations": [None, 100, 300], "depth": [None, 4, 8], "learning_rate": [None, 0.1]}
+    return {
+        "iterations": [100, 300, 1000],
+        "depth": [4, 6, 8],
+        "learning_rate": stats.loguniform(0.01, 0.5),
+    }
 
 
 SPACES: dict[str, Callable[[int], Space]] = {
