@@ -61,6 +61,14 @@ class Explored:
     report: str | None
 
 
+@dataclass(frozen=True)
+class Exported:
+    """What `export` returns: the files, and the columns of numbers that are read, in order."""
+
+    files: list[str]
+    inputs: list[str]
+
+
 def fit(
     table: TableFile | pd.DataFrame,
     goal: Goal,
@@ -241,6 +249,49 @@ def evaluate(
         quality = measure(loaded.model, schema, X, y, loaded.about)
     _note_constant(quality, loaded.about, reporter)
     return quality
+
+
+def export(model: str | TableModel, output: str) -> Exported:
+    """Write a model for programs without Python: as ONNX, or as C.
+
+    Parameters
+    ----------
+    model : str or TableModel
+        A fitted model, or the file it is saved in: a plain network of a table of numbers.
+    output : str
+        A file that ends in .onnx, or in .c; a header is written beside the latter.
+
+    Returns
+    -------
+    Exported
+
+    Raises
+    ------
+    TableError
+        If ``output`` has another ending, or the model cannot be exported.
+    OSError
+        If ``output`` cannot be written.
+    """
+    from fastnn.export import to_c, to_onnx
+    from fastnn.tabular.schema import TableError
+    from fastnn.tabular.unseen import is_bag
+
+    ending = Path(output).suffix.lower()
+    if ending not in (".onnx", ".c"):
+        raise TableError(f"{output}: a model is exported to a name that ends in .onnx or .c.")
+    refuse_unwritable(output)
+    loaded = _loaded(model)
+    if is_bag(loaded.model):
+        raise TableError(
+            "A bag of networks cannot be exported; a plain network of a table of numbers can:"
+            " fastnn fit --network plain trains one."
+        )
+    try:
+        (to_onnx if ending == ".onnx" else to_c)(loaded.model, output)
+    except (TypeError, ValueError) as error:
+        raise TableError(f"The model cannot be exported: {error}") from error
+    files = [output] if ending == ".onnx" else [output, str(Path(output).with_suffix(".h"))]
+    return Exported(files, [str(name) for name in loaded.model.feature_names_in_])
 
 
 def explore(

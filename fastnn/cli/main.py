@@ -125,6 +125,16 @@ def _evaluate(arguments: argparse.Namespace, reporter: Reporter) -> None:
         write(output.terms(output.evaluated(found)))
 
 
+def _export(arguments: argparse.Namespace, reporter: Reporter) -> None:
+    from fastnn.cli import output
+
+    found = commands.export(arguments.model, arguments.output)
+    if arguments.json:
+        write(output.as_json(vars(found)))
+    else:
+        write(output.terms(output.exported(found)))
+
+
 def _explore(arguments: argparse.Namespace, reporter: Reporter) -> None:
     from fastnn.cli import output
 
@@ -166,6 +176,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, Reporter], None]] = {
     "fit": _fit,
     "predict": _predict,
     "evaluate": _evaluate,
+    "export": _export,
     "explore": _explore,
     "demo": _demo,
     "info": _info,

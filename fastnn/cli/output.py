@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastnn.cli.commands import Explored, Fitted
+from fastnn.cli.commands import Explored, Exported, Fitted
 from fastnn.cli.quality import Quality
 from fastnn.cli.training_table import TrainingTable
 from fastnn.estimators.inspect import innermost
@@ -75,6 +75,14 @@ def what_is_trained(model: Any) -> str:
 def evaluated(quality: Quality) -> Terms:
     """Say what `evaluate` found."""
     return [("task", quality.task), ("rows", str(quality.rows)), *_metrics(quality)]
+
+
+def exported(found: Exported) -> Terms:
+    """Say what `export` has written."""
+    return [
+        ("reads", f"rows of {len(found.inputs)} numbers: {', '.join(found.inputs)}"),
+        ("saved", " and ".join(found.files)),
+    ]
 
 
 def explored(found: Explored, width: int | None = None) -> str:

@@ -116,6 +116,13 @@ def _evaluate(parser: argparse.ArgumentParser) -> None:
     _add_json(parser)
 
 
+def _export(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("model", help=f"{MODEL}: a plain network of a table of numbers")
+    add("-o", "--output", required=True, metavar="FILE", help="where to write: .onnx or .c")
+    _add_json(parser)
+
+
 def _explore(parser: argparse.ArgumentParser) -> None:
     _add_table(parser)
     _add_goal(parser)
@@ -205,6 +212,7 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "fit": ("train a network on a table and save it", _fit),
     "predict": ("predict the rows of a table with a saved model", _predict),
     "evaluate": ("measure a saved model on a table that holds the target", _evaluate),
+    "export": ("write a saved model for programs without Python, as ONNX or as C", _export),
     "explore": ("find what each second, microsecond and byte buys in accuracy", _explore),
     "demo": ("train scikit-learn and every backend on real data, and compare the times", _demo),
     "info": ("show versions, backends and threads, or what a saved model is", _info),

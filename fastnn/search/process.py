@@ -112,7 +112,7 @@ class FreshProcesses:
         with (folder / "errors").open("ab") as errors:
             self.server = subprocess.Popen(
                 [sys.executable, "-c", code, self.folder.name],
-                # Trees' threads that wait let others run; else a busy machine is measured, not they.
+                # Threads of trees that wait let others run, on a busy machine too.
                 env={"OMP_WAIT_POLICY": "passive", **os.environ, "PYTHONPATH": path},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
