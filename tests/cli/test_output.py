@@ -186,12 +186,15 @@ def test_errors_are_one_line(error, line):
     assert main._sentence(error).startswith(line) and "\n" not in main._sentence(error)
 
 
-@pytest.mark.parametrize("command", ["fit", "predict", "evaluate", "explore", "demo", "info"])
+@pytest.mark.parametrize(
+    "command", ["fit", "predict", "evaluate", "export", "explore", "demo", "info"]
+)
 def test_a_wrong_option_shows_the_usage_of_its_command(run, command):
     needed = {
         "fit": ["homes.csv", "--target", "kind", "-o", "m"],
         "predict": ["m", "homes.csv"],
         "evaluate": ["m", "homes.csv"],
+        "export": ["m", "-o", "m.c"],
         "explore": ["homes.csv", "--target", "kind"],
     }.get(command, [])
     status, _, err = run(command, *needed, "--nonsense")
