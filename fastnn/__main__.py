@@ -2,6 +2,6 @@
 
 import sys
 
-from fastnn.cli.process import start
+from fastnn.cli.main import main
 
-sys.exit(start())
+sys.exit(main())
