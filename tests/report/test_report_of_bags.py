@@ -11,14 +11,15 @@ pd = pytest.importorskip("pandas", reason="pandas comes with fastnn[cli]")
 pytest.importorskip("optuna", reason="optuna comes with fastnn[search]")
 
 from sklearn import metrics  # noqa: E402
-from sklearn.compose import TransformedTargetRegressor  # noqa: E402
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor  # noqa: E402
 from sklearn.datasets import load_diabetes, load_iris  # noqa: E402
 from sklearn.linear_model import LogisticRegression  # noqa: E402
 from sklearn.pipeline import Pipeline  # noqa: E402
-from sklearn.preprocessing import StandardScaler  # noqa: E402
+from sklearn.preprocessing import OrdinalEncoder, StandardScaler  # noqa: E402
 
 from fastnn import TabularClassifier, TabularRegressor, TradeoffSearchCV  # noqa: E402
 from fastnn.report import write_report  # noqa: E402
+from fastnn.report.code import training_code  # noqa: E402
 from fastnn.report.figures import number  # noqa: E402
 from fastnn.report.vocabulary import kind  # noqa: E402
 from fastnn.tabular.unseen import intervals, out_of_fold, sets  # noqa: E402
@@ -97,3 +98,12 @@ def test_classes_beside_a_linear_model(tmp_path):
         rf" \S+ \S+\); linear model {number(second)} ± ",
         page,
     )
+
+
+def test_the_code_says_what_set_output_has_set():
+    steps = [("codes", OrdinalEncoder(), ["town"])]
+    encoder = ColumnTransformer(steps).set_output(transform="pandas")
+    names = {}
+    exec(training_code(encoder, "", ""), names)
+    found = names["model"].fit_transform(pd.DataFrame({"town": ["Oslo", "Rome"]}))
+    assert found["codes__town"].tolist() == [0, 1]
