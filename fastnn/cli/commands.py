@@ -108,7 +108,7 @@ def fit(
     """
     from sklearn.exceptions import ConvergenceWarning
 
-    from fastnn.cli.training import train
+    from fastnn.cli.training import most_epochs, train
     from fastnn.estimators.inspect import innermost
     from fastnn.persistence import TableModel, save_model
     from fastnn.tabular.unseen import is_bag
@@ -116,7 +116,7 @@ def fit(
     refuse_unwritable(output)
     known = training_table(table, goal, types, reporter)
     start = time.perf_counter()
-    with reporter.training(training.epochs or 200), warnings.catch_warnings(record=True) as caught:
+    with reporter.training(most_epochs(training)), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model = train(known, goal, training, reporter)
     seconds = time.perf_counter() - start

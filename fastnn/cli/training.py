@@ -63,6 +63,15 @@ def row_weights(goal: Goal, y: np.ndarray) -> dict[str, np.ndarray]:
     return {"model__sample_weight": compute_sample_weight(goal.class_weight, y)}
 
 
+def most_epochs(training: Training) -> int:
+    """Return how many passes over the rows there are at most."""
+    from fastnn.tabular.recipe import PRESETS
+
+    if training.network == "plain":
+        return training.epochs or 200
+    return training.epochs or PRESETS[training.preset or "balanced"].max_iter
+
+
 @dataclass
 class Fits:
     """The models that are fitted to the training rows of a table, each once."""
@@ -139,7 +148,7 @@ class Fits:
             schema,
             self.goal,
             hidden_layer_sizes=(100,) if training.hidden is None else training.hidden,
-            max_iter=training.epochs or 200,
+            max_iter=most_epochs(training),
             early_stopping=stops_early,
             validation_fraction=STOPPING_SHARE,
             **self._time(),

@@ -13,6 +13,7 @@ from support.homes import homes
 
 import fastnn
 from fastnn.cli.settings import Training
+from fastnn.cli.training import most_epochs
 from fastnn.persistence import load_model
 from fastnn.tabular.estimator import TabularClassifier, TabularRegressor
 from fastnn.tabular.scale import LogScale
@@ -166,3 +167,11 @@ def test_the_logarithm_of_a_heavy_tail_is_learned_where_it_wins_out_of_fold():
 def test_max_time_ends_the_training(network):
     found, _ = quietly(homes(), "kind", drop=["price"], network=network, max_time=1e-9)
     assert found.epochs == 1
+
+
+@pytest.mark.parametrize(
+    ("training", "n"),
+    [({}, 64), ({"preset": "fast"}, 32), ({"network": "plain"}, 200), ({"epochs": 7}, 7)],
+)
+def test_progress_counts_to_the_epochs_of_what_is_trained(training, n):
+    assert most_epochs(Training(**training)) == n
