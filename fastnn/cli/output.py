@@ -18,6 +18,7 @@ from fastnn.report.front import best_of_kinds
 from fastnn.report.gather import candidates_of
 from fastnn.report.vocabulary import cost, cost_name, kind, kind_of_candidate, say, short
 from fastnn.search.quantities import COSTS, QUANTITIES
+from fastnn.tabular.schema import counted
 from fastnn.tabular.unseen import is_bag
 
 Terms = Sequence[tuple[str, str]]
@@ -55,12 +56,16 @@ def fitted(found: Fitted) -> Terms:
     rows = [
         *_table(found.table),
         ("model", what_is_trained(found.model.model)),
-        ("trained", f"on {n} rows, {found.epochs} epochs, {found.seconds:.2f} s"),
+        (
+            "trained",
+            f"on {counted(n, 'row')}, {counted(found.epochs, 'epoch')}, {found.seconds:.2f} s",
+        ),
     ]
     if held_out is not None:
-        rows += [("measured", f"on {held_out.rows} rows held out"), *_metrics(held_out)]
+        rows += [("measured", f"on {counted(held_out.rows, 'row')} held out"), *_metrics(held_out)]
     elif (unseen := found.out_of_fold) is not None:
-        rows += [("measured", f"out of fold on {unseen.rows} rows"), *_metrics(unseen)]
+        said = f"out of fold on {counted(unseen.rows, 'row')}"
+        rows += [("measured", said), *_metrics(unseen)]
     return [*rows, *_saved(saved=found.output)]
 
 
@@ -90,7 +95,7 @@ def explored(found: Explored, width: int | None = None) -> str:
     rows: list[tuple[str, str]] = []
     if found.held_out is not None:
         rows = [
-            ("chosen, measured", f"on {found.held_out.rows} rows held out"),
+            ("chosen, measured", f"on {counted(found.held_out.rows, 'row')} held out"),
             *_metrics(found.held_out),
         ]
     rows += _saved(saved=found.output, report=found.report)
@@ -248,8 +253,8 @@ def _table(known: TrainingTable) -> Terms:
     kinds = f"{len(schema.numeric)} numeric and {len(schema.categorical)} categorical columns"
     return [
         ("task", f"{schema.task} ({schema.reason})"),
-        ("table", f"{known.rows} rows; {kinds}"),
-        ("missing", f"{known.missing} cells" if known.missing else "none"),
+        ("table", f"{counted(known.rows, 'row')}; {kinds}"),
+        ("missing", counted(known.missing, "cell") if known.missing else "none"),
     ]
 
 

@@ -249,7 +249,8 @@ class Function(Horizon):
         From t in [0, 1) to a factor of ``learning_rate_init``, finite and not negative.
     """
 
-    function: Callable[[float], float] = field(default=OPEN, kw_only=True)
+    function: Callable[[float], float] = OPEN
+    learning_rate_init: float = field(default=OPEN, kw_only=True)
 
     name = "function"
     allowed: ClassVar[Mapping[str, Allowed]] = {

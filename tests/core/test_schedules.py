@@ -83,7 +83,7 @@ FORMULAS = {
         SCHEDULES["coslog4"],
         lambda t: 0.5 * (1 - math.cos(2 * math.pi * math.log2(1 + 15 * t))),
     ),
-    "a function": (Function(function=lambda t: 3 - 2 * t), lambda t: 3 - 2 * t),
+    "a function": (Function(lambda t: 3 - 2 * t), lambda t: 3 - 2 * t),
 }
 assert {ours.name for ours, _ in FORMULAS.values()} == {*SCHEDULES, "function"} - {*SKLEARNS}
 
@@ -121,7 +121,7 @@ def test_a_warm_up_that_takes_the_whole_fit_leaves_nothing_to_fall():
 
 @pytest.mark.parametrize("value", [-0.5, math.nan, math.inf, "x", None])
 def test_a_function_that_gives_no_factor_is_refused(value):
-    ours = Function(function=lambda t: value if t > 0.5 else 1.0).filled()
+    ours = Function(lambda t: value if t > 0.5 else 1.0).filled()
     with pytest.raises(
         ValueError,
         match=rf"^learning_rate must be a function whose values are finite and not negative, got"
@@ -142,7 +142,7 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("ours", [*SCHEDULES.values(), Function(function=abs)], ids=repr)
+@pytest.mark.parametrize("ours", [*SCHEDULES.values(), Function(abs)], ids=repr)
 def test_settings_out_of_range_are_refused_by_name_and_value(ours):
     for setting in ours.get_params():
         value, allowed = WRONG[setting]
