@@ -87,7 +87,7 @@ def test_what_means_nothing_is_refused(run):
     fit = ["fit", "homes.csv", "--target", "kind", "-o", "m"]
     status, _, err = run(*fit, "--preset", "fast", "--network", "plain")
     assert status == 2 and err.endswith(
-        "fastnn fit: error: --preset fast is for a bag, but --network plain trains one network. Leave"
+        "fit: error: --preset fast is for a bag, but --network plain trains one network. Leave"
         " one of them out; --hidden and --epochs are for both.\n"
     )
     for option in ("preset", "network"):
