@@ -74,6 +74,19 @@ _FROM_SKLEARN = (
 )
 
 
+# Models that `fastnn explore` compares with networks. They keep data, and text or bytes that
+# their own libraries read as a model.
+_TREES = (
+    "catboost.core.CatBoostClassifier",
+    "catboost.core.CatBoostRegressor",
+    "collections.OrderedDict",
+    "lightgbm.basic.Booster",
+    "lightgbm.sklearn.LGBMClassifier",
+    "lightgbm.sklearn.LGBMRegressor",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+)
+
+
 class ModelFileError(ValueError):
     """A file that is no model of ours, or brings what it must not."""
 
@@ -150,11 +163,12 @@ def _content(path: str | os.PathLike[str]) -> Any:
             return read_parts(archive, {*TRUSTED_TYPES, *_FROM_SKLEARN})
     except (UnknownPart, KeyError, TypeError, ValueError):
         skops_io = require("skops.io")
-    unknown = sorted(set(skops_io.get_untrusted_types(file=path)) - set(TRUSTED_TYPES))
+    trusted = [*TRUSTED_TYPES, *_TREES]
+    unknown = sorted(set(skops_io.get_untrusted_types(file=path)) - set(trusted))
     if unknown:
         raise ModelFileError(
             f"{path} is refused: it holds types that fastnn does not know to be safe:"
             f" {', '.join(unknown)}. If you trust whoever made the file, load it in Python with"
             " skops.io.load(path, trusted=[...])."
         )
-    return skops_io.load(path, trusted=TRUSTED_TYPES)
+    return skops_io.load(path, trusted=trusted)
