@@ -157,7 +157,8 @@ class BaseMLP(CallbackSupport, SharedParameters):
             y = column_or_1d(y, warn=True)
         encoded = self._encode_targets(y, first, bool(incremental))
         known = None if first else self._network_to_go_on(hidden, encoded.n_outputs)
-        dtype = X.dtype if known is None else known.params.dtype
+        rounds = self.dtype == "bfloat16"
+        dtype = X.dtype if known is None or rounds else known.params.dtype
         if self.solver == "lbfgs":
             dtype = np.dtype(np.float64)  # as in scikit-learn, whatever X is
         weight = encoded.weigh(row_weights(sample_weight, X.shape[0], dtype), dtype)
@@ -173,13 +174,17 @@ class BaseMLP(CallbackSupport, SharedParameters):
         self._loss, self.out_activation_ = spec.loss, spec.loss.inverse_link
         given = None if validation is None else self._encode_rows(validation, encoded, dtype)
         loop = self._begin(incremental)
-        trained = spec.with_dropout(self.dropout)
-        draws = {"dropout": trained.drops, "augment": self._augmentations(data.X)}
-        for name in [name for name, used in draws.items() if used and loop.plan is None]:
+        trained = replace(spec.with_dropout(self.dropout), bfloat16=rounds)
+        refused = {
+            "dropout": trained.drops,
+            "augment": self._augmentations(data.X),
+            "dtype": rounds,
+        }
+        for name in [name for name, used in refused.items() if used and loop.plan is None]:
             raise ValueError(
                 f"{name}={getattr(self, name)!r} cannot be used with solver='lbfgs', which compares"
-                " losses of the same network on the same rows. Choose another solver, or leave"
-                f" {name} out."
+                " losses of the same network on the same rows in float64. Choose another solver, or"
+                f" leave {name} out."
             )
         backend = choose(self.backend, trained, dtype, loop.plan)  # refuses before any draw
         network = known or Network.create(spec, X.dtype, random_state)
@@ -518,9 +523,10 @@ class BaseMLP(CallbackSupport, SharedParameters):
 
     def _converts_to(self, auto: Any) -> Any:
         """What ``validate_data`` converts X to: ``auto``, unless ``dtype`` names a type."""
-        if self.dtype not in ("auto", "float32", "float64"):  # set after the fit that checks it
-            raise ValueError(f"dtype must be 'auto', 'float32' or 'float64', got {self.dtype!r}.")
-        return auto if self.dtype == "auto" else self.dtype
+        types = {"auto": auto, "float32": "float32", "float64": "float64", "bfloat16": "float32"}
+        if self.dtype not in types:  # set after the fit that checks it
+            raise ValueError(f"dtype must be one of {list(types)}, got {self.dtype!r}.")
+        return types[self.dtype]
 
     def _is_plain(self, X: Any) -> bool:
         """Whether validation could only find numbers that are not finite.

@@ -185,6 +185,7 @@ class NumbaBackend:
             inverse_links=INVERSE_LINKS,
             optimizers=OPTIMIZERS,
             embeds=False,
+            rounds=False,
         )
 
     def engine(self, spec: NetworkSpec, dtype: np.dtype, n_threads: int = 1) -> Engine:
