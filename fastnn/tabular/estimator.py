@@ -57,6 +57,7 @@ class BaseTabular(BaseEstimator):
         "random_state": ["random_state"],
         "backend": [StrOptions({"auto", *BACKENDS})],
         "n_threads": [None, Interval(Integral, 1, None, closed="left")],
+        "dtype": [StrOptions({"float32", "bfloat16"})],
         "verbose": ["verbose"],
     }
 
@@ -76,6 +77,7 @@ class BaseTabular(BaseEstimator):
         random_state: Any = None,
         backend: str = "auto",
         n_threads: int | None = None,
+        dtype: str = "float32",
         verbose: bool = False,
     ) -> None:
         self.preset = preset
@@ -91,6 +93,7 @@ class BaseTabular(BaseEstimator):
         self.random_state = random_state
         self.backend = backend
         self.n_threads = n_threads
+        self.dtype = dtype
         self.verbose = verbose
 
     # ---- fitting
@@ -158,8 +161,9 @@ class BaseTabular(BaseEstimator):
         n_fewest = min(len(member.rows) for member in members)
         batch_size = recipe.batch_size_for(n_fewest)
         plan = recipe.plan(spec, batch_size)
-        engine = choose(self.backend, spec, FLOAT32, plan).engine(
-            spec, FLOAT32, thread_limit(self.n_threads)
+        trained = replace(spec, bfloat16=self.dtype == "bfloat16")
+        engine = choose(self.backend, trained, FLOAT32, plan).engine(
+            trained, FLOAT32, thread_limit(self.n_threads)
         )
         data = Data(encoded, values, weight)
         bag = Bag(engine, plan, n_out, data, self._measure(data), random_state)
