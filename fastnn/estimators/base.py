@@ -175,12 +175,9 @@ class BaseMLP(CallbackSupport, SharedParameters):
         given = None if validation is None else self._encode_rows(validation, encoded, dtype)
         loop = self._begin(incremental)
         trained = replace(spec.with_dropout(self.dropout), bfloat16=rounds)
-        refused = {
-            "dropout": trained.drops,
-            "augment": self._augmentations(data.X),
-            "dtype": rounds,
-        }
-        for name in [name for name, used in refused.items() if used and loop.plan is None]:
+        draws = {"dropout": trained.drops, "augment": self._augmentations(data.X)}
+        special = {**draws, "dtype": rounds}
+        for name in [name for name, used in special.items() if used and loop.plan is None]:
             raise ValueError(
                 f"{name}={getattr(self, name)!r} cannot be used with solver='lbfgs', which compares"
                 " losses of the same network on the same rows in float64. Choose another solver, or"
