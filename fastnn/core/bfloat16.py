@@ -38,5 +38,5 @@ def rounded(numbers: Array) -> Array:
 
 
 def product(a: Any, b: Array) -> Array:
-    """``a @ b`` in float32 of rounded numbers; where ``a`` is sparse, of the numbers as they are."""
+    """``a @ b`` in float32 of rounded numbers; where ``a`` is sparse, of numbers as they are."""
     return rounded(a) @ rounded(b) if isinstance(a, np.ndarray) else a @ b
