@@ -20,6 +20,7 @@ from fastnn.backends import choose
 from fastnn.backends.base import Data, Engine, Plan
 from fastnn.backends.checks import NotFinite
 from fastnn.core.activations import Array
+from fastnn.core.augmentations import Augmentation
 from fastnn.core.losses import LOSSES, Loss
 from fastnn.core.network import NetworkSpec
 from fastnn.estimators import targets
@@ -39,6 +40,16 @@ from fastnn.training.stopping import NoImprovement
 _FLOATS = (np.float64, np.float32)
 _SPARSE = ("csr", "csc")
 _LEARNED = {"_loss", "_loop", "_model", "_label_binarizer"}  # beside what ends with an underscore
+
+
+def refuse_without_passes(estimator: BaseEstimator, **used: Any) -> None:
+    """Raise ValueError if a parameter is used that needs passes, which L-BFGS has not."""
+    for name in [name for name, use in used.items() if use]:
+        raise ValueError(
+            f"{name}={getattr(estimator, name)!r} cannot be used with solver='lbfgs', which"
+            " compares losses of the same network on the same rows in float64. Choose another"
+            f" solver, or leave {name} out."
+        )
 
 
 @contextmanager
@@ -139,32 +150,18 @@ class BaseMLP(CallbackSupport, SharedParameters):
         """Train; ``incremental`` is the number of passes to add to what is there, or 0."""
         if incremental:
             self._validate_params()  # scikit-learn does so at the first call only
-        hidden = self._hidden_sizes()
         if self.early_stopping and incremental and self.solver != "lbfgs":
             raise ValueError("partial_fit does not support early_stopping=True")
+        hidden = self._hidden_sizes()
         first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse=_SPARSE,
-            multi_output=True,
-            dtype=self._converts_to(_FLOATS),
-            order="C",
-            reset=first,
-        )
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
-        encoded = self._encode_targets(y, first, bool(incremental))
-        known = None if first else self._network_to_go_on(hidden, encoded.n_outputs)
+        X, y = self._checked(X, y, reset=first)
+        encoded = self._encode_targets(y, bool(incremental))
+        known = None if first else self._network_to_go_on(hidden, encoded)
         rounds = self.dtype == "bfloat16"
         dtype = X.dtype if known is None or rounds else known.params.dtype
         if self.solver == "lbfgs":
             dtype = np.dtype(np.float64)  # as in scikit-learn, whatever X is
-        weight = encoded.weigh(row_weights(sample_weight, X.shape[0], dtype), dtype)
-        data = Data(design_matrix(X, dtype), encoded.as_dtype(dtype), weight)
-        random_state = check_random_state(self.random_state)
-
+        data = self._data(X, sample_weight, encoded, dtype)
         if known is None:
             self._forget()
             units = [X.shape[1], *hidden, encoded.n_outputs]
@@ -173,17 +170,15 @@ class BaseMLP(CallbackSupport, SharedParameters):
             spec = known.spec
         self._loss, self.out_activation_ = spec.loss, spec.loss.inverse_link
         given = None if validation is None else self._encode_rows(validation, encoded, dtype)
+
+        random_state = check_random_state(self.random_state)
         loop = self._begin(incremental)
         trained = replace(spec.with_dropout(self.dropout), bfloat16=rounds)
-        draws = {"dropout": trained.drops, "augment": self._augmentations(data.X)}
-        special = {**draws, "dtype": rounds}
-        for name in [name for name, used in special.items() if used and loop.plan is None]:
-            raise ValueError(
-                f"{name}={getattr(self, name)!r} cannot be used with solver='lbfgs', which compares"
-                " losses of the same network on the same rows in float64. Choose another solver, or"
-                f" leave {name} out."
-            )
+        augmentations = self._augmentations(data.X)
+        if loop.plan is None:
+            refuse_without_passes(self, dropout=trained.drops, augment=augmentations, dtype=rounds)
         backend = choose(self.backend, trained, dtype, loop.plan)  # refuses before any draw
+
         network = known or Network.create(spec, X.dtype, random_state)
         if known is not None or network.params.dtype != dtype:
             network = network.copy(dtype)  # so that a diverging call costs nothing
@@ -201,14 +196,33 @@ class BaseMLP(CallbackSupport, SharedParameters):
         if loop.plan is None:
             self._fit_full_batch(loop, engine, origin)
         else:
-            if any(draws.values()):  # else scikit-learn's stream of draws stays untouched
+            if trained.drops or augmentations:  # else scikit-learn's stream of draws is untouched
                 loop.draw_seed()
-            self._fit_minibatches(loop, engine, origin, encoded.strata, first)
+            self._fit_minibatches(loop, engine, origin, encoded.strata, augmentations)
         network.params[...] = loop.params  # the same memory, unless they are an average
         self.n_outputs_ = spec.n_out
         self.n_layers_ = len(spec.layers) + 1
         self._adopt(network)
         return self
+
+    def _checked(self, X: Any, y: Any, reset: bool) -> tuple[Any, np.ndarray]:
+        """X and y to learn from or to validate on, by scikit-learn's checks."""
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            accept_sparse=_SPARSE,
+            multi_output=True,
+            dtype=self._converts_to(_FLOATS),
+            order="C",
+            reset=reset,
+        )
+        return X, column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
+
+    def _data(self, X: Any, weight: Any, encoded: Targets, dtype: np.dtype) -> Data:
+        """Checked X, a user's row weights, and targets, as an engine reads them."""
+        weight = encoded.weigh(row_weights(weight, X.shape[0], dtype), dtype)
+        return Data(design_matrix(X, dtype), encoded.as_dtype(dtype), weight)
 
     def _learn_more(self, X: Any, y: Any, sample_weight: Any, n_epochs: int) -> Any:
         """Add ``n_epochs`` passes to what is there, as ``partial_fit`` does."""
@@ -267,7 +281,7 @@ class BaseMLP(CallbackSupport, SharedParameters):
         engine: Engine,
         origin: Origin,
         strata: np.ndarray | None,
-        first: bool,
+        augmentations: tuple[Augmentation, ...],
     ) -> None:
         """Hold out rows if asked to, train, and show what happened."""
         loop.rows = row_numbers(origin.data.X.shape[0])
@@ -282,16 +296,17 @@ class BaseMLP(CallbackSupport, SharedParameters):
         loop.plan = replace(loop.plan, batch_size=self._batch_size_for(len(loop.rows)))
         fit_begins(loop, origin)
         validation = self._validation(engine, origin, loop)
-        if validation and self._restores() and first and not loop.n_iter:
+        if validation and self._restores() and not origin.warm and not loop.n_iter:
             # A later fit keeps its last parameters unless a better score comes.
             loop.best_params = loop.params.copy()
         callbacks = self._callbacks(validation, NoImprovement())
-        train(loop, engine, origin.data, callbacks, self._augmentations(origin.data.X))
+        train(loop, engine, origin.data, callbacks, augmentations)
         self._show(loop)
         self._show_validation(loop, validation)
 
     def _validation(self, engine: Engine, origin: Origin, loop: LoopState) -> Validation | None:
         """What measures the validation rows, those given or those held out, if there are any."""
+        scorer = self._scorer()  # refuses a name that is none, rows or not
         rows = origin.validation
         if rows is None and len(loop.held_out):
             rows = select_rows(origin.data, loop.held_out)
@@ -304,7 +319,7 @@ class BaseMLP(CallbackSupport, SharedParameters):
                 )
             return None
         loss = partial(targets.mean_loss, origin.spec.loss)
-        return Validation(engine, origin.spec.n_out, rows, loss, self._scorer())
+        return Validation(engine, origin.spec.n_out, rows, loss, scorer)
 
     def _show(self, loop: LoopState) -> None:
         """What a fit remembers, under scikit-learn's names.
@@ -357,8 +372,8 @@ class BaseMLP(CallbackSupport, SharedParameters):
         self.t_ = self.n_iter_ = 0
 
     @abstractmethod
-    def _encode_targets(self, y: Any, first: bool, incremental: bool) -> Targets:
-        """Targets as a network learns them; ``first`` is False where a fitted model goes on."""
+    def _encode_targets(self, y: Any, incremental: bool) -> Targets:
+        """Targets as a network learns them."""
 
     @abstractmethod
     def _encode_known(self, y: np.ndarray) -> Targets:
@@ -367,17 +382,7 @@ class BaseMLP(CallbackSupport, SharedParameters):
     def _encode_rows(self, rows: ValidationRows, like: Targets, dtype: np.dtype) -> Data:
         """What ``fit`` was given to validate on; ValueError if it does not go with the rest."""
         try:
-            X, y = validate_data(
-                self,
-                rows.X,
-                rows.y,
-                accept_sparse=_SPARSE,
-                multi_output=True,
-                dtype=self._converts_to(_FLOATS),
-                order="C",
-                reset=False,
-            )
-            y = column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
+            X, y = self._checked(rows.X, rows.y, reset=False)
             encoded = replace(self._encode_known(y), class_weight=like.class_weight)
             if encoded.n_outputs != like.n_outputs:
                 raise ValueError(
@@ -385,8 +390,7 @@ class BaseMLP(CallbackSupport, SharedParameters):
                 )
             if X.shape[0] < 2:
                 raise ValueError("X_val has one row only; at least two are needed.")
-            weight = encoded.weigh(row_weights(rows.weight, X.shape[0], dtype), dtype)
-            return Data(design_matrix(X, dtype), encoded.as_dtype(dtype), weight)
+            return self._data(X, rows.weight, encoded, dtype)
         except ValueError as error:
             raise ValueError(f"X_val, y_val, sample_weight_val: {error}") from error
 
@@ -462,20 +466,35 @@ class BaseMLP(CallbackSupport, SharedParameters):
         losses = (loss.filled() for loss in LOSSES.values())
         return next(loss for loss in losses if loss.inverse_link == self.out_activation_)
 
-    def _network_to_go_on(self, hidden: list[int], n_outputs: int) -> Network:
-        """The network of now, if the parameters and targets of now fit it."""
+    def _network_to_go_on(self, hidden: list[int], encoded: Targets) -> Network:
+        """The network of now, with the loss of now, if the parameters and targets of now fit it."""
         network = self._network()
-        n_hidden = len(network.spec.layers) - 1
-        if len(hidden) != n_hidden:
+        fitted, loss = network.spec.loss, encoded.loss
+        sizes = [layer.n_out for layer in network.spec.layers[:-1]]
+        anew = "Set warm_start=False and call fit to start anew"
+        if hidden != sizes:
             raise ValueError(
-                f"hidden_layer_sizes is {hidden}, but the model to go on from has {n_hidden} hidden"
-                " layers. Set warm_start=False and call fit to start anew."
+                f"hidden_layer_sizes is {hidden}, but the model to go on from has hidden layers of"
+                f" {sizes} neurons. {anew}, or set hidden_layer_sizes={sizes}."
             )
-        if n_outputs != network.spec.n_out:
+        if loss != fitted and (loss.inverse_link, encoded.n_outputs) != (
+            fitted.inverse_link,
+            network.spec.n_out,
+        ):
             raise ValueError(
-                f"y has {n_outputs} outputs, but this model was fitted with {network.spec.n_out}."
+                f"loss={loss!r} needs a network of {encoded.n_outputs} outputs and the inverse link"
+                f" {loss.inverse_link!r}, but the model to go on from was fitted with"
+                f" {network.spec.n_out} and {fitted.inverse_link!r}, for {fitted!r}. {anew}, or set"
+                " the loss of before."
             )
-        return network
+        if encoded.n_outputs != network.spec.n_out:
+            raise ValueError(
+                f"y has {encoded.n_outputs} outputs, but this model was fitted with"
+                f" {network.spec.n_out}."
+            )
+        if loss == fitted:
+            return network
+        return Network(replace(network.spec, loss=loss), network.params)
 
     def hidden_activations(self, X: Any) -> list[np.ndarray]:
         """What each layer puts out, by the formulas of the NumPy backend.
