@@ -195,6 +195,6 @@ def test_the_user_guides_examples_run(capsys):
     )
     for code in examples:
         exec(code, names)
-    assert len(examples) == 13
+    assert len(examples) == 14
     assert names["grid"].best_params_["alpha"] in (0.0001, 0.1)
     assert "backends:" in capsys.readouterr().out

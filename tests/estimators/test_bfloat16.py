@@ -138,5 +138,3 @@ def test_the_estimators_of_tables_train_in_it(kind):
     assert abs(ours.score(X, Y) - exact.score(X, Y)) < 0.05
     again = pickle.loads(pickle.dumps(ours))
     np.testing.assert_array_equal(again.predict(X), ours.predict(X))
-    with pytest.raises(ValueError, match=r"The 'dtype' parameter of .* must be a str among"):
-        kind(dtype="float16").fit(X, Y)
