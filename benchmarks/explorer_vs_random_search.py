@@ -43,7 +43,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from fastnn import MLPClassifier, TradeoffSearchCV
-from fastnn.search.space import default_space
+from fastnn.search.default_space import default_space
 
 TABLES = ("credit_g", "phoneme", "spambase", "satimage", "churn_modelling")
 FOLDS = 5

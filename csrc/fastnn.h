@@ -180,6 +180,18 @@ int fnn_forward(const fnn_engine *engine, const void *params, const fnn_data *da
 int fnn_predict(const fnn_engine *engine, const void *params, const fnn_data *data,
                 ptrdiff_t n_rows, void *out, size_t *bytes);
 
+/* Numeric columns of a table, each with its bins; see NumericColumns in tabular/bins.py. */
+typedef struct {
+    ptrdiff_t n;
+    const int64_t *places, *starts; /* (n,): in the table; (n + 1,): of the edges */
+    const double *fills, *centers, *factors, *edges;
+} fnn_columns;
+
+/* Bins and fractions (n_rows, n) of the columns from first to stop, from x (n_rows, width): the
+ * table, or the only column asked for. 0 if a number is infinite. */
+int fnn_find_bins(const fnn_columns *columns, ptrdiff_t first, ptrdiff_t stop, const double *x,
+                  ptrdiff_t n_rows, ptrdiff_t width, uint8_t *bins, float *fractions);
+
 /* Shuffles n row numbers as NumPy's RandomState does; next draws from the generator. */
 void fnn_shuffle(int32_t *rows, int32_t n, uint32_t (*next)(void *), void *generator);
 

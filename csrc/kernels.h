@@ -143,8 +143,13 @@ typedef struct {
     /* The sum of squares of the gradient that `update` would take. */
     double (*gradient_squares)(const fnn_rule *rule, const void *p, const void *g, ptrdiff_t n);
 
-    /* What an embedding's parameters come to; see encoded.inc. */
-    void (*embedding_tables)(const fnn_embedding *m, const void *params, void *tables);
+    /* What an embedding's parameters come to, see encoded.inc: for all bins, or for one of each
+     * column, bins (n_numeric,). */
+    void (*embedding_tables)(const fnn_embedding *m, const void *params, const uint8_t *bins,
+                             void *tables);
+    /* One encoded row -> the first layer's input (n_out,). */
+    void (*embed_row)(const fnn_embedding *m, const void *tables, const fnn_data *data,
+                      int64_t row, void *out);
     /* Encoded X -> one T panel of the first layer's input; rows is scratch of (lanes, n_out). */
     void (*embed)(const fnn_embedding *m, const void *tables, const fnn_rows *r, void *rows,
                   void *panel);

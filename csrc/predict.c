@@ -5,7 +5,7 @@
 
 enum { ROW_BUFFER = 4096, MAX_GROUP = 64 }; /* bytes on the stack; rows of a group of panels */
 
-/* One dense row through all layers, between two buffers. */
+/* One row of numbers through all layers, between two buffers. */
 static void answer_row(const fnn_engine *e, const void *params, const char *x, char *buffers[2],
                        char *out)
 {
@@ -46,8 +46,8 @@ static int answer(const fnn_engine *e, const void *params, const fnn_data *data,
 {
     const fnn_kernels *k = e->answers;
     const ptrdiff_t n_out = e->layers[e->n_layers - 1].n_out;
-    const int dense = data->input == FNN_DENSE;
-    const int by_rows = dense && n_rows < fnn_max(2, k->lanes / 2);
+    const int dense = data->input == FNN_DENSE, encoded = data->input == FNN_ENCODED;
+    const int by_rows = (dense || encoded) && n_rows < fnn_max(2, k->lanes / 2);
     const ptrdiff_t chunk = by_rows ? 1 : k->nr * k->lanes; /* rows at a time */
     const size_t x_size = dense ? e->layers[0].n_in * k->size : 0, out_size = n_out * k->size;
     const size_t half = (chunk * (e->max_width + k->lanes) * k->size + 63) / 64 * 64;
@@ -62,8 +62,8 @@ static int answer(const fnn_engine *e, const void *params, const fnn_data *data,
     memory = (char *)(((uintptr_t)memory + 63) / 64 * 64);
     char *buffers[2] = {memory, memory + half};
     const fnn_embedder embedder = fnn_embedder_at(e, memory + 2 * half);
-    if (e->embedding.n_out)
-        k->embedding_tables(&e->embedding, params, embedder.tables);
+    if (encoded && !by_rows)
+        k->embedding_tables(embedder.m, params, NULL, embedder.tables);
     int error = FNN_OK;
     for (ptrdiff_t row = 0; row < n_rows && !error; row += chunk) {
         const ptrdiff_t n = fnn_min(chunk, n_rows - row);
@@ -72,6 +72,12 @@ static int answer(const fnn_engine *e, const void *params, const fnn_data *data,
         if (check && dense && !k->all_finite(x, n * e->layers[0].n_in)) {
             error = FNN_NOT_FINITE;
         } else if (by_rows) {
+            if (encoded) {
+                const uint8_t *bins = data->bins + row * embedder.m->n_numeric;
+                k->embedding_tables(embedder.m, params, bins, embedder.tables);
+                k->embed_row(embedder.m, embedder.tables, data, row, embedder.rows);
+                x = embedder.rows;
+            }
             answer_row(e, params, x, buffers, z);
         } else {
             int64_t numbers[MAX_GROUP];

@@ -379,7 +379,7 @@ static void work_on_batch(worker *w, const int64_t *rows, ptrdiff_t n, step *s, 
     const fnn_input_kind *input = &fnn_input_kinds[task->data.input];
     fnn_queue *queues = (fnn_queue *)(w->space + e->queues);
     if (e->embedding.n_out)
-        e->k->embedding_tables(&e->embedding, w->params, embedder_of(w).tables);
+        e->k->embedding_tables(&e->embedding, w->params, NULL, embedder_of(w).tables);
     *loss = *weight = 0;
     for (ptrdiff_t begin = 0; begin < n; begin += e->block) {
         const fnn_rows block = {&task->data, rows + begin, fnn_min(e->block, n - begin)};

@@ -54,10 +54,9 @@ _KINDS = (
 _OF_BAGS = (
     "fastnn.core.embedding.Embedding",
     "fastnn.tabular.base.FittedMember",
+    "fastnn.tabular.bins.NumericColumns",
     "fastnn.tabular.embed.CategoricalColumn",
     "fastnn.tabular.embed.EmbeddingEncoder",
-    "fastnn.tabular.embed.NumericColumn",
-    "fastnn.tabular.embed.RobustScale",
     "fastnn.tabular.estimator.TabularClassifier",
     "fastnn.tabular.estimator.TabularRegressor",
     "fastnn.tabular.recipe.Recipe",
@@ -72,6 +71,19 @@ _FROM_SKLEARN = (
     "sklearn.pipeline.Pipeline",
     "sklearn.preprocessing._data.StandardScaler",
     "sklearn.preprocessing._label.LabelBinarizer",
+)
+
+
+# Models that `fastnn explore` compares with networks. They keep data, and text or bytes that
+# their own libraries read as a model.
+_TREES = (
+    "catboost.core.CatBoostClassifier",
+    "catboost.core.CatBoostRegressor",
+    "collections.OrderedDict",
+    "lightgbm.basic.Booster",
+    "lightgbm.sklearn.LGBMClassifier",
+    "lightgbm.sklearn.LGBMRegressor",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
 )
 
 
@@ -151,11 +163,12 @@ def _content(path: str | os.PathLike[str]) -> Any:
             return read_parts(archive, {*TRUSTED_TYPES, *_FROM_SKLEARN})
     except (UnknownPart, KeyError, TypeError, ValueError):
         skops_io = require("skops.io")
-    unknown = sorted(set(skops_io.get_untrusted_types(file=path)) - set(TRUSTED_TYPES))
+    trusted = [*TRUSTED_TYPES, *_TREES]
+    unknown = sorted(set(skops_io.get_untrusted_types(file=path)) - set(trusted))
     if unknown:
         raise ModelFileError(
             f"{path} is refused: it holds types that fastnn does not know to be safe:"
             f" {', '.join(unknown)}. If you trust whoever made the file, load it in Python with"
             " skops.io.load(path, trusted=[...])."
         )
-    return skops_io.load(path, trusted=TRUSTED_TYPES)
+    return skops_io.load(path, trusted=trusted)

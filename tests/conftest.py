@@ -24,6 +24,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+# Threads of trees that wait let others run; OpenMP reads it when scikit-learn is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 from support.problems import use_every_kernel
 
 from fastnn import backends

@@ -94,6 +94,15 @@ cdef extern from "fastnn.h" nogil:
         double *losses
         double *weight_sums
 
+    ctypedef struct fnn_columns:
+        ptrdiff_t n
+        const int64_t *places
+        const int64_t *starts
+        const double *fills
+        const double *centers
+        const double *factors
+        const double *edges
+
     ctypedef struct fnn_engine
     ctypedef struct fnn_isa
 
@@ -117,6 +126,8 @@ cdef extern from "fastnn.h" nogil:
                     ptrdiff_t n_rows, void *out, size_t *bytes)
     int fnn_predict(const fnn_engine *engine, const void *params, const fnn_data *data,
                     ptrdiff_t n_rows, void *out, size_t *bytes)
+    int fnn_find_bins(const fnn_columns *columns, ptrdiff_t first, ptrdiff_t stop, const double *x,
+                      ptrdiff_t n_rows, ptrdiff_t width, uint8_t *bins, float *fractions)
     void fnn_shuffle(int32_t *rows, int32_t n, uint32_t (*next)(void *) noexcept nogil,
                      void *generator)
     double fnn_fma_peak(const fnn_isa *isa, int precision, ptrdiff_t n)

@@ -273,7 +273,8 @@ cdef class Engine:
     def forward(self, params, X, out):
         """Raw outputs of ``X (n_rows, n_in)``, dense or as :class:`Call` takes it, into ``out``.
 
-        True. Releases the GIL for more than a few rows.
+        True. Releases the GIL for more than a few rows. Of several members the first axis of
+        ``params`` and ``out``, then of three dimensions, counts them.
         """
         return self.answer(params, X, out, fnn_forward)
 
@@ -282,17 +283,41 @@ cdef class Engine:
         or infinity."""
         return self.answer(params, X, out, fnn_predict)
 
+    def takes(self, X, Py_ssize_t n_rows):
+        """Whether an :class:`Encoded` of so many rows fits, and stays within, the embedding."""
+        cdef const fnn_embedding *m = &self.embedding.embedding
+        cdef _Borrowed borrowed = _Borrowed(self)
+        cdef fnn_data data
+        cdef Py_ssize_t i, f
+        cdef bint fits = True
+        try:
+            borrowed.encoded(&data, X, n_rows)
+        except ValueError:
+            return False
+        with nogil:
+            for i in range(n_rows):
+                for f in range(m.n_numeric):
+                    fits &= data.bins[i * m.n_numeric + f] < m.starts[f + 1] - m.starts[f]
+            for i in range(n_rows * data.n_codes):
+                fits &= -1 <= data.codes[i] < m.n_hot
+        return fits
+
     cdef bint answer(self, params, X, out,
                      int (*call)(const fnn_engine *, const void *, const fnn_data *, ptrdiff_t,
                                  void *, size_t *) noexcept nogil) except? 0:
         cdef Py_buffer p, x, z
-        cdef Py_ssize_t n_rows = len(out)
+        cdef Py_ssize_t n_members = len(out) if out.ndim == 3 else 1
+        cdef Py_ssize_t n_rows = out.shape[out.ndim - 2]
+        cdef Py_ssize_t own = self.n_params * self.itemsize
+        cdef Py_ssize_t own_out = n_rows * self.n_out * self.itemsize
         cdef fnn_data data
         cdef size_t n_bytes = 0
-        cdef int error
+        cdef int error = FNN_OK
+        cdef char *at_p
+        cdef char *at_z
         cdef _Borrowed other
         data.y = data.weight = NULL
-        _borrow(params, &p, self.kind, self.itemsize, self.n_params, False, "params")
+        _borrow(params, &p, self.kind, self.itemsize, n_members * self.n_params, False, "params")
         try:
             if isinstance(X, tuple):
                 other = _Borrowed(self)
@@ -302,12 +327,18 @@ cdef class Engine:
                 data.input = FNN_DENSE
                 data.values = x.buf
             try:
-                _borrow(out, &z, self.kind, self.itemsize, n_rows * self.n_out, True, "out")
-                if n_rows < 4:
-                    error = call(self.engine, p.buf, &data, n_rows, z.buf, &n_bytes)
-                else:
-                    with nogil:
-                        error = call(self.engine, p.buf, &data, n_rows, z.buf, &n_bytes)
+                _borrow(out, &z, self.kind, self.itemsize, n_members * n_rows * self.n_out, True,
+                        "out")
+                at_p, at_z = <char *> p.buf, <char *> z.buf
+                for _ in range(n_members):
+                    if error != FNN_OK:
+                        break
+                    if n_rows < 4:
+                        error = call(self.engine, at_p, &data, n_rows, at_z, &n_bytes)
+                    else:
+                        with nogil:
+                            error = call(self.engine, at_p, &data, n_rows, at_z, &n_bytes)
+                    at_p, at_z = at_p + own, at_z + own_out
                 PyBuffer_Release(&z)
             finally:
                 if data.input == FNN_DENSE:
@@ -526,6 +557,36 @@ def apply(str isa, str function, values):
     _borrow(values, &view, "fd", values.itemsize, values.size, True, "values")
     fnn_apply(_find(isa), precision, number, view.buf, values.size)
     PyBuffer_Release(&view)
+
+
+def find_bins(known, X, columns, bins, fractions):
+    """Write the bins and fractions of some columns; see NumericColumns.find in tabular/bins.py."""
+    cdef _Borrowed b = _Borrowed(None)
+    cdef fnn_columns m
+    cdef Py_ssize_t n_rows = X.shape[0], width = X.shape[1]
+    cdef Py_ssize_t first = columns.start, stop = columns.stop
+    cdef const double *x
+    cdef uint8_t *to_bins
+    cdef float *to_fractions
+    cdef bint finite
+    m.n = len(known.places)
+    m.places = <const int64_t *> b.borrow(known.places, "lq", 8, m.n, False, "places")
+    m.starts = <const int64_t *> b.borrow(known.starts, "lq", 8, m.n + 1, False, "starts")
+    m.fills = <const double *> b.borrow(known.fills, "d", 8, m.n, False, "fills")
+    m.centers = <const double *> b.borrow(known.centers, "d", 8, m.n, False, "centers")
+    m.factors = <const double *> b.borrow(known.factors, "d", 8, m.n, False, "factors")
+    m.edges = <const double *> b.borrow(known.edges, "d", 8, m.starts[m.n], False, "edges")
+    if not 0 <= first <= stop <= m.n:
+        raise IndexError(f"columns must lie in [0, {m.n}), got {columns}.")
+    for i in range(first if width > 1 else stop, stop):
+        if not 0 <= m.places[i] < width:
+            raise IndexError(f"places must lie in [0, {width}), got {m.places[i]}.")
+    x = <const double *> b.borrow(X, "d", 8, n_rows * width, False, "X")
+    to_bins = <uint8_t *> b.borrow(bins, "B", 1, n_rows * m.n, True, "bins")
+    to_fractions = <float *> b.borrow(fractions, "f", 4, n_rows * m.n, True, "fractions")
+    with nogil:
+        finite = fnn_find_bins(&m, first, stop, x, n_rows, width, to_bins, to_fractions)
+    return finite
 
 
 def shuffle(rows, random_state):

@@ -171,8 +171,10 @@ class Engine(Protocol):
     def predict(self, params: Array, X: Inputs, out: Array) -> None:
         """Write the predictions, raw outputs through the inverse link, to ``out (n_rows, n_out)``.
 
-        Re-entrant. Raises :class:`fastnn.backends.checks.NotFinite`, ``out`` then worth nothing, if
-        a dense X holds NaN or infinity.
+        Or those of several members ``params (n_members, n_params)`` to ``out (n_members, n_rows,
+        n_out)``, one after the other. Re-entrant. Raises
+        :class:`fastnn.backends.checks.NotFinite`, ``out`` then worth nothing, if a dense X holds
+        NaN or infinity.
         """
         ...
 

@@ -238,14 +238,11 @@ def why_unsupported(
     losses: Collection[str],
     inverse_links: Collection[str],
     optimizers: Collection[str],
-    embeds: bool,
     rounds: bool,
 ) -> str | None:
     """What a compiled backend that knows these names says of a network: None, or the reason."""
     if np.dtype(dtype) not in (np.float32, np.float64):
         return f"it computes in float32 or float64, not in {np.dtype(dtype)}."
-    if spec.embedding is not None and not embeds:
-        return "its kernels do not know encoded tables; backend='cython' and 'numpy' do."
     if spec.bfloat16 and not rounds:
         return "its kernels do not train in bfloat16; backend='cython' and 'numpy' do."
     if reason := why_not_bfloat16(spec, dtype):

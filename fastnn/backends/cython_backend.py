@@ -147,9 +147,11 @@ class CythonEngine:
     def _answer(self, call: Callable[..., bool], params: Array, X: Inputs, out: Array) -> bool:
         """Call ``forward`` or ``predict`` of C, with several threads where there are many rows."""
         if self.spec.embedding is not None or not isinstance(X, np.ndarray):
-            check_inputs(self.spec, self.dtype, X)
+            arrays = _arrays(X)
+            if not (isinstance(X, Encoded) and self._core.takes(arrays, out.shape[-2])):
+                check_inputs(self.spec, self.dtype, X)  # says what does not fit
             check_csr(X)
-            return call(params, _arrays(X), out)
+            return call(params, arrays, out)
         n_threads = min(len(out) * self._core.n_params // THREAD_WORK, self.n_threads)
         if n_threads > 1:
             with (
@@ -259,6 +261,7 @@ class CythonBackend:
     name = "cython"
     available: tuple[str, ...] = _core.INSTRUCTION_SETS
     shuffle = staticmethod(_core.shuffle)  # see fastnn.training.shuffling
+    find_bins = staticmethod(_core.find_bins)  # see fastnn.tabular.bins
 
     def __init__(self, isa: str = _core.DEFAULT) -> None:
         if isa not in self.available:
@@ -276,7 +279,6 @@ class CythonBackend:
             losses=_core.LOSSES,
             inverse_links=_core.INVERSE_LINKS,
             optimizers=_core.OPTIMIZERS,
-            embeds=True,
             rounds=True,
         )
 

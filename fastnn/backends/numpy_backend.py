@@ -90,6 +90,10 @@ class NumpyEngine:
         return self.spec.embedding.forward(own, X)
 
     def predict(self, params: Array, X: Inputs, out: Array) -> None:
+        if params.ndim == 2:
+            for own, answer in zip(params, out, strict=True):
+                self.predict(own, X, answer)
+            return
         check_finite(X)
         self.forward(params, X, out)
         out[...] = INVERSE_LINKS[self.spec.loss.inverse_link].apply(out)

@@ -9,14 +9,21 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fastnn.cli.exploring import NoCandidateWithinLimits as NoCandidateWithinLimits
+from fastnn.cli.exploring import different, searched
 from fastnn.cli.files import refuse_unwritable, table_writer
-from fastnn.cli.quality import Quality, against_constant, constant, measure
+from fastnn.cli.quality import (
+    Quality,
+    against_constant,
+    constant,
+    measure,
+    measure_out_of_fold,
+)
 from fastnn.cli.reporter import Reporter
 from fastnn.cli.settings import Goal, Search, TableFile, Training
 from fastnn.cli.training_table import TrainingTable, read, training_table
@@ -33,15 +40,6 @@ if TYPE_CHECKING:
 # Each of five folds should hold a few rows.
 MIN_ROWS_TO_EXPLORE = 30
 SILENT = Reporter()
-MAX_REASONS = 3  # of failures, that are shown
-
-
-class NoCandidateWithinLimits(ValueError):
-    """No candidate keeps within the limits; ``search`` holds those that were found."""
-
-    def __init__(self, message: str, search: TradeoffSearchCV) -> None:
-        super().__init__(message)
-        self.search = search
 
 
 @dataclass(frozen=True)
@@ -54,6 +52,7 @@ class Fitted:
     seconds: float
     held_out: Quality | None
     output: str | None
+    out_of_fold: Quality | None = None  # of a bag, on the rows that it was fitted to
 
 
 @dataclass(frozen=True)
@@ -68,6 +67,14 @@ class Explored:
     report: str | None
 
 
+@dataclass(frozen=True)
+class Exported:
+    """What `export` returns: the files, and the columns of numbers that are read, in order."""
+
+    files: list[str]
+    inputs: list[str]
+
+
 def fit(
     table: TableFile | pd.DataFrame,
     goal: Goal,
@@ -77,7 +84,7 @@ def fit(
     output: str | None = None,
     reporter: Reporter = SILENT,
 ) -> Fitted:
-    """Train a network on a table.
+    """Train a bag of networks, or a plain network, on a table.
 
     Parameters
     ----------
@@ -88,7 +95,7 @@ def fit(
     types : TypeOptions
         What the columns are, where that is not what their cells look like.
     training : Training
-        How the network is trained.
+        What is trained, and how.
     output : str or None
         Where to save the model; None saves none.
     reporter : Reporter
@@ -107,28 +114,36 @@ def fit(
     """
     from sklearn.exceptions import ConvergenceWarning
 
-    from fastnn.cli.training import train
+    from fastnn.cli.training import most_epochs, train
     from fastnn.estimators.inspect import innermost
     from fastnn.persistence import TableModel, save_model
+    from fastnn.tabular.unseen import is_bag
 
     refuse_unwritable(output)
     known = training_table(table, goal, types, reporter)
     start = time.perf_counter()
-    with reporter.training(training.epochs), warnings.catch_warnings(record=True) as caught:
+    with reporter.training(most_epochs(training)), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model = train(known, goal, training, reporter)
     seconds = time.perf_counter() - start
-    for message, category in _different(caught):
+    for message, category in different(caught):
         option = " (--epochs)" if issubclass(category, ConvergenceWarning) else ""
         reporter.note(message.replace("Stochastic Optimizer: ", "") + option)
     about = _about(table, known, goal) | {"seconds": seconds}
     if training.threshold is not None:
         about["threshold"] = float(model[-1].threshold)
     held_out = _held_out(model, known, about, reporter)
+    out_of_fold = None
+    if is_bag(model):
+        out_of_fold = measure_out_of_fold(model, known.schema, known.y, about)
+        about["out_of_fold"] = out_of_fold.metrics
+        if held_out is None:
+            _note_constant(out_of_fold, about, reporter)
     saved = TableModel(model, known.schema, about)
     if output is not None:
         save_model(output, saved)
-    return Fitted(known, saved, int(innermost(model).n_iter_), seconds, held_out, output)
+    epochs = int(innermost(model).n_iter_)
+    return Fitted(known, saved, epochs, seconds, held_out, output, out_of_fold)
 
 
 def predict(
@@ -196,7 +211,7 @@ def predict(
                 name = free
             out[name] = values
 
-        add(f"predicted {target}" if target in kept else target, loaded.model.predict(X))
+        add(f"predicted {target}" if target in kept else target, loaded.predicted(X))
         if proba:
             chances = loaded.model.predict_proba(X).T
             for label, column in zip(loaded.model.classes_, chances, strict=True):
@@ -248,6 +263,49 @@ def evaluate(
         quality = measure(loaded.model, schema, X, y, loaded.about)
     _note_constant(quality, loaded.about, reporter)
     return quality
+
+
+def export(model: str | TableModel, output: str) -> Exported:
+    """Write a model for programs without Python: as ONNX, or as C.
+
+    Parameters
+    ----------
+    model : str or TableModel
+        A fitted model, or the file it is saved in: a plain network of a table of numbers.
+    output : str
+        A file that ends in .onnx, or in .c; a header is written beside the latter.
+
+    Returns
+    -------
+    Exported
+
+    Raises
+    ------
+    TableError
+        If ``output`` has another ending, or the model cannot be exported.
+    OSError
+        If ``output`` cannot be written.
+    """
+    from fastnn.export import to_c, to_onnx
+    from fastnn.tabular.schema import TableError
+    from fastnn.tabular.unseen import is_bag
+
+    ending = Path(output).suffix.lower()
+    if ending not in (".onnx", ".c"):
+        raise TableError(f"{output}: a model is exported to a name that ends in .onnx or .c.")
+    refuse_unwritable(output)
+    loaded = _loaded(model)
+    if is_bag(loaded.model):
+        raise TableError(
+            "A bag of networks cannot be exported; a plain network of a table of numbers can:"
+            " fastnn fit --network plain trains one."
+        )
+    try:
+        (to_onnx if ending == ".onnx" else to_c)(loaded.model, output)
+    except (TypeError, ValueError) as error:
+        raise TableError(f"The model cannot be exported: {error}") from error
+    files = [output] if ending == ".onnx" else [output, str(Path(output).with_suffix(".h"))]
+    return Exported(files, [str(name) for name in loaded.model.feature_names_in_])
 
 
 def explore(
@@ -302,7 +360,7 @@ def explore(
             f"{known.rows} rows are too few to compare candidates on;"
             f" at least {MIN_ROWS_TO_EXPLORE} are needed."
         )
-    found = _searched(known, goal, search, reporter)
+    found = searched(known, goal, search, reporter)
     model = found.best_estimator_
     params = {name: str(value) for name, value in found.best_params_.items()}
     about = _about(table, known, goal) | {"params": params}
@@ -384,7 +442,7 @@ def info(model: str | None = None) -> dict[str, dict[str, Any]]:
         return show_config("dicts") or {}
     loaded = _loaded(model)
     schema, about = loaded.schema, dict(loaded.about)
-    held_out = about.pop("held_out", {})
+    measured = {name: about.pop(name, {}) for name in ("held_out", "out_of_fold")}
     sections: dict[str, dict[str, Any]] = {
         "file": {
             "path": model,
@@ -402,7 +460,7 @@ def info(model: str | None = None) -> dict[str, dict[str, Any]]:
     }
     if schema.task != "regression":
         sections["task"]["classes"] = loaded.model.classes_.tolist()
-    return sections | ({"held out": held_out} if held_out else {})
+    return sections | {name.replace("_", " "): found for name, found in measured.items() if found}
 
 
 def _notation(schema: Schema) -> dict[str, str]:
@@ -416,14 +474,16 @@ def _notation(schema: Schema) -> dict[str, str]:
 
 
 def _network_facts(model: Any) -> dict[str, Any]:
-    """Return the size of the network in a fitted pipeline, and how its training ended."""
+    """Return the size of the network or bag in a fitted pipeline, and how its training ended."""
     from fastnn.estimators.inspect import innermost, network_of
+    from fastnn.report.vocabulary import kind
+    from fastnn.tabular.unseen import is_bag
 
     network = network_of(model)
+    if is_bag(model):
+        return _bag_facts(innermost(model))
     if network is None:
-        bag = innermost(model)
-        preset = getattr(bag, "preset", None)
-        return {} if preset is None else {"preset": preset, "epochs": bag.n_iter_}
+        return {"model": kind(model)}
     return {
         "hidden": [weights.shape[1] for weights in network.coefs_[:-1]],
         "activation": str(network.activation),
@@ -434,98 +494,24 @@ def _network_facts(model: Any) -> dict[str, Any]:
     }
 
 
+def _bag_facts(bag: Any) -> dict[str, Any]:
+    """Return the size of a fitted bag, and how its training ended."""
+    from fastnn.core.cost import n_params
+
+    return {
+        "preset": bag.preset,
+        "members": bag.n_members_,
+        "hidden": [layer.n_out for layer in bag.network_.layers[:-1]],
+        "weights": bag.n_members_ * n_params(bag.network_),
+        "epochs": bag.n_iter_,
+        "loss": float(bag.loss_curve_[-1]),
+    }
+
+
 def _loaded(model: str | TableModel) -> TableModel:
     from fastnn.persistence import load_model
 
     return load_model(model) if isinstance(model, str) else model
-
-
-def _searched(
-    known: TrainingTable, goal: Goal, settings: Search, reporter: Reporter
-) -> TradeoffSearchCV:
-    """Fit a search on the rows that are not held out."""
-    from fastnn.backends.threads import available_cpus
-    from fastnn.cli.training import learns_logarithms, network, refuse_unsuitable, row_weights
-    from fastnn.search.estimator import TradeoffSearchCV
-    from fastnn.tabular.encode import table_model
-    from fastnn.training.loop import InterruptedWarning
-
-    refuse_unsuitable(known.schema, goal)
-    log_target = learns_logarithms(known, goal, Training(), reporter)
-    limits = dict(settings.limits)
-    search = TradeoffSearchCV(
-        table_model(known.schema, network(known.schema, goal), log_target=log_target),
-        objectives=settings.objectives,
-        max_time=settings.max_time or (None if settings.trials else 60.0),
-        n_trials=settings.trials,
-        cv=settings.cv,
-        scoring=_scoring(settings.metric, known),
-        refit={**limits, "score": "max"} if limits else settings.choose,
-        n_jobs=settings.jobs or available_cpus(),
-        random_state=goal.seed,
-        storage=settings.storage,
-    )
-    with reporter.exploring(search), warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            search.fit(known.X, known.y, **row_weights(goal, known.y))
-        except ValueError as error:
-            if not hasattr(search, "pareto_front_"):
-                raise
-            raise NoCandidateWithinLimits(str(error), search) from error
-    # Candidates are meant to be stopped early and to fail; the results say which did.
-    for message, category in _different(caught):
-        interrupted = issubclass(category, InterruptedWarning)
-        (reporter.note if interrupted else reporter.detail)(message)
-    failures = search.cv_results_["failure"].tolist()
-    for i, why in enumerate(failures):
-        if why:
-            reporter.detail(f"candidate {i} failed: {why}")
-    if any(failures):
-        reporter.note(_commonest(failures))
-    return search
-
-
-def _commonest(failures: list[str]) -> str:
-    """Say how many candidates failed, and the commonest reasons, each with an example."""
-    kinds = Counter(why.partition(":")[0] for why in failures if why)
-    reasons = [
-        f"{n} x {next(why for why in failures if why.partition(':')[0] == kind)}"
-        for kind, n in kinds.most_common(MAX_REASONS)
-    ]
-    return f"{kinds.total()} of {len(failures)} candidates failed: {'; '.join(reasons)}"
-
-
-def _different(caught: list[warnings.WarningMessage]) -> list[tuple[str, type[Warning]]]:
-    """Return the message and the category of each warning, the same ones once."""
-    return list(dict.fromkeys((str(warning.message), warning.category) for warning in caught))
-
-
-def _scoring(metric: str | Sequence[str] | None, known: TrainingTable) -> Any:
-    """Return the scorer of a name, or those of several by name."""
-    names = [metric] if isinstance(metric, str) else metric or []
-    if len(names) > 1:
-        return {name: _scorer(name, known) for name in names}
-    return _scorer(names[0], known) if names else None
-
-
-def _scorer(metric: str, known: TrainingTable) -> Any:
-    """Return a scorer; of two classes, those for one of them score the second.
-
-    scikit-learn's own score the class 1, which there need not be.
-    """
-    from sklearn import metrics
-
-    scores = {
-        "f1": metrics.f1_score,
-        "precision": metrics.precision_score,
-        "recall": metrics.recall_score,
-        "jaccard": metrics.jaccard_score,
-    }
-    if metric not in scores or known.schema.task != "binary":
-        return metric
-    positive = max(set(known.y.tolist()))
-    return metrics.make_scorer(scores[metric], pos_label=positive, zero_division=0)
 
 
 def _held_out(

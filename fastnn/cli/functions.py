@@ -39,7 +39,7 @@ class Warns(Reporter):
 def fit_table(
     table: Table, target: str, *, output: str | os.PathLike[str] | None = None, **options: Any
 ) -> Fitted:
-    """Train a network on a table, as ``fastnn fit`` does.
+    """Train a bag of networks, or a plain network, on a table, as ``fastnn fit`` does.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def fit_table(
         How the file is read (``sep``, ``encoding``), what is learned (``holdout``, ``seed``,
         ``class_weight``, ``target_transform``), what the columns are (the parameters of
         `fastnn.tabular.options.TypeOptions`, such as ``drop``), and how it is learned
-        (``preset``, ``hidden``, ``epochs``, ``threshold``).
+        (``preset``, ``network``, ``hidden``, ``epochs``, ``max_time``, ``threshold``).
 
     Returns
     -------
@@ -97,8 +97,8 @@ def explore_table(
         Where to save the report.
     **options
         Those of `fit_table` but how it is learned, and how candidates are searched: ``max_time``,
-        ``trials``, ``objectives``, ``choose``, ``limits``, ``metric``, ``cv``, ``jobs`` and
-        ``storage``.
+        ``trials``, ``objectives``, ``choose``, ``limits``, ``metric``, ``cv``, ``jobs``,
+        ``models`` and ``storage``.
 
     Returns
     -------

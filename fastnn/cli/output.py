@@ -8,13 +8,18 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastnn.cli.commands import Explored, Fitted
+from fastnn.cli.commands import Explored, Exported, Fitted
 from fastnn.cli.quality import Quality
 from fastnn.cli.training_table import TrainingTable
+from fastnn.estimators.inspect import innermost
 from fastnn.report.assessment import METRICS
-from fastnn.report.vocabulary import cost, cost_name, say, short
+from fastnn.report.content import Candidate
+from fastnn.report.front import best_of_kinds
+from fastnn.report.gather import candidates_of
+from fastnn.report.vocabulary import cost, cost_name, kind, kind_of_candidate, say, short
 from fastnn.search.quantities import COSTS, QUANTITIES
 from fastnn.tabular.schema import counted
+from fastnn.tabular.unseen import is_bag
 
 Terms = Sequence[tuple[str, str]]
 
@@ -50,6 +55,7 @@ def fitted(found: Fitted) -> Terms:
     n, held_out = len(found.table.y), found.held_out
     rows = [
         *_table(found.table),
+        ("model", what_is_trained(found.model.model)),
         (
             "trained",
             f"on {counted(n, 'row')}, {counted(found.epochs, 'epoch')}, {found.seconds:.2f} s",
@@ -57,12 +63,31 @@ def fitted(found: Fitted) -> Terms:
     ]
     if held_out is not None:
         rows += [("measured", f"on {counted(held_out.rows, 'row')} held out"), *_metrics(held_out)]
+    elif (unseen := found.out_of_fold) is not None:
+        said = f"out of fold on {counted(unseen.rows, 'row')}"
+        rows += [("measured", said), *_metrics(unseen)]
     return [*rows, *_saved(saved=found.output)]
+
+
+def what_is_trained(model: Any) -> str:
+    """Say in a few words what is inside a fitted pipeline."""
+    if not is_bag(model):
+        return kind(model)
+    bag = innermost(model)
+    return f"bag of {bag.n_members_} networks (preset {bag.preset})"
 
 
 def evaluated(quality: Quality) -> Terms:
     """Say what `evaluate` found."""
     return [("task", quality.task), ("rows", str(quality.rows)), *_metrics(quality)]
+
+
+def exported(found: Exported) -> Terms:
+    """Say what `export` has written."""
+    return [
+        ("reads", f"rows of {len(found.inputs)} numbers: {', '.join(found.inputs)}"),
+        ("saved", " and ".join(found.files)),
+    ]
 
 
 def explored(found: Explored, width: int | None = None) -> str:
@@ -74,8 +99,15 @@ def explored(found: Explored, width: int | None = None) -> str:
             *_metrics(found.held_out),
         ]
     rows += _saved(saved=found.output, report=found.report)
+    kinds = best_of_kinds(candidates_of(found.search))
+    rows = [(f"best {name}", _score_and_fit(one)) for name, one in kinds.items()] + rows
     parts = [terms(_table(found.table)), front(found.search, width)]
     return "\n".join([*parts, terms(rows)] if rows else parts)
+
+
+def _score_and_fit(candidate: Candidate) -> str:
+    score, spread = candidate.values["score"], candidate.spreads["score"]
+    return f"{score:.4f} ± {spread:.4f}, {cost('fit_time', candidate.values['fit_time'])} to fit"
 
 
 def front(search: Any, width: int | None = None) -> str:
@@ -162,10 +194,12 @@ def fitted_data(found: Fitted) -> dict[str, Any]:
     """Return what `fit` found as plain data."""
     return {
         **_table_data(found.table),
+        "model": what_is_trained(found.model.model),
         "trained_on": len(found.table.y),
         "epochs": found.epochs,
         "seconds": found.seconds,
         "held_out": None if found.held_out is None else quality_data(found.held_out),
+        "out_of_fold": None if found.out_of_fold is None else quality_data(found.out_of_fold),
         "saved": found.output,
     }
 
@@ -180,6 +214,7 @@ def explored_data(found: Explored) -> dict[str, Any]:
             **{q: results[f"mean_test_{q}"][i] for q in scores},
             **{f"{q}_std": results[f"std_test_{q}"][i] for q in scores},
             **{name: results[name][i] for name in names},
+            "model": kind_of_candidate(results["params"][i]) or kind(found.model.model),
             "params": {short(name): value for name, value in results["params"][i].items()},
         }
         for i in found.search.pareto_front_
@@ -189,6 +224,10 @@ def explored_data(found: Explored) -> dict[str, Any]:
         "candidates": len(results["params"]),
         "failed": sum(map(bool, results["failure"])),
         "front": front,
+        "best_of_kinds": {
+            name: {"candidate": one.key, "score": one.values["score"]}
+            for name, one in best_of_kinds(candidates_of(found.search)).items()
+        },
         "chosen": int(found.search.best_index_),
         "held_out": None if found.held_out is None else quality_data(found.held_out),
         "saved": found.output,

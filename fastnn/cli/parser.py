@@ -12,7 +12,7 @@ from typing import Any
 
 import fastnn
 from fastnn.cli.files import ending_of
-from fastnn.cli.settings import Goal, Search, Training
+from fastnn.cli.settings import NETWORKS, PRESETS, Goal, Search, Training
 from fastnn.tabular.layout import separator
 from fastnn.tabular.options import TypeOptions
 from fastnn.tabular.schema import TASKS
@@ -40,6 +40,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     try:  # options that are wrong together
         if hasattr(arguments, "numeric"):
             settings(TypeOptions, arguments)
+        if hasattr(arguments, "preset"):
+            settings(Training, arguments)
         if hasattr(arguments, "objectives"):
             _check_search(settings(Search, arguments))
     except ValueError as error:
@@ -92,30 +94,42 @@ def _fit(parser: argparse.ArgumentParser) -> None:
     add("-o", "--output", required=True, metavar="MODEL", help="where to save the model")
     add(
         "--preset",
-        choices=("fast", "balanced", "best"),
-        help="train a bag of networks on embedded columns instead of one network: more accurate;"
-        " it has its own --hidden and --epochs",
+        choices=PRESETS,
+        help="how much is spent on the bag (balanced)",
+    )
+    add(
+        "--network",
+        choices=NETWORKS,
+        default=Training.network,
+        help="bag: several small networks on embedded columns, the more accurate; plain: one"
+        " network on standardised columns, the smaller and quicker (%(default)s)",
     )
     add(
         "--hidden",
         type=_sizes,
         default=Training.hidden,
         metavar="N,N,...",
-        help="neurons of the hidden layers (100); 0: none",
+        help="neurons of the hidden layers (the preset's; of a plain network 100); 0: none",
     )
     add(
         "--epochs",
         type=_at_least(1),
         default=Training.epochs,
         metavar="N",
-        help="the most passes over the rows (%(default)s)",
+        help="the most passes over the rows (the preset's; of a plain network 200)",
+    )
+    add(
+        "--max-time",
+        type=_seconds,
+        metavar="S",
+        help="seconds that training may take; the best so far is kept (no limit)",
     )
     add(
         "--threshold",
         type=_threshold,
         metavar="P",
         help="predict the second of two classes from this probability (0.5); f1 or"
-        " balanced_accuracy: the one that is best by it on rows held out from the training rows",
+        " balanced_accuracy: the one that is best by it on training rows, answered out of fold",
     )
     _add_json(parser)
 
@@ -155,6 +169,13 @@ def _evaluate(parser: argparse.ArgumentParser) -> None:
     _add_json(parser)
 
 
+def _export(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("model", help=f"{MODEL}: a plain network of a table of numbers")
+    add("-o", "--output", required=True, metavar="FILE", help="where to write: .onnx or .c")
+    _add_json(parser)
+
+
 def _explore(parser: argparse.ArgumentParser) -> None:
     _add_table(parser)
     _add_goal(parser)
@@ -182,6 +203,13 @@ def _explore(parser: argparse.ArgumentParser) -> None:
         metavar="A,B,...",
         help="the score: a scorer of scikit-learn's, such as roc_auc or neg_log_loss"
         " (accuracy or r2); further ones are traded off as well",
+    )
+    add(
+        "--models",
+        type=_names,
+        metavar="A,B,...",
+        help="the kinds of models to compare, of bag, plain, trees, linear, lightgbm and catboost"
+        " (all that are installed)",
     )
     add(
         "--choose",
@@ -237,6 +265,7 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "fit": ("train a network on a table and save it", _fit),
     "predict": ("predict the rows of a table with a saved model", _predict),
     "evaluate": ("measure a saved model on a table that holds the target", _evaluate),
+    "export": ("write a saved model for programs without Python, as ONNX or as C", _export),
     "explore": ("find what each second, microsecond and byte buys in accuracy", _explore),
     "demo": ("train scikit-learn and every backend on real data, and compare the times", _demo),
     "info": ("show versions, backends and threads, or what a saved model is", _info),

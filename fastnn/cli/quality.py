@@ -51,13 +51,38 @@ def measure(model: Any, schema: Schema, X: Any, y: Any, about: Mapping[str, Any]
     each, the log loss is also measured so. The constants that the model is compared with are those
     of the training rows, see `constant`.
     """
+    from fastnn.report.assessment import predictions
+
+    return _measured(model, schema, y, about, *predictions(model, X))
+
+
+def measure_out_of_fold(model: Any, schema: Schema, y: Any, about: Mapping[str, Any]) -> Quality:
+    """Measure a fitted bag on the rows of y (n_rows,), all those that it was fitted to.
+
+    Each is answered by the members that have not learned from it; where there is none, it is out.
+    """
+    from fastnn.report.assessment import out_of_fold_of_bag
+
+    known, found = out_of_fold_of_bag(model)
+    return _measured(model, schema, y[known], about, *found)
+
+
+def _measured(
+    model: Any,
+    schema: Schema,
+    y: Any,
+    about: Mapping[str, Any],
+    predicted: Any,
+    scores: Any,
+    are_probabilities: bool,
+) -> Quality:
+    """Compare predictions, and scores of classes, with the truth."""
     import numpy as np
     from sklearn.metrics import log_loss
     from sklearn.utils.class_weight import compute_sample_weight
 
-    from fastnn.report.assessment import assess_classes, assess_values, predictions
+    from fastnn.report.assessment import assess_classes, assess_values
 
-    predicted, scores, are_probabilities = predictions(model, X)
     if schema.task == "regression":
         metrics = assess_values(y, predicted).metrics
         if "target_mean" in about:

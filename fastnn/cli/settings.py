@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+PRESETS = ("fast", "balanced", "best")
+NETWORKS = ("bag", "plain")
+
 
 @dataclass(frozen=True)
 class TableFile:
@@ -57,26 +60,52 @@ class Goal:
 
 @dataclass(frozen=True)
 class Training:
-    """How a network is trained.
+    """What is trained, and how.
 
     Attributes
     ----------
-    hidden : tuple of int
-        Neurons of each hidden layer; () is a linear model.
-    epochs : int
-        The most passes over the rows.
+    hidden : tuple of int or None
+        Neurons of each hidden layer; () is none. None: the preset's, or (100,) of a plain network.
+    epochs : int or None
+        The most passes over the rows. None: the preset's, or 200 of a plain network.
     threshold : float, {"f1", "balanced_accuracy"} or None
         The probability from which the second of two classes is predicted; a name chooses the one
-        that is best by it on rows held out from the training rows. None is 0.5.
+        that is best by it on training rows, each answered by a network that has not learned
+        from it. None is 0.5.
     preset : {"fast", "balanced", "best"} or None
-        A bag of networks on embedded columns, see `fastnn.TabularClassifier`; ``hidden`` and
-        ``epochs`` are then the preset's. None trains one plain network.
+        How much is spent on a bag; None is "balanced".
+    network : {"bag", "plain"}
+        A bag of small networks on embedded columns, see `fastnn.TabularClassifier`, or one network
+        on standardised columns, see `fastnn.MLPClassifier`.
+    max_time : float or None
+        Seconds that training may take; None sets no limit.
+
+    Raises
+    ------
+    ValueError
+        If there is no such network or preset, or a preset is given for a plain network.
     """
 
-    hidden: tuple[int, ...] = (100,)
-    epochs: int = 200
+    hidden: tuple[int, ...] | None = None
+    epochs: int | None = None
     threshold: float | str | None = None
     preset: str | None = None
+    network: str = "bag"
+    max_time: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value, allowed in (
+            ("network", self.network, NETWORKS),
+            ("preset", self.preset, (*PRESETS, None)),
+        ):
+            if value not in allowed:
+                known = ", ".join(str(one) for one in allowed if one)
+                raise ValueError(f"There is no {name} {value!r}; there are {known}.")
+        if self.network == "plain" and self.preset is not None:
+            raise ValueError(
+                f"--preset {self.preset} is for a bag, but --network plain trains one network."
+                " Leave one of them out; --hidden and --epochs are for both."
+            )
 
 
 @dataclass(frozen=True)
@@ -102,6 +131,9 @@ class Search:
         Folds for every candidate.
     jobs : int or None
         Folds trained at the same time; None is one for each processor.
+    models : tuple of str or None
+        The kinds of models that are compared, by their names in `fastnn.cli.kinds.KINDS`; None
+        compares all that are installed.
     storage : str or None
         A file that keeps the candidates; a search that was killed goes on from it.
     """
@@ -114,4 +146,5 @@ class Search:
     metric: str | tuple[str, ...] | None = None
     cv: int = 5
     jobs: int | None = None
+    models: tuple[str, ...] | None = None
     storage: str | None = None

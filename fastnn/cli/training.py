@@ -1,7 +1,9 @@
-"""How is a network trained on a table? With which weights, target scale and threshold."""
+"""How is a model trained on a table? With which weights, target scale and threshold."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +12,7 @@ from fastnn.cli.reporter import Reporter
 from fastnn.cli.settings import Goal, Training
 from fastnn.cli.training_table import TrainingTable, can_stratify, rows_alone, split
 from fastnn.tabular.schema import Schema, TableError
+from fastnn.tabular.unseen import out_of_fold
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,18 +44,14 @@ def refuse_unsuitable(schema: Schema, goal: Goal, training: Training | None = No
 
 
 def train(known: TrainingTable, goal: Goal, training: Training, reporter: Reporter) -> Any:
-    """Return a pipeline fitted to the rows that are not held out.
-
-    A threshold or a scale that is to be chosen is chosen on a part of these rows, with a network
-    trained on the others; the one returned is trained on all.
-    """
-    schema = known.schema
-    refuse_unsuitable(schema, goal, training)
-    log = learns_logarithms(known, goal, training, reporter)
+    """Return a pipeline fitted to the rows that are not held out."""
+    refuse_unsuitable(known.schema, goal, training)
+    fits = Fits(known, goal, training)
+    log = _learns_logarithms(fits, reporter)
     threshold = training.threshold
     if isinstance(threshold, str):
-        threshold = _best_threshold(known, goal, training, threshold, reporter)
-    return _fitted(schema, known.X, known.y, goal, training, log=log, threshold=threshold)
+        threshold = _best_threshold(fits, threshold, reporter)
+    return _deciding_at(threshold, fits.on_all(log), known.X, known.y)
 
 
 def row_weights(goal: Goal, y: np.ndarray) -> dict[str, np.ndarray]:
@@ -61,34 +60,130 @@ def row_weights(goal: Goal, y: np.ndarray) -> dict[str, np.ndarray]:
         return {}
     from sklearn.utils.class_weight import compute_sample_weight
 
-    return {"network__sample_weight": compute_sample_weight(goal.class_weight, y)}
+    return {"model__sample_weight": compute_sample_weight(goal.class_weight, y)}
+
+
+def most_epochs(training: Training) -> int:
+    """Return how many passes over the rows there are at most."""
+    from fastnn.tabular.recipe import PRESETS
+
+    if training.network == "plain":
+        return training.epochs or 200
+    return training.epochs or PRESETS[training.preset or "balanced"].max_iter
+
+
+@dataclass
+class Fits:
+    """The models that are fitted to the training rows of a table, each once."""
+
+    known: TrainingTable
+    goal: Goal
+    training: Training
+    done: dict[bool, Any] = field(default_factory=dict)  # on all rows, by whether of logarithms
+
+    @property
+    def is_bag(self) -> bool:
+        """Whether each model is a bag of networks."""
+        return self.training.network == "bag"
+
+    def on_all(self, log: bool = False) -> Any:
+        """Return the model that is fitted to all training rows."""
+        if log not in self.done:
+            self.done[log] = self._fitted(self.known.X, self.known.y, log)
+        return self.done[log]
+
+    def unseen(self, log: bool = False) -> tuple[np.ndarray, np.ndarray, str]:
+        """Return answers for training rows by networks that have not learned from them.
+
+        Those of a bag are out of fold; a plain network is trained without a part of the rows.
+
+        Returns
+        -------
+        answers : ndarray of shape (n_rows,) or (n_rows, n_classes)
+            Numbers, or probabilities in the order of the sorted classes.
+        y : ndarray of shape (n_rows,)
+            The targets.
+        words : str
+            Which rows they are.
+        """
+        if self.is_bag:
+            known, answers = out_of_fold(self.on_all(log))
+            return answers, self.known.y[known], f"{len(answers)} training rows, out of fold"
+        (X, y), (X_check, y_check) = _parts(self.known, self.goal)
+        model = self._fitted(X, y, log)
+        answer = model.predict if self.known.schema.task == "regression" else model.predict_proba
+        return answer(X_check), y_check, f"{len(y_check)} rows held out from the training rows"
+
+    @property
+    def _n_fits(self) -> int:
+        """How many fits have to share the time."""
+        n_choices = 2 * self._may_learn_logarithms + isinstance(self.training.threshold, str)
+        return max(1, n_choices) if self.is_bag else 1 + n_choices
+
+    @cached_property
+    def _may_learn_logarithms(self) -> bool:
+        return may_learn_logarithms(self.known, self.goal)
+
+    def _fitted(self, X: pd.DataFrame, y: np.ndarray, log: bool) -> Any:
+        """Return a pipeline fitted to X and y."""
+        from fastnn.tabular.encode import table_model
+
+        estimator, encoder = self._bag() if self.is_bag else self._network(y)
+        model = table_model(self.known.schema, estimator, encoder, log_target=log)
+        return model.fit(X, y, **row_weights(self.goal, y))
+
+    def _bag(self) -> tuple[Any, Any]:
+        """Return a bag of networks, and what encodes its columns: itself."""
+        preset = self.training.preset or "balanced"
+        settings = {"max_iter": self.training.epochs, "hidden_layer_sizes": self.training.hidden}
+        return bag(self.known.schema, self.goal, preset, **settings, **self._time()), "passthrough"
+
+    def _network(self, y: np.ndarray) -> tuple[Any, Any]:
+        """Return a plain network, and what encodes its columns."""
+        schema, training = self.known.schema, self.training
+        stops_early = len(y) >= MIN_ROWS_TO_STOP_EARLY and (
+            schema.task == "regression" or can_stratify(schema, y, STOPPING_SHARE)
+        )
+        estimator = network(
+            schema,
+            self.goal,
+            hidden_layer_sizes=(100,) if training.hidden is None else training.hidden,
+            max_iter=most_epochs(training),
+            early_stopping=stops_early,
+            validation_fraction=STOPPING_SHARE,
+            **self._time(),
+        )
+        return estimator, None
+
+    def _time(self) -> dict[str, float]:
+        """Return the seconds that a fit may take, where there is a limit."""
+        seconds = self.training.max_time
+        return {} if seconds is None else {"max_time": seconds / self._n_fits}
 
 
 def network(schema: Schema, goal: Goal, **settings: Any) -> Any:
-    """Return a network for the schema's task, whose early stopping watches the loss."""
+    """Return a plain network for the schema's task, whose early stopping watches the loss."""
     from fastnn.estimators.mlp import MLPClassifier, MLPRegressor
 
     kind = MLPRegressor if schema.task == "regression" else MLPClassifier
     return kind(random_state=goal.seed, scoring="loss", **settings)
 
 
-def tabular(schema: Schema, preset: str, goal: Goal) -> Any:
+def bag(schema: Schema, goal: Goal, preset: str = "balanced", **settings: Any) -> Any:
     """Return a bag of networks for the schema's task."""
     from fastnn.tabular.estimator import TabularClassifier, TabularRegressor
 
     kind = TabularRegressor if schema.task == "regression" else TabularClassifier
-    return kind(preset, random_state=goal.seed)
+    return kind(preset, random_state=goal.seed, **settings)
 
 
-def learns_logarithms(
-    known: TrainingTable, goal: Goal, training: Training, reporter: Reporter
-) -> bool:
-    """Return whether the target's logarithm is learned: as said, or where it predicts better.
+def may_learn_logarithms(known: TrainingTable, goal: Goal) -> bool:
+    """Return whether the logarithm of the target is worth a try: none is said, the tail is heavy.
 
     Raises
     ------
     TableError
-        If it is said, but a target is not positive.
+        If logarithms are asked for, but a target is not positive.
     """
     y, schema = known.y, known.schema
     if goal.target_transform == "log" and y.min() <= 0:
@@ -97,40 +192,44 @@ def learns_logarithms(
             f" {y.min():g}."
         )
     if goal.target_transform is not None or schema.task != "regression":
-        return goal.target_transform == "log"
-    if len(y) < MIN_ROWS_TO_CHOOSE or y.min() <= 0 or _skewness(y) <= HEAVY_TAIL:
         return False
-    (X, y_train), (X_check, y_check) = _parts(known, goal)
+    return bool(len(y) >= MIN_ROWS_TO_CHOOSE and y.min() > 0 and _skewness(y) > HEAVY_TAIL)
+
+
+def _learns_logarithms(fits: Fits, reporter: Reporter) -> bool:
+    """Return whether the target's logarithm is learned: as said, or where it predicts better."""
+    if not may_learn_logarithms(fits.known, fits.goal):
+        return fits.goal.target_transform == "log"
+    from sklearn.metrics import r2_score
+
     with reporter.busy("choosing the scale of the target"):
-        plain, log = (
-            _fitted(schema, X, y_train, goal, training, log=scale).score(X_check, y_check)
-            for scale in (False, True)
-        )
+        scores = []
+        for log in (False, True):
+            answers, y, words = fits.unseen(log)
+            scores.append(r2_score(y, answers))
+    plain, log = scores
     if log > plain:
         reporter.note(
-            f"the target {schema.target!r} has a heavy tail: its logarithm is learned (R2 {log:.3g}"
-            f" instead of {plain:.3g} on {len(y_check)} rows held out from the training rows);"
-            " --target-transform none overrules"
+            f"the target {fits.known.schema.target!r} has a heavy tail: its logarithm is learned"
+            f" (R2 {log:.3g} instead of {plain:.3g} on {words}); --target-transform none overrules"
         )
     return bool(log > plain)
 
 
-def _best_threshold(
-    known: TrainingTable, goal: Goal, training: Training, by: str, reporter: Reporter
-) -> float:
-    """Return the threshold that is best by a score on a part of the training rows."""
+def _best_threshold(fits: Fits, by: str, reporter: Reporter) -> float:
+    """Return the threshold that is best by a score on training rows that are answered unseen."""
     from sklearn.metrics import balanced_accuracy_score, f1_score
 
+    known = fits.known
     if len(known.y) < MIN_ROWS_TO_CHOOSE:
         raise TableError(
             f"{len(known.y)} rows are too few to choose a threshold on; at least"
             f" {MIN_ROWS_TO_CHOOSE} are needed. Give a number: --threshold 0.3."
         )
-    (X, y), (X_check, y_check) = _parts(known, goal)
     with reporter.busy("choosing the threshold"):
-        model = _fitted(known.schema, X, y, goal, training)
-        chances = model.predict_proba(X_check)[:, 1]
-    came = y_check == model.classes_[1]
+        answers, y, words = fits.unseen()
+    second = np.unique(known.y)[1]
+    chances, came = answers[:, 1], y == second
     if not came.any() or came.all():
         raise TableError(
             f"The target {known.schema.target!r} holds too few rows of a class to choose a"
@@ -144,9 +243,8 @@ def _best_threshold(
     scores = [score(came, chances >= one) for one in tried]
     best = float(tried[int(np.argmax(scores))])
     reporter.note(
-        f"{str(model.classes_[1])!r} is predicted from a probability of {best:.3g}"
-        f" ({by} {max(scores):.3g} on {len(came)} rows held out from the training rows);"
-        " --threshold overrules"
+        f"{str(second)!r} is predicted from a probability of {best:.3g}"
+        f" ({by} {max(scores):.3g} on {words}); --threshold overrules"
     )
     return best
 
@@ -161,38 +259,6 @@ def _parts(
     rows, check = split(common, strata, CHOOSING_SHARE, goal.seed)
     rows = np.append(rows, np.flatnonzero(single))
     return (known.X.iloc[rows], y[rows]), (known.X.iloc[check], y[check])
-
-
-def _fitted(
-    schema: Schema,
-    X: pd.DataFrame,
-    y: np.ndarray,
-    goal: Goal,
-    training: Training,
-    *,
-    log: bool = False,
-    threshold: float | None = None,
-) -> Any:
-    """Return a pipeline fitted to X and y."""
-    from fastnn.tabular.encode import table_model
-
-    if training.preset is not None:
-        bag = tabular(schema, training.preset, goal)
-        model = table_model(schema, bag, "passthrough", log_target=log)
-        return _deciding_at(threshold, model.fit(X, y, **row_weights(goal, y)), X, y)
-    stops_early = len(y) >= MIN_ROWS_TO_STOP_EARLY and (
-        schema.task == "regression" or can_stratify(schema, y, STOPPING_SHARE)
-    )
-    estimator = network(
-        schema,
-        goal,
-        hidden_layer_sizes=training.hidden,
-        max_iter=training.epochs,
-        early_stopping=stops_early,
-        validation_fraction=STOPPING_SHARE,
-    )
-    model = table_model(schema, estimator, log_target=log).fit(X, y, **row_weights(goal, y))
-    return _deciding_at(threshold, model, X, y)
 
 
 def _deciding_at(threshold: float | None, model: Any, X: pd.DataFrame, y: np.ndarray) -> Any:

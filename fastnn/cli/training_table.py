@@ -93,8 +93,7 @@ def _hold_out(
     n_test = int(np.ceil(goal.holdout * len(y)))
     if goal.holdout and (len(y) < MIN_ROWS_TO_HOLD_OUT or n_test < 2):
         reporter.note(
-            f"{len(y)} rows are too few to keep any back:"
-            " the model is trained on all of them and not measured"
+            f"{len(y)} rows are too few to keep any back: the model is trained on all of them"
         )
     if len(y) < MIN_ROWS_TO_HOLD_OUT or n_test < 2:
         return TrainingTable(schema, missing, X, y)

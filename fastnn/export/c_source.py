@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import is_classifier
 
+from fastnn._optional import require
 from fastnn._version import __version__
-from fastnn.export.description import Dense, Description, Step, describe, network_of
+from fastnn.export.description import Dense, Description, Step, describe, network_of, reads_a_table
 
 WEIGHTS = ("float32", "int8")
 
@@ -66,6 +67,7 @@ STEPS = {
     "impute": "isnan(v) ? {0} : v",
     "scale": "(v - {0} - {1}) * {2}",  # the shift in two floats, as exact as in float64
     "unscale": "v * {0} + {1}",
+    "limit": "v / hypotf(1.0f, v / {0})",
     "clip": "v < {0} ? {0} : v > {1} ? {1} : v",
     "exp": "expf(v)",
     "expm1": "expm1f(v)",
@@ -218,7 +220,8 @@ def to_c(
     model : estimator
         A fitted :class:`~fastnn.MLPClassifier` or :class:`~fastnn.MLPRegressor`; a Pipeline of
         StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler or SimpleImputer and one of these;
-        a TransformedTargetRegressor; a fitted search over one.
+        the pipeline that ``fastnn fit --network plain`` makes of a table of numbers; a
+        TransformedTargetRegressor; a fitted search over one.
     path : path-like
         The C file, ``*.c``; the header, ``*.h``, is written beside it.
     weights : {"float32", "int8"}, default="float32"
@@ -367,10 +370,13 @@ def _loss(exact: Any, model: Any, X: Any) -> float:
 
 def _answers(model: Any, rows: NDArray[np.float32]) -> NDArray[np.float64]:
     """What Python answers, ``(n_rows, n_outputs)``, in float64."""
+    X: Any = rows.astype(np.float64)
+    if reads_a_table(model):
+        X = require("pandas").DataFrame(X, columns=model.feature_names_in_)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "X does not have valid feature names")
         answer = model.predict_proba if is_classifier(model) else model.predict
-        return np.asarray(answer(rows.astype(np.float64)), np.float64).reshape(len(rows), -1)
+        return np.asarray(answer(X), np.float64).reshape(len(rows), -1)
 
 
 def _fields(

@@ -20,6 +20,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastnn.core.activations import Activation
 from fastnn.estimators.mlp import MLPClassifier, MLPRegressor
+from fastnn.tabular.encode import TableEncoder
+from fastnn.tabular.scale import LogScale
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Step:
     impute    ``fill`` where v is NaN
     scale     ``(v - shift) * factor``
     unscale   ``v * factor + shift``
+    limit     ``v / sqrt(1 + (v / bound)**2)``
     clip      ``min(max(v, low), high)``
     exp       ``exp(v)``
     expm1     ``exp(v) - 1``
@@ -177,6 +180,12 @@ def network_of(model: Any) -> Any:
 def steps_back(model: TransformedTargetRegressor) -> tuple[Step, ...]:
     """What a fitted TransformedTargetRegressor does to its regressor's predictions."""
     transformer = model.transformer_
+    if type(transformer) is LogScale:
+        spread, middle, *ends = (
+            np.array([getattr(transformer, f"{name}_")])
+            for name in ("scale", "mean", "low", "high")
+        )
+        return Step("unscale", (spread, middle)), Step("clip", tuple(ends)), Step("exp")
     if type(transformer) in _SCALERS:
         shift, factor = _steps(transformer)[0].operands  # a clip has no way back
         return (Step("unscale", (1 / factor, shift)),)
@@ -261,6 +270,30 @@ def _impute(part: SimpleImputer) -> tuple[Step, ...]:
     return (Step("impute", (fill,)),)
 
 
+def _table(part: TableEncoder) -> tuple[Step, ...]:
+    """What a table of numbers goes through, in which no cell was missing in training."""
+    if part.categories_:
+        raise ValueError(
+            f"A table with categories, such as column {next(iter(part.categories_))!r}, cannot be"
+            " exported; one of numbers can. Leave such columns out: --drop."
+        )
+    if len(part.has_missing_):
+        raise ValueError(
+            "A table with missing cells in training, such as those of column"
+            f" {part.feature_names_in_[part.has_missing_[0]]!r}, cannot be exported. Fill these"
+            " cells before training, or leave such columns out: --drop."
+        )
+    bounds = () if part.limit is None else (Step("limit", (part.limit * part.distance_,)),)
+    centred = _scale(part.n_features_in_, part.median_, None)
+    filled = Step("impute", (part.median_,))
+    return (filled, *centred, *bounds, *_scale(part.n_features_in_, part.mean_, part.scale_))
+
+
+def reads_a_table(model: Any) -> bool:
+    """Whether ``model`` is a pipeline of the command line's."""
+    return isinstance(model, Pipeline) and isinstance(model[0], TableEncoder)
+
+
 def _full_name(thing: Any) -> str:
     return f"{type(thing).__module__}.{type(thing).__qualname__}"
 
@@ -271,7 +304,7 @@ _SCALERS: dict[type, Callable[[Any], tuple[Step, ...]]] = {
     MaxAbsScaler: _max_abs,
     RobustScaler: _robust,
 }
-_PARTS = {**_SCALERS, SimpleImputer: _impute}
+_PARTS = {**_SCALERS, SimpleImputer: _impute, TableEncoder: _table}
 _INVERSE_FUNCTIONS: dict[Any, tuple[Step, ...]] = {
     None: (),
     np.exp: (Step("exp"),),

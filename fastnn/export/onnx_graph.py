@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fastnn._optional import require
 from fastnn._version import __version__
 from fastnn.estimators.mlp import MLPClassifier, MLPRegressor
-from fastnn.export.description import Description, Step, describe
+from fastnn.export.description import Description, Step, describe, reads_a_table
 
 OPSET = 17  # of 2022: what most runtimes in use read
 _LOWEST_OPSET = 13  # since when Softmax works along one axis
@@ -103,12 +103,27 @@ INVERSE_LINKS: dict[str, Operation] = {
     "sorted": lambda g, raw: _sorted(g, raw),
 }
 
-# The steps after a regressor; those before a network are scikit-learn's, and skl2onnx's to write.
+# The steps after a regressor, and those of a table before a network; other steps before it are
+# scikit-learn's, and skl2onnx's to write.
 STEPS: dict[str, Callable[..., str]] = {
+    "impute": lambda g, v, fill: g("Where", g("IsNaN", v), fill, v),
+    "scale": lambda g, v, shift, factor: g("Mul", _minus(g, v, shift), factor),
+    "limit": lambda g, v, bound: g("Div", v, _hypot(g, g("Div", v, bound))),
+    "clip": lambda g, v, low, high: g("Min", g("Max", v, low), high),
     "unscale": lambda g, v, factor, shift: g("Add", g("Mul", v, factor), shift),
     "exp": lambda g, v: g("Exp", v),
     "expm1": lambda g, v: g("Sub", g("Exp", v), 1.0),
 }
+
+
+def _minus(g: Graph, v: str, shift: NDArray[np.float64]) -> str:
+    """``v - shift``, the shift in two numbers of the graph's type: as exact as in float64."""
+    first = shift.astype(g.dtype)
+    return g("Sub", g("Sub", v, first), shift - first)
+
+
+def _hypot(g: Graph, z: str) -> str:
+    return g("Sqrt", g("Add", g("Mul", z, z), 1.0))
 
 
 def _sorted(g: Graph, raw: str) -> str:
@@ -147,7 +162,7 @@ def add_network(graph: Graph, description: Description, x: str) -> str:
 
 
 def add_steps(graph: Graph, steps: tuple[Step, ...], v: str) -> str:
-    """Add the steps after a regressor to the graph; the name of the outcome."""
+    """Add steps before a network, or after a regressor, to the graph; the name of the outcome."""
     for step in steps:
         v = STEPS[step.kind](graph, v, *step.operands)
     return v
@@ -158,7 +173,8 @@ def add_answers(graph: Graph, description: Description, x: str, outputs: list[st
 
     Labels and probabilities of a classifier, predictions of a regressor.
     """
-    p = add_network(graph, description, x)
+    p = add_network(graph, description, add_steps(graph, description.before, x))
+    p = add_steps(graph, description.after, p)
     if description.classes is None:
         graph("Identity", p, output=outputs[0])
         return
@@ -213,7 +229,8 @@ def to_onnx(
     model : estimator
         A fitted :class:`~fastnn.MLPClassifier` or :class:`~fastnn.MLPRegressor`, or a model of
         scikit-learn around one that skl2onnx knows: Pipeline, ColumnTransformer,
-        CalibratedClassifierCV, TransformedTargetRegressor; or a fitted search over one.
+        CalibratedClassifierCV, TransformedTargetRegressor; the pipeline that ``fastnn fit --network
+        plain`` makes of a table of numbers; or a fitted search over one.
     path : path-like, default=None
         A file to write the graph to, by custom ``*.onnx``.
     opset : int, default=None
@@ -248,7 +265,8 @@ def to_onnx(
     if dtype not in _PRECISIONS:
         raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}.")
     model = getattr(model, "best_estimator_", model)
-    if X is None and isinstance(model, MLPClassifier | MLPRegressor):
+    is_network = isinstance(model, MLPClassifier | MLPRegressor) or reads_a_table(model)
+    if X is None and is_network:
         proto = _network_model(describe(model, dtype), opset, dtype)
     else:
         from fastnn.export.converters import with_skl2onnx

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+
+from fastnn.tabular import unseen
 
 # What each metric is called, in the order they are shown.
 METRICS = {
@@ -31,6 +33,9 @@ METRICS = {
     "always_mean_rmse": "RMSE of the mean",
     "median_ae": "median absolute error",
 }
+
+# Labels or values, scores or None, and whether these are probabilities.
+Predicted: TypeAlias = tuple[np.ndarray, np.ndarray | None, bool]
 
 N_BINS = 10
 # Permutation importance predicts (columns x repeats) times; more rows than this would change little
@@ -114,19 +119,34 @@ class ValueAssessment:
     calibration: Calibration
 
 
-def predictions(model: Any, X: Any) -> tuple[np.ndarray, np.ndarray | None, bool]:
+def predictions(model: Any, X: Any) -> Predicted:
     """Return predicted labels or values, scores or None, and whether those are probabilities.
 
     Labels or values have shape (n_rows,), scores (n_rows,) or (n_rows, n_classes).
     """
-    predicted = np.asarray(model.predict(X))
+    predicted = np.ravel(model.predict(X))  # CatBoost has its labels in a column
     for method in ("predict_proba", "decision_function"):
         if hasattr(model, "classes_") and hasattr(model, method):
             return predicted, np.asarray(getattr(model, method)(X)), method == "predict_proba"
     return predicted, None, False
 
 
-def out_of_fold(model: Any, X: Any, y: Any, cv: Any) -> tuple[np.ndarray, np.ndarray | None, bool]:
+def out_of_fold_of_bag(model: Any) -> tuple[np.ndarray, Predicted]:
+    """Return which training rows a bag answers out of fold, and of these what `predictions` does.
+
+    A threshold that the model decides by counts.
+    """
+    known, answers = unseen.out_of_fold(model)
+    if not hasattr(model, "classes_"):
+        return known, (answers, None, False)
+    classes, last = np.asarray(model.classes_), model[-1] if hasattr(model, "steps") else model
+    threshold = getattr(last, "threshold", None)
+    second = None if threshold is None else answers[:, 1] >= threshold
+    places = answers.argmax(axis=1) if second is None else second.astype(int)
+    return known, (classes[places], answers, True)
+
+
+def out_of_fold(model: Any, X: Any, y: Any, cv: Any) -> Predicted:
     """Return what `predictions` does, each row predicted by a copy that has not seen it."""
     from sklearn.model_selection import cross_val_predict
 

@@ -104,7 +104,10 @@ def _write(value: Any, imports: set[tuple[str, str]], indent: int) -> str:
             for name, setting in value.get_params(deep=False).items()
             if not _same(setting, defaults.get(name, ...))
         ]
-        return _call(f"{type(value).__name__}(", items, ")", imports, indent)
+        # What `set_output` has set is no parameter.
+        output = getattr(value, "_sklearn_output_config", {}).get("transform")
+        end = ")" if output is None else f").set_output(transform={output!r})"
+        return _call(f"{type(value).__name__}(", items, end, imports, indent)
     if isinstance(value, tuple):
         return _call(
             "(", [("", item) for item in value], ",)" if len(value) == 1 else ")", imports, indent

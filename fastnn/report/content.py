@@ -97,6 +97,13 @@ class Content:
         How everything was measured, as terms and sentences.
     code : str
         A program that trains the chosen model again.
+    validation_loss : ndarray of shape (n_epochs,)
+        Of a bag, after each epoch.
+    out_of_fold : (int, dict of str to float) or None
+        Of a bag that was measured on other rows: how many of its training rows are answered by
+        members that have not learned from them, and the metrics there.
+    coverage : str
+        What a bag's intervals or sets of classes hold, as a sentence; else "".
     """
 
     title: str
@@ -115,6 +122,9 @@ class Content:
     importances: list[tuple[str, float, float]]
     method: list[tuple[str, str]]
     code: str
+    validation_loss: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    out_of_fold: tuple[int, dict[str, float]] | None = None
+    coverage: str = ""
 
 
 def known_costs(candidates: Iterable[Candidate]) -> list[str]:

@@ -5,6 +5,7 @@ Its colour and the look of its marks stand in page.css, under "The front".
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
 import numpy as np
@@ -12,9 +13,34 @@ import numpy as np
 from fastnn.report.content import Candidate, Content, known_costs
 from fastnn.report.figures import Axis, Chart, number, si
 from fastnn.report.markup import figure
-from fastnn.report.vocabulary import cost, cost_name
+from fastnn.report.vocabulary import cost, cost_name, kind_of_candidate
 from fastnn.search.front import pareto_front
 from fastnn.search.quantities import COSTS
+
+
+def best_of_kinds(candidates: Sequence[Candidate]) -> dict[str, Candidate]:
+    """Return the candidate with the best score of each kind of estimator, the best kind first.
+
+    Empty where all are of one kind.
+    """
+    done = [c for c in candidates if not c.failed and np.isfinite(c.values.get("score", np.nan))]
+    best: dict[str, Candidate] = {}
+    for c in sorted(done, key=lambda c: -c.values["score"]):
+        best.setdefault(kind_of_candidate(c.params), c)
+    return best if len(best) > 1 else {}
+
+
+def compared(content: Content) -> str:
+    """Return a sentence on what each kind of estimator gives; "" where there is one kind."""
+    found = [
+        f"{kind} {number(c.values['score'])}"
+        f" ± {number(c.spreads.get('score', np.nan))} (a fit takes"
+        f" {cost('fit_time', c.values.get('fit_time', np.nan))})"
+        for kind, c in best_of_kinds(content.candidates).items()
+    ]
+    if not found:
+        return ""
+    return f"<p>The best of each kind, in {escape(content.score)}: {escape('; '.join(found))}.</p>"
 
 
 def front(content: Content) -> str:
@@ -42,7 +68,7 @@ def front(content: Content) -> str:
         for i in range(len(names))
     )
     return (
-        f'<style>{rules}</style><div class="tabs">{"".join(tabs)}'
+        f'{compared(content)}<style>{rules}</style><div class="tabs">{"".join(tabs)}'
         f'<div class="figures">{"".join(figures)}</div></div>'
     )
 

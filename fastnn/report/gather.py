@@ -12,14 +12,17 @@ import numpy as np
 
 from fastnn._optional import require
 from fastnn._version import __version__
-from fastnn.estimators.inspect import network_of
+from fastnn.estimators.inspect import innermost, network_of
 from fastnn.report import assessment
 from fastnn.report.code import training_code
 from fastnn.report.content import Candidate, ColumnBrief, Content
-from fastnn.report.figures import NOTHING, tick
+from fastnn.report.figures import NOTHING, number, tick
 from fastnn.report.vocabulary import cost, cost_name
 from fastnn.search.quantities import COSTS
+from fastnn.tabular import unseen
 from fastnn.tabular.schema import Schema
+
+COVERAGE = 0.9  # of a bag's intervals and sets
 
 
 @dataclass(frozen=True)
@@ -43,27 +46,37 @@ def gather(search: Any, data: Data) -> Content:
     held_out = data.X_test is not None
     X_unseen, y_unseen = (_frame(data.X_test), np.asarray(data.y_test)) if held_out else (X, y)
     model = search.best_estimator_
+    out_of_fold, coverage = None, ""
+    if unseen.is_bag(model):
+        known, found = assessment.out_of_fold_of_bag(model)
+        y_found = y[known]
+        if held_out:
+            out_of_fold = len(y_found), _assessed(model, y_found, *found).metrics
+            coverage = _coverage(model, X_unseen, y_unseen)
     if held_out:
-        found = assessment.predictions(model, X_unseen)
-    else:
-        found = assessment.out_of_fold(model, X, y, search.cv)
-    result = _assessed(model, y_unseen, *found)
+        found, y_found = assessment.predictions(model, X_unseen), y_unseen
+    elif not unseen.is_bag(model):
+        found, y_found = assessment.out_of_fold(model, X, y, search.cv), y
+    result = _assessed(model, y_found, *found)
     importances = assessment.importance(model, X_unseen, y_unseen)
-    network = network_of(model)
+    network = innermost(model) if unseen.is_bag(model) else network_of(model)
     return Content(
         title=data.title,
         summary=_summary(search, schema, result),
         facts=_facts(X, y, len(y_unseen) if held_out else 0, schema, result),
         columns=[_column(X[name], schema) for name in X.columns],
         left_out=schema.left_out if schema else {},
-        candidates=_candidates(search),
+        candidates=candidates_of(search),
         objectives=list(search.objectives_),
         score=_score_name(search),
         choice=_choice(search),
         assessment=result,
-        assessed_on=_assessed_on(len(y_unseen), held_out),
+        assessed_on=_assessed_on(len(y_found), held_out, unseen.is_bag(model)),
+        out_of_fold=out_of_fold,
+        coverage=coverage,
         loss=np.asarray(getattr(network, "loss_curve_", ())),
         validation=np.asarray(getattr(network, "validation_scores_", None) or ()),
+        validation_loss=np.asarray(getattr(network, "validation_curve_", ())),
         importances=importances,
         method=_method(
             search, len(importances) and min(len(y_unseen), assessment.IMPORTANCE_ROWS), held_out
@@ -85,11 +98,33 @@ def _assessed(
     return assessment.assess_values(y.astype(float), predicted.astype(float))
 
 
-def _assessed_on(n_rows: int, held_out: bool) -> str:
+def _coverage(model: Any, X: Any, y: np.ndarray) -> str:
+    """What a bag's intervals, or its sets of classes, hold on unseen rows, as a sentence."""
+    if hasattr(model, "classes_"):
+        sets = unseen.sets(model, X, COVERAGE)
+        holds = sets & (np.asarray(model.classes_) == y[:, None])
+        size = f"they hold {number(sets.sum(axis=1).mean())} classes on average"
+        return f"Sets of classes for {COVERAGE:.0%} of rows hold the true one in" + (
+            f" {holds.any(axis=1).mean():.1%} of these; {size}."
+        )
+    low, high = unseen.intervals(model, X, COVERAGE)
+    width = f"half of them are narrower than {number(float(np.median(high - low)))}"
+    return f"Intervals for {COVERAGE:.0%} of rows hold the true value in" + (
+        f" {np.mean((low <= y) & (y <= high)):.1%} of these; {width}."
+    )
+
+
+def _assessed_on(n_rows: int, held_out: bool, is_bag: bool) -> str:
     if held_out:
         return (
             f"Measured on {n_rows} rows that were held out:"
             " neither the search nor the chosen model has seen them."
+        )
+    if is_bag:
+        return (
+            f"Measured out of fold: each of these {n_rows} rows was answered by the members of the"
+            " bag that were trained without it. The choice itself has seen all rows, so these"
+            " figures are slightly optimistic."
         )
     return (
         f"Measured out of fold: each of the {n_rows} rows was predicted by a copy of the chosen"
@@ -114,7 +149,7 @@ def _score_name(search: Any) -> str:
     return getattr(scoring, "__name__", "score")
 
 
-def _candidates(search: Any) -> list[Candidate]:
+def candidates_of(search: Any) -> list[Candidate]:
     """Return everything a search tried, from its ``cv_results_``."""
     results: Mapping[str, Any] = search.cv_results_
     found = []

@@ -24,7 +24,19 @@ def quality(content: Content) -> str:
         if isinstance(content.assessment, ClassAssessment)
         else _value_pictures(content.assessment)
     )
-    return f"<p>{escape(content.assessed_on)}</p>{pictures}"
+    said = f"<p>{escape(content.assessed_on)} {escape(content.coverage)}</p>"
+    return f"{said}{pictures}{_out_of_fold(content)}"
+
+
+def _out_of_fold(content: Content) -> str:
+    """Return a bag's figures on its training rows, beside those on rows held out."""
+    if content.out_of_fold is None:
+        return ""
+    n_rows, metrics = content.out_of_fold
+    return (
+        f"<h3>Out of fold</h3><p>The same on {n_rows} training rows, each answered by the members"
+        f" of the bag that have not learned from it.</p>{_metric_terms(metrics)}"
+    )
 
 
 def _metric_terms(metrics: dict[str, float]) -> str:

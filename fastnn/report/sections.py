@@ -66,14 +66,22 @@ def learning(content: Content) -> str:
     curves = ""
     if len(content.loss):
         epochs = np.arange(1, len(content.loss) + 1)
-        steep = content.loss.min() > 0 and content.loss.max() / content.loss.min() > 30
+        both = np.append(content.loss, content.validation_loss)
+        steep = both.min() > 0 and both.max() / both.min() > 30
         chart = Chart(
             Axis(0, len(epochs) + 1, "epoch"),
-            Axis.around(content.loss, "training loss", log=bool(steep)),
+            Axis.around(both, "loss", log=bool(steep)),
             "training loss",
         )
         chart.line(epochs, content.loss, "line s0")
         caption = f"{len(epochs)} epochs, ending at {number(content.loss[-1])}."
+        if len(content.validation_loss):
+            chart.line(epochs, content.validation_loss, "line s1")
+            caption += (
+                ' <span class="key s0"></span>training <span class="key s1"></span>validation, on'
+                " the fold of each member: means of those that still train. Each keeps its best"
+                " epoch."
+            )
         curves += f"<h3>Loss</h3>{figure(chart.svg(), caption)}"
     if len(content.validation):
         epochs = np.arange(1, len(content.validation) + 1)

@@ -20,13 +20,14 @@ from sklearn.utils import Tags, check_random_state, get_tags, indexable
 
 from fastnn._sklearn import BaseSearchCV, HasMethods, Interval, StrOptions, fit_context
 from fastnn.search.budget import Budget
+from fastnn.search.default_space import default_space
 from fastnn.search.energy import watts
 from fastnn.search.front import check_refit
 from fastnn.search.measure import Clock, Dataset
 from fastnn.search.quantities import QUANTITIES, described
 from fastnn.search.results import as_columns, measurements
 from fastnn.search.run import Run, with_params
-from fastnn.search.space import Space, default_space, describe
+from fastnn.search.space import Space, describe
 from fastnn.search.tasks import Task
 from fastnn.search.trials import Trials
 from fastnn.training.loop import InterruptedWarning
@@ -52,7 +53,7 @@ class TradeoffSearchCV(BaseSearchCV):
         Parameter names, and for each a list, a scipy.stats distribution, or an Optuna distribution.
         Each candidate takes one dict of a list. None varies the network that the estimator is or
         holds, but for what you have set to another value than the default: see
-        :func:`fastnn.search.space.default_space`.
+        :func:`fastnn.search.default_space.default_space`.
     objectives : sequence of str, default=("score", "fit_time")
         What the front is made of: "score", "fit_time", "cpu_time", "latency_us", "row_us",
         "model_bytes", "flops", "energy_j". Quantities that ``refit`` names are added, and after
@@ -90,6 +91,9 @@ class TradeoffSearchCV(BaseSearchCV):
         Where candidates are kept as they are found: the path of a file, or a database URL. The same
         search - data, estimator, space, folds - started again goes on from there, after it was
         killed too. Started in several processes, it is one search that they share.
+    first_candidates : sequence of dict, default=()
+        Settings such as those of ``best_params_`` that are tried before any others, in this order.
+        The space must hold them.
 
     Attributes
     ----------
@@ -146,6 +150,7 @@ class TradeoffSearchCV(BaseSearchCV):
         "n_jobs": [numbers.Integral, None],
         "random_state": ["random_state"],
         "storage": "no_validation",
+        "first_candidates": ["array-like"],
     }
     _clock: ClassVar[Clock] = Clock()
 
@@ -163,6 +168,7 @@ class TradeoffSearchCV(BaseSearchCV):
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
         storage: Any = None,
+        first_candidates: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         self.estimator = estimator
         self.param_distributions = param_distributions
@@ -175,6 +181,7 @@ class TradeoffSearchCV(BaseSearchCV):
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.storage = storage
+        self.first_candidates = first_candidates
 
     @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: Any, y: Any = None, **params: Any) -> TradeoffSearchCV:
@@ -255,7 +262,8 @@ class TradeoffSearchCV(BaseSearchCV):
         name = "fastnn"
         if self.storage is not None:
             name = self._fingerprint(distributions, dataset, splits)
-        trials = Trials(space, self.objectives_, self.storage, name, seed)
+        first = [space.draws(candidate) for candidate in self.first_candidates]
+        trials = Trials(space, self.objectives_, self.storage, name, seed, first)
         self.study_ = trials.study
         n_trials: float = math.inf if self.n_trials is None else self.n_trials
         if self.n_trials is None and self.max_time is None:

@@ -24,7 +24,7 @@ from sklearn.utils import indexable
 from fastnn._sklearn import safe_indexing
 from fastnn.core.cost import predict_flops
 from fastnn.core.network import NetworkSpec
-from fastnn.estimators.inspect import network_of
+from fastnn.estimators.inspect import innermost, network_of
 from fastnn.search.energy import COUNTED, estimate_label, rapl_joules, watts
 from fastnn.search.memory import PeakMemory
 
@@ -273,8 +273,10 @@ def prediction_times(
 
 
 def flops(estimator: BaseEstimator) -> float:
-    """FLOPs of the network in a fitted ``estimator`` to predict one row; NaN without a network."""
-    network = network_of(estimator)
+    """FLOPs of the networks in a fitted ``estimator`` to predict one row; NaN without a network."""
+    network, bag = network_of(estimator), innermost(estimator)
+    if hasattr(bag, "network_"):
+        return float(bag.n_members_ * predict_flops(bag.network_))
     if network is None:
         return math.nan
     units = [len(network.coefs_[0])] + [W.shape[1] for W in network.coefs_]

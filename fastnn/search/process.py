@@ -112,7 +112,8 @@ class FreshProcesses:
         with (folder / "errors").open("ab") as errors:
             self.server = subprocess.Popen(
                 [sys.executable, "-c", code, self.folder.name],
-                env={**os.environ, "PYTHONPATH": path},
+                # Threads of trees that wait let others run, on a busy machine too.
+                env={"OMP_WAIT_POLICY": "passive", **os.environ, "PYTHONPATH": path},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,

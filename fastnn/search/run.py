@@ -235,7 +235,10 @@ class Run:
             warnings.catch_warnings(),
             # As many threads as folds; and the CPU seconds of its thread are all of a fold's.
             threadpool_limits(limits=1),
-            ThreadPoolExecutor(self.n_jobs, thread_name_prefix="fastnn-fold") as pool,
+            # OpenMP's limit, which the trees of scikit-learn go by, is each thread's own.
+            ThreadPoolExecutor(
+                self.n_jobs, "fastnn-fold", initializer=threadpool_limits, initargs=(1,)
+            ) as pool,
         ):
             warnings.simplefilter("ignore", ConvergenceWarning)  # the search varies max_iter
             try:
@@ -458,6 +461,14 @@ def with_params(estimator: BaseEstimator, params: Mapping[str, Any]) -> BaseEsti
 
 
 def _single_threaded(estimator: BaseEstimator) -> BaseEstimator:
-    """``estimator`` with one thread for each network; that does not change what they learn."""
-    names = [name for name in estimator.get_params() if name.split("__")[-1] == "n_threads"]
+    """``estimator`` with one thread for each network or tree that counts its threads.
+
+    That does not change what they learn. An ``n_jobs`` that is None is 1 already.
+    """
+    counts = {
+        name: value
+        for name, value in estimator.get_params().items()
+        if name.split("__")[-1] in ("n_threads", "thread_count", "n_jobs")
+    }
+    names = [name for name, n in counts.items() if n is not None or name.endswith("n_threads")]
     return estimator.set_params(**dict.fromkeys(names, 1))

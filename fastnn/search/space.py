@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,6 @@ from types import CodeType, FunctionType
 from typing import Any
 
 import numpy as np
-from scipy import stats
 from sklearn.base import BaseEstimator
 from sklearn.metrics import get_scorer
 
@@ -26,12 +24,15 @@ class Axis:
     distribution : optuna.distributions.BaseDistribution
     decode : callable
         The parameter's value of a draw.
+    encode : callable
+        The draw that gives a value; ValueError if none does.
     size : float
         How many values there are; may be infinite.
     """
 
     distribution: Any
     decode: Callable[[Any], Any]
+    encode: Callable[[Any], Any]
     size: float
 
 
@@ -39,17 +40,17 @@ def axis(name: str, values: Any) -> Axis:
     """The axis of a list, a scipy.stats distribution, anything with ``rvs``, or Optuna's own."""
     distributions = require("optuna").distributions
     if isinstance(values, distributions.BaseDistribution):
-        return Axis(values, lambda draw: draw, _optuna_size(values))
+        return Axis(values, lambda draw: draw, _drawn_as_it_is(values), _optuna_size(values))
     if hasattr(values, "ppf"):  # any distribution is a uniform one, through its quantiles
         low, high = values.support()
         kind, size = (int, high - low + 1) if hasattr(values, "pmf") else (float, math.inf)
-        return Axis(
-            distributions.FloatDistribution(1e-12, 1 - 1e-12), lambda u: kind(values.ppf(u)), size
-        )
+        quantiles = distributions.FloatDistribution(1e-12, 1 - 1e-12)
+        return Axis(quantiles, lambda u: kind(values.ppf(u)), _quantile_of(values), size)
     if hasattr(values, "rvs"):  # nothing to learn from, but it can be drawn
         return Axis(
             distributions.IntDistribution(0, 2**31 - 1),
             lambda seed: values.rvs(random_state=seed),
+            lambda value: _refuse(value, values),
             math.inf,
         )
     if isinstance(values, Sequence | np.ndarray) and not isinstance(values, str) and len(values):
@@ -57,12 +58,45 @@ def axis(name: str, values: Any) -> Axis:
         return Axis(
             distributions.CategoricalDistribution(range(len(values))),
             lambda i: values[i],
+            lambda value: _position(value, values),
             len(values),
         )
     raise ValueError(
         f"param_distributions[{name!r}] must be a non-empty list, a scipy.stats distribution or an"
         f" Optuna distribution, got {values!r}."
     )
+
+
+def _refuse(value: Any, values: Any) -> Any:
+    raise ValueError(f"{value!r} is not among {values!r}")
+
+
+def _drawn_as_it_is(distribution: Any) -> Callable[[Any], Any]:
+    def draw(value: Any) -> Any:
+        if hasattr(distribution, "choices"):
+            return value if value in distribution.choices else _refuse(value, distribution)
+        return (
+            value
+            if distribution.low <= value <= distribution.high
+            else _refuse(value, distribution)
+        )
+
+    return draw
+
+
+def _quantile_of(values: Any) -> Callable[[Any], float]:
+    def draw(value: Any) -> float:
+        low, high = values.support()
+        if not low <= value <= high:
+            _refuse(value, (low, high))
+        return min(max(float(values.cdf(value)), 1e-12), 1 - 1e-12)
+
+    return draw
+
+
+def _position(value: Any, values: Sequence[Any] | np.ndarray) -> int:
+    same = [i for i, one in enumerate(values) if one is value or repr(one) == repr(value)]
+    return same[0] if same else int(_refuse(value, list(values)))
 
 
 def _is_whole(distribution: Any) -> bool:
@@ -137,6 +171,26 @@ class Space:
             for i, part in enumerate(self.parts)
         ]
 
+    def draws(self, candidate: Mapping[str, Any]) -> dict[str, Any]:
+        """A trial's ``params`` for a candidate; ValueError if the space does not hold it."""
+        reasons = []
+        for which, part in enumerate(self.parts):
+            if set(part) != set(candidate):
+                reasons.append(f"it has the parameters {sorted(part)}")
+                continue
+            draws: dict[str, Any] = {"part": which} if len(self.parts) > 1 else {}
+            try:
+                for name, axis in part.items():
+                    draws[self._label(which, name)] = axis.encode(candidate[name])
+            except ValueError as error:
+                reasons.append(str(error))
+                continue
+            return draws
+        raise ValueError(
+            f"first_candidates holds {dict(candidate)!r}, which param_distributions does not:"
+            f" {'; '.join(reasons)}."
+        )
+
     def key(self, draws: Mapping[str, Any]) -> str:
         """A text that differs between candidates; equal values from different draws are equal."""
         which = draws.get("part", 0)
@@ -209,64 +263,3 @@ def _draw(distribution: Any, rng: np.random.RandomState) -> Any:
     else:
         value = d.low + d.step * rng.randint(int(_optuna_size(d)))
     return min(max(round(value), d.low), d.high) if whole else value
-
-
-def default_space(estimator: BaseEstimator, n_rows: int) -> dict[str, Any]:
-    """A space for the network in ``estimator``, around what usually works.
-
-    It varies width, depth, activation, learning rate, batch size, penalty, epochs and dtype. What
-    was set to another value than the default stays as it was set. Only what the network has a
-    parameter for is varied: scikit-learn's has no ``dtype``. The distributions are lists and
-    scipy.stats', which scikit-learn's own searches take as well.
-
-    Parameters
-    ----------
-    estimator : estimator object
-        A network, fastnn's or scikit-learn's, or anything that holds one, such as a Pipeline.
-    n_rows : int
-        Rows to learn from; no batch is larger than half of them.
-
-    Returns
-    -------
-    param_distributions : dict of str to list or scipy.stats distribution
-
-    Raises
-    ------
-    ValueError
-        If there is no network, or each of these parameters has been set.
-    """
-    params = estimator.get_params()
-    last = "hidden_layer_sizes"
-    paths = [name.removesuffix(last) for name in params if name.split("__")[-1] == last]
-    if not paths:
-        raise ValueError(
-            "param_distributions=None needs an estimator that is or holds a network, to know what"
-            f" to vary; got {estimator!r}. Give param_distributions."
-        )
-    path = min(paths, key=len)
-    network = params[path.removesuffix("__")] if path else estimator
-    defaults = inspect.signature(type(network)).parameters
-    space: dict[str, Any] = {
-        "hidden_layer_sizes": [
-            (),
-            *((width,) * depth for depth in (1, 2, 3) for width in (8, 16, 32, 64, 128, 256)),
-        ],
-        "activation": ["relu", "tanh", "logistic"],
-        "learning_rate_init": stats.loguniform(3e-4, 3e-2),
-        "batch_size": [size for size in (32, 64, 128, 256, 512) if size <= n_rows // 2] or ["auto"],
-        "alpha": stats.loguniform(1e-6, 1e-1),
-        "max_iter": [5, 10, 20, 40, 80, 160],
-        "dtype": ["float32", "float64"],
-    }
-    free = {
-        path + name: values
-        for name, values in space.items()
-        if path + name in params and repr(params[path + name]) == repr(defaults[name].default)
-    }
-    if not free:
-        raise ValueError(
-            f"param_distributions=None varies {', '.join(space)} of the network, but the"
-            f" {type(network).__name__} sets each of them. Leave one at its default, or give"
-            " param_distributions."
-        )
-    return free

@@ -8,7 +8,7 @@ import math
 import os
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -92,6 +92,8 @@ class Trials:
     name : str
         The study's name in the storage. A study of that name found there is continued.
     seed : int
+    first : sequence of dict
+        Draws to begin with, where they are not in the storage yet.
 
     Attributes
     ----------
@@ -114,7 +116,13 @@ class Trials:
     """
 
     def __init__(
-        self, space: Space, objectives: tuple[str, ...], storage: Any, name: str, seed: int
+        self,
+        space: Space,
+        objectives: tuple[str, ...],
+        storage: Any,
+        name: str,
+        seed: int,
+        first: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         optuna = require("optuna")
         self.space, self.objectives, self.fail = space, objectives, optuna.trial.TrialState.FAIL
@@ -136,6 +144,8 @@ class Trials:
         try:
             with self._in_turns():
                 self._open(optuna, storage, name, seed)
+                for draws in first:
+                    self.study.enqueue_trial(dict(draws), skip_if_exists=True)
                 self._refresh()
         except BaseException:
             self.__exit__()

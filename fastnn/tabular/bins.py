@@ -1,4 +1,4 @@
-"""Where are the edges of a column's bins? Equal shares of rows, a place for frequent values.
+"""How do numbers become bins? A scale that outliers do not rule, edges of equal shares of the rows.
 
 Equal-frequency bins alone fail on columns where few values hold most rows: many edges would fall
 together, and the rest of the column share what is left of them.
@@ -6,10 +6,57 @@ together, and the rest of the column share what is left of them.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn.backends import load, why_not
+
 Numbers = NDArray[np.float64]
+
+HUGE = 1e300  # numbers beyond it count as it: their differences are finite
+LARGE = 1e100  # its square is finite
+BEYOND = 1  # bins' widths: how far beyond the outer edges a number counts
+
+
+@dataclass(frozen=True)
+class RobustScale:
+    """``clip((x - center) * factor)``, with the smooth clip ``z / sqrt(1 + (z / 3)**2)``."""
+
+    center: float
+    factor: float
+
+    @classmethod
+    def of(cls, x: Numbers) -> RobustScale:
+        """By median and quartiles; where these are equal, by the range."""
+        low, center, high = np.quantile(x, [0.25, 0.5, 0.75])
+        spread = high - low if high > low else (x.max() - x.min()) / 2
+        return cls(float(center), float(1 / max(spread, 1 / HUGE)) if spread > 0 else 0.0)
+
+    def __call__(self, x: Numbers) -> Numbers:
+        """The scaled numbers, of the shape of ``x``."""
+        with np.errstate(over="ignore"):  # the clip takes infinity for what it is
+            z = ((x - self.center) * self.factor).clip(-LARGE, LARGE)
+        return z / np.sqrt(1 + (z / 3) ** 2)
+
+
+def hot_values(counts: NDArray[np.int64], n_rows: int) -> Numbers:
+    """How far apart :class:`RobustScale` puts 0 and 1 in columns of ``counts`` ones, for each.
+
+    The quartiles of zeros and ones follow from how many there are.
+    """
+    at = np.array([0.25, 0.5, 0.75]) * (n_rows - 1)
+    below = np.floor(at)
+    zeros = n_rows - counts[:, None]
+    values = (below >= zeros).astype(float)
+    values += ((below + 1 >= zeros) - values) * (at - below)
+    low, center, high = values.T
+    spread = np.where(high > low, high - low, 0.5)
+    ends = [RobustScale(center, 1 / spread)(x) for x in (1.0, 0.0)]  # type: ignore[arg-type]
+    return np.where((counts > 0) & (counts < n_rows), ends[0] - ends[1], 0.0)
 
 
 def bin_edges(x: Numbers, n_bins: int) -> Numbers:
@@ -39,13 +86,100 @@ def bin_edges(x: Numbers, n_bins: int) -> Numbers:
     return edges
 
 
-def find_bins(x: Numbers, edges: Numbers) -> tuple[NDArray[np.uint8], Numbers]:
-    """The bin of each number ``(n_rows,)``, and where in it the number stands.
+@dataclass(frozen=True)
+class NumericColumns:
+    """What the numbers of a training table taught, all columns in arrays, in the order of bins.
 
-    From 0 to 1 between the outer edges; beyond them from -1 to 2. What is further away than the
-    outer bin is wide counts as that far: a network is linear there, with a slope that a narrow
-    bin's rows hardly tell, and would answer anything at all.
+    Attributes
+    ----------
+    places : ndarray of int64, shape (n_columns,)
+        Where in the table each column stands.
+    fills, centers, factors : ndarray of float64, shape (n_columns,)
+        What stands for a missing number, and its :class:`RobustScale`.
+    starts : ndarray of int64, shape (n_columns + 1,)
+        Where each column's edges begin among all, and their number.
+    edges : ndarray of float64, shape (n_edges,)
     """
-    bins = np.searchsorted(edges[1:-1], x, side="right")
-    lower = edges[bins]
-    return bins.astype(np.uint8), ((x - lower) / (edges[bins + 1] - lower)).clip(-1, 2)
+
+    places: NDArray[np.int64]
+    fills: Numbers
+    centers: Numbers
+    factors: Numbers
+    starts: NDArray[np.int64]
+    edges: Numbers
+
+    @classmethod
+    def of(
+        cls,
+        places: Sequence[int],
+        fills: Sequence[float],
+        scales: Sequence[RobustScale],
+        edges: Sequence[Numbers],
+    ) -> NumericColumns:
+        """Of what each column taught."""
+        return cls(
+            np.array(places, np.int64),
+            np.array(fills, np.float64),
+            np.array([scale.center for scale in scales], np.float64),
+            np.array([scale.factor for scale in scales], np.float64),
+            np.cumsum([0, *map(len, edges)], dtype=np.int64),
+            np.concatenate([np.empty(0), *edges]),
+        )
+
+    def find(
+        self,
+        X: Numbers,
+        columns: range,
+        bins: NDArray[np.uint8],
+        fractions: NDArray[np.float32],
+    ) -> bool:
+        """The bin of each number, and where in it the number stands; False if X holds infinity.
+
+        From 0 to 1 between the outer edges; beyond them from -1 to 2. What is further away than the
+        outer bin is wide counts as that far: a network is linear there, with a slope that a narrow
+        bin's rows hardly tell, and would answer anything at all.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_rows, n_in), C order
+            A table, NaN where a number is missing; or the one column that is asked for, (n_rows,
+            1).
+        columns : range
+            Which of these columns.
+        bins, fractions : ndarray of shape (n_rows, n_columns), C order
+            Where to write; other columns stay as they are.
+        """
+        return (_compiled() or find_bins)(self, X, columns, bins, fractions)
+
+
+Find = Callable[
+    [NumericColumns, Numbers, range, NDArray[np.uint8], NDArray[np.float32]],
+    bool,
+]
+
+
+def find_bins(
+    known: NumericColumns,
+    X: Numbers,
+    columns: range,
+    bins: NDArray[np.uint8],
+    fractions: NDArray[np.float32],
+) -> bool:
+    """As :meth:`NumericColumns.find`: the definition, which the compiled one equals to the bit."""
+    if np.isinf(X).any():
+        return False
+    for c in columns:
+        x = X[:, known.places[c] if X.shape[1] > 1 else 0]
+        scale = RobustScale(known.centers[c], known.factors[c])
+        z = scale(np.where(np.isnan(x), known.fills[c], x))
+        edges = known.edges[known.starts[c] : known.starts[c + 1]]
+        bins[:, c] = own = np.searchsorted(edges[1:-1], z, side="right")
+        lower = edges[own]
+        fractions[:, c] = ((z - lower) / (edges[own + 1] - lower)).clip(-BEYOND, 1 + BEYOND)
+    return True
+
+
+@cache  # an import that fails is tried anew each time
+def _compiled() -> Find | None:
+    """The compiled backend's own, where it can be used."""
+    return None if why_not("cython") else getattr(load("cython"), "find_bins", None)

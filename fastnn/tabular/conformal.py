@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Numbers = NDArray[np.float64]
-BLOCK = 256  # rows at a time
+HALVINGS = 64  # of a range of numbers, until none is left between its ends
 
 
 def check_coverage(coverage: float, n_residuals: int) -> None:
@@ -46,14 +46,33 @@ def intervals(
     n = sum(map(len, residuals))
     check_coverage(coverage, n)
     k = int(np.ceil(coverage * (n + 1))) - 1  # from 0, in ascending order
-    low, high = np.empty((2, predictions.shape[1]))
-    for start in range(0, predictions.shape[1], BLOCK):
-        part = predictions[:, start : start + BLOCK, None]
-        above = np.concatenate([p + r for p, r in zip(part, residuals, strict=True)], axis=1)
-        below = np.concatenate([r - p for p, r in zip(part, residuals, strict=True)], axis=1)
-        high[start : start + BLOCK] = np.partition(above, k, axis=1)[:, k]
-        low[start : start + BLOCK] = -np.partition(below, k, axis=1)[:, k]
-    return low, high
+    ascending = [np.sort(own) for own in residuals]
+    return -_kth_sums(-predictions, ascending, k), _kth_sums(predictions, ascending, k)
+
+
+def _kth_sums(predictions: Numbers, residuals: Sequence[Numbers], k: int) -> Numbers:
+    """The k-th smallest, from 0, of all members' prediction + residual, for each row ``(n_rows,)``.
+
+    Found by halving the range that it lies in, since the sums of many rows and residuals would not
+    fit in memory; residuals ascend.
+    """
+    members = [(p, own) for p, own in zip(predictions, residuals, strict=True) if len(own)]
+    low = np.min([p + own[0] for p, own in members], axis=0)
+    high = np.max([p + own[-1] for p, own in members], axis=0)
+    for _ in range(HALVINGS):
+        middle = low + (high - low) / 2
+        n_up_to = sum(np.searchsorted(own, middle - p, side="right") for p, own in members)
+        enough = n_up_to > k
+        high, low = np.where(enough, middle, high), np.where(enough, low, middle)
+    found, nearest = high, np.full(len(high), np.inf)
+    for p, own in members:  # the sum that the range has shrunk to
+        after = np.searchsorted(own, high - p)
+        for at in (after - 1, after):
+            sums = p + own[at.clip(0, len(own) - 1)]
+            closer = np.abs(sums - high) < nearest
+            found = np.where(closer, sums, found)
+            nearest = np.where(closer, np.abs(sums - high), nearest)
+    return found
 
 
 def class_sets(

@@ -7,7 +7,8 @@ numbers are the median, and where the training table has any, an indicator says 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -20,37 +21,21 @@ from sklearn.utils import Tags, check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastnn._optional import require
+from fastnn.backends.checks import NotFinite
 from fastnn.core.embedding import Embedding, Encoded
-from fastnn.tabular.bins import bin_edges, find_bins
-
-Numbers = NDArray[np.float64]
+from fastnn.tabular.bins import (
+    HUGE,
+    Numbers,
+    NumericColumns,
+    RobustScale,
+    bin_edges,
+    hot_values,
+)
 
 INDICATOR_SCALE = 0.25  # one-hot columns would otherwise be a network's largest inputs
 DAY = np.timedelta64(1, "D")
-HUGE = 1e300  # numbers beyond it count as it: their differences are finite
-LARGE = 1e100  # its square is finite
+PLAIN = frozenset({float, int, bool, np.bool_, np.float64, np.float32, np.int64, np.int32})
 TIMES = {"M": (date, type(None)), "m": (timedelta, type(None))}  # by NumPy's letters
-
-
-@dataclass(frozen=True)
-class RobustScale:
-    """``clip((x - center) * factor)``, with the smooth clip ``z / sqrt(1 + (z / 3)**2)``."""
-
-    center: float
-    factor: float
-
-    @classmethod
-    def of(cls, x: Numbers) -> RobustScale:
-        """By median and quartiles; where these are equal, by the range."""
-        low, center, high = np.quantile(x, [0.25, 0.5, 0.75])
-        spread = high - low if high > low else (x.max() - x.min()) / 2
-        return cls(float(center), float(1 / max(spread, 1 / HUGE)) if spread > 0 else 0.0)
-
-    def __call__(self, x: Numbers) -> Numbers:
-        """The scaled numbers, of the shape of ``x``."""
-        with np.errstate(over="ignore"):  # the clip takes infinity for what it is
-            z = ((x - self.center) * self.factor).clip(-LARGE, LARGE)
-        return z / np.sqrt(1 + (z / 3) ** 2)
 
 
 class Column:
@@ -124,16 +109,34 @@ class Column:
         categorical = getattr(self.values, "array", self.values)
         if hasattr(categorical, "codes"):
             return list(categorical.categories), np.asarray(categorical.codes, np.int64)
-        places: dict[Any, int] = {}
         cells = self.values.tolist() if hasattr(self.values, "tolist") else list(self.values)
         try:
-            codes = [-1 if is_missing(v) else places.setdefault(v, len(places)) for v in cells]
+            distinct = dict.fromkeys(cells)
         except TypeError as error:
             raise TypeError(
                 f"Column {self.name!r} is one of categories, but not all of its cells can be:"
                 f" {error}. Make texts or numbers of them, or leave the column out."
             ) from error
-        return list(places), np.array(codes, np.int64)
+        levels = [level for level in distinct if not is_missing(level)]
+        places = {**dict.fromkeys(distinct, -1), **{level: i for i, level in enumerate(levels)}}
+        return levels, np.fromiter(map(places.__getitem__, cells), np.int64, len(cells))
+
+
+class SparseColumn(Column):
+    """A column of a CSC matrix, dense only while it is read."""
+
+    def __init__(self, name: str, X: Any, place: int) -> None:
+        self.name = name
+        self.values_of = X, place
+
+    @property
+    def values(self) -> np.ndarray:
+        """Its numbers, ``(n_rows,)``."""
+        X, place = self.values_of
+        own = slice(X.indptr[place], X.indptr[place + 1])
+        values = np.zeros(X.shape[0], X.dtype)
+        np.add.at(values, X.indices[own], X.data[own])  # entries of one cell add up
+        return values
 
 
 def is_missing(value: Any) -> bool:
@@ -149,7 +152,8 @@ def columns_of(X: Any) -> list[Column]:
     if hasattr(X, "iloc"):
         return [Column(str(name), X.iloc[:, i]) for i, name in enumerate(X.columns)]
     if scipy.sparse.issparse(X):
-        X = X.toarray()
+        X = scipy.sparse.csc_array(X)
+        return [SparseColumn(f"x{i}", X, i) for i in range(X.shape[1])]
     return [Column(f"x{i}", X[:, i]) for i in range(X.shape[1])]
 
 
@@ -169,29 +173,6 @@ def as_table(X: Any) -> Any:
 
 
 @dataclass
-class NumericColumn:
-    """What a numeric column's training cells taught.
-
-    Attributes
-    ----------
-    place : int
-        Of the column in the table.
-    fill : float
-        What stands for a missing number.
-    scale, edges : RobustScale or None, ndarray or None
-        None where all numbers are the same.
-    missing : RobustScale or None
-        Of the indicator; None where no number was missing.
-    """
-
-    place: int
-    fill: float
-    scale: RobustScale | None = None
-    edges: Numbers | None = None
-    missing: RobustScale | None = None
-
-
-@dataclass
 class CategoricalColumn:
     """What a categorical column's training cells taught.
 
@@ -203,24 +184,51 @@ class CategoricalColumn:
         In order; any other is unknown.
     first : int
         The hot column of the first level.
-    sign : RobustScale or None
-        Two levels are -1 and 1, scaled, in place of hot columns.
+    indicator : ndarray of shape (3,) or None
+        In place of hot columns: the numbers of two levels, and of none of them.
     """
 
     place: int
     levels: list[Any]
     first: int = 0
-    sign: RobustScale | None = None
+    indicator: NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        self._codes = {level: self.first + k for k, level in enumerate(self.levels)}
+        self._of_texts = all(isinstance(level, str) for level in self.levels)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name[0] != "_"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self.__post_init__()
 
     def codes(self, column: Column) -> NDArray[np.int64]:
         """The hot column of each row's level; -1 where it is missing or unknown."""
-        known = {level: self.first + k for k, level in enumerate(self.levels)}
         levels, rows = column.levels()
-        return np.array([known.get(level, -1) for level in levels] + [-1])[rows]
+        return np.array([*map(self._code, levels), -1])[rows]
 
-    def signs(self, column: Column) -> Numbers:
-        """-1 or 1 for each row, 0 where the level is missing or unknown."""
-        return np.array([-1.0, 1.0, 0.0])[self.codes(column)]
+    def _code(self, level: Any) -> int:
+        """That of one level; numbers are texts, and texts numbers, as in the training table."""
+        code = self._codes.get(level)
+        if code is None and isinstance(level, str) != self._of_texts:
+            code = self._codes.get(as_text(level) if self._of_texts else as_number(level))
+        return -1 if code is None else code
+
+
+def as_text(level: Any) -> str:
+    """A number as a text; whole ones without a fraction, whatever missing cells made of them."""
+    whole = isinstance(level, float) and level.is_integer()
+    return str(int(level) if whole else level)
+
+
+def as_number(level: str) -> float | str:
+    """The number that a text spells, or the text."""
+    try:
+        return float(level)
+    except ValueError:
+        return level
 
 
 class EmbeddingEncoder(TransformerMixin, BaseEstimator):
@@ -272,11 +280,12 @@ class EmbeddingEncoder(TransformerMixin, BaseEstimator):
         ValueError
             If a cell is infinite, or no number where one is meant.
         """
-        columns = self._columns(X, reset=True)
+        columns = self._columns(X, self, reset=True)
         if not columns:
             raise ValueError("X has no columns; at least 1 is required.")
-        self.numbers_: list[NumericColumn] = []
+        gaps: dict[int, NDArray[np.float32]] = {}
         self.categories_: list[CategoricalColumn] = []
+        numbers: list[tuple[int, float, RobustScale, Numbers]] = []
         hot: list[float] = []
         for place, (column, categorical) in enumerate(
             zip(columns, self._categorical(columns), strict=True)
@@ -284,30 +293,44 @@ class EmbeddingEncoder(TransformerMixin, BaseEstimator):
             if categorical:
                 self._fit_categories(place, column, hot)
             else:
-                self._fit_numbers(place, column)
-        known = [numbers.edges for numbers in self.numbers_]
-        edges = tuple(tuple(own.tolist()) for own in known if own is not None)
-        n_indicators = sum(numbers.missing is not None for numbers in self.numbers_)
-        n_indicators += sum(one.sign is not None for one in self.categories_)
+                self._fit_numbers(place, column, numbers, gaps)
+        places, fills, scales, edges = zip(*numbers, strict=True) if numbers else [()] * 4
+        self.numbers_ = NumericColumns.of(places, fills, scales, edges)
+        self.gaps_ = np.array(list(gaps), np.int64)
+        self.gap_signals_ = np.array(list(gaps.values()), np.float32).reshape(-1, 2).T
+        n_indicators = len(gaps)
+        n_indicators += sum(one.indicator is not None for one in self.categories_)
         if not (edges or n_indicators or hot):
             n_indicators = 1  # always 0: a network needs an input
-        self.embedding_ = Embedding(edges, self.embedding_size, n_indicators, tuple(hot))
+        self.embedding_ = Embedding(
+            tuple(tuple(own.tolist()) for own in edges),
+            self.embedding_size,
+            n_indicators,
+            tuple(hot),
+        )
         return self
 
-    def _fit_numbers(self, place: int, column: Column) -> None:
+    def _fit_numbers(
+        self,
+        place: int,
+        column: Column,
+        found: list[tuple[int, float, RobustScale, Numbers]],
+        gaps: dict[int, NDArray[np.float32]],
+    ) -> None:
         x = column.numbers().clip(-HUGE, HUGE)
         absent = np.isnan(x)
         if absent.all():
             return
-        found = NumericColumn(place, float(np.median(x[~absent])))
+        fill = float(np.median(x[~absent]))
         if absent.any():
-            found.missing = RobustScale.of(absent.astype(float))
-            x = np.where(absent, found.fill, x)
+            scale = RobustScale.of(absent.astype(float))
+            gaps[place] = (INDICATOR_SCALE * scale(np.array([1.0, 0.0]))).astype(np.float32)
+            x = np.where(absent, fill, x)
         if x.min() < x.max():
-            found.scale = RobustScale.of(x)
-            edges = bin_edges(found.scale(x), self.n_bins)
-            found.edges = edges if len(edges) > 1 else None
-        self.numbers_.append(found)
+            scale = RobustScale.of(x)
+            edges = bin_edges(scale(x), self.n_bins)
+            if len(edges) > 1:
+                found.append((place, fill, scale, edges))
 
     def _fit_categories(self, place: int, column: Column, hot: list[float]) -> None:
         levels, codes = column.levels()
@@ -316,14 +339,15 @@ class EmbeddingEncoder(TransformerMixin, BaseEstimator):
         kept = sorted((levels[k] for k in frequent if counts[k]), key=sort_key)
         if len(kept) == 2 or (len(kept) == 1 and (codes < 0).any()):
             found = CategoricalColumn(place, kept)
-            found.sign = RobustScale.of(found.signs(column))
+            signs = np.array([-1.0, 1.0, 0.0])
+            scale = RobustScale.of(signs[found.codes(column)])
+            found.indicator = (INDICATOR_SCALE * scale(signs)).astype(np.float32)
             self.categories_.append(found)
         elif len(kept) > 2:
             self.categories_.append(CategoricalColumn(place, kept, len(hot)))
             share = dict(zip(levels, counts, strict=True))
-            for level in kept:
-                scale = RobustScale.of((np.arange(len(codes)) < share[level]).astype(float))
-                hot.append(INDICATOR_SCALE * float(scale(np.ones(1))[0] - scale(np.zeros(1))[0]))
+            own = np.array([share[level] for level in kept], np.int64)
+            hot += (INDICATOR_SCALE * hot_values(own, len(codes))).tolist()
 
     def transform(self, X: Any) -> Encoded:
         """Encode a table.
@@ -338,34 +362,81 @@ class EmbeddingEncoder(TransformerMixin, BaseEstimator):
         encoded : Encoded
             In float32.
         """
-        check_is_fitted(self)
-        columns = self._columns(X, reset=False)
-        n_rows = len(columns[0].values) if columns else 0
-        n_numeric, n_indicators = len(self.embedding_.edges), self.embedding_.n_indicators
-        one_hot = [found for found in self.categories_ if found.sign is None]
+        return self.encode(X, self)
+
+    def encode(self, X: Any, asked: BaseEstimator) -> Encoded:
+        """As :meth:`transform`; ``asked`` is whom errors name."""
+        if not hasattr(self, "embedding_"):
+            check_is_fitted(self)
+        plain = self._plain(X)
+        if plain is not None:
+            with suppress(NotFinite):
+                return self._encode(*plain)
+        columns = self._columns(X, asked, reset=False)
+        return self._encode(len(columns[0].values) if columns else 0, columns.__getitem__)
+
+    def _plain(self, X: Any) -> tuple[int, Callable[[int], Column], Numbers] | None:
+        """Of a table in which validation could find infinity alone: rows, columns, numbers.
+
+        The numbers ``(n_rows, n_columns)`` are worth nothing where a column holds categories. An
+        array of floats is such a table; and one row of a DataFrame, in the order of the training
+        table.
+        """
+        if type(X) is np.ndarray:
+            if (
+                X.dtype.type in (np.float64, np.float32)
+                and X.ndim == 2
+                and X.shape[1] == self.n_features_in_
+                and len(X) > 0
+                and X.flags.c_contiguous
+                and self.labels_ is None
+            ):
+                return len(X), lambda i: Column(f"x{i}", X[:, i]), X.astype(np.float64, copy=False)
+            return None
+        if not hasattr(X, "iloc") or X.ndim != 2 or len(X) != 1 or self.labels_ is None:
+            return None
+        if X.columns.tolist() != self.labels_:
+            return None
+        row = X.iloc[0]
+        if row.dtype.kind == "f" and self.categories_:  # whole numbers may have lost digits
+            return None
+        cells = row.tolist()
+        places = sorted({*self.numbers_.places.tolist(), *self.gaps_.tolist()})
+        own = [cells[place] for place in places]
+        if not PLAIN.issuperset(map(type, own)):
+            return None
+        numbers = np.zeros((1, len(cells)))
+        numbers[0, places] = own
+        return 1, lambda i: Column(str(self.labels_[i]), [cells[i]]), numbers
+
+    def _encode(
+        self, n_rows: int, column: Callable[[int], Column], numbers: Numbers | None = None
+    ) -> Encoded:
+        """The table's rows; NotFinite if one of ``numbers``, all of its own, is infinite."""
+        n_numeric = len(self.numbers_.places)
         bins = np.empty((n_rows, n_numeric), np.uint8)
         fractions = np.empty((n_rows, n_numeric), np.float32)
-        indicators = np.zeros((n_rows, n_indicators), np.float32)
-        codes = np.empty((n_rows, len(one_hot)), np.int32)
-        j = k = 0
-        for numbers in self.numbers_:
-            x = columns[numbers.place].numbers()
-            absent = np.isnan(x)
-            if numbers.scale is not None and numbers.edges is not None:
-                x = numbers.scale(np.where(absent, numbers.fill, x))
-                bins[:, j], fractions[:, j] = find_bins(x, numbers.edges)
-                j += 1
-            if numbers.missing is not None:
-                indicators[:, k] = INDICATOR_SCALE * numbers.missing(absent.astype(float))
-                k += 1
+        indicators = np.zeros((n_rows, self.embedding_.n_indicators), np.float32)
+        n_gaps = len(self.gaps_)
+        if numbers is None:
+            self._read_each(column, bins, fractions, indicators)
+        elif not self.numbers_.find(numbers, range(n_numeric), bins, fractions):
+            raise NotFinite
+        elif n_gaps:
+            absent = np.isnan(numbers[:, self.gaps_])
+            indicators[:, :n_gaps] = np.where(absent, *self.gap_signals_)
+        k, codes = n_gaps, []
         for found in self.categories_:
-            if found.sign is not None:
-                signs = found.signs(columns[found.place])
-                indicators[:, k] = INDICATOR_SCALE * found.sign(signs)
+            each = found.codes(column(found.place))
+            if found.indicator is None:
+                codes.append(each)
+            else:
+                indicators[:, k] = found.indicator[each]
                 k += 1
-        for c, found in enumerate(one_hot):
-            codes[:, c] = found.codes(columns[found.place])
-        return Encoded(bins, fractions, indicators, codes)
+        hot = np.empty((n_rows, len(codes)), np.int32)
+        for c, each in enumerate(codes):
+            hot[:, c] = each
+        return Encoded(bins, fractions, indicators, hot)
 
     def encoded_places(self) -> list[dict[str, list[int]]]:
         """For each column of the table, those of each array of `Encoded` that are made of it."""
@@ -380,36 +451,63 @@ class EmbeddingEncoder(TransformerMixin, BaseEstimator):
                 places[place][name].append(counts[name])
                 counts[name] += 1
 
-        for numbers in self.numbers_:
-            if numbers.edges is not None:
-                note(numbers.place, "bins", "fractions")
-            if numbers.missing is not None:
-                note(numbers.place, "indicators")
+        for place in self.numbers_.places.tolist():
+            note(place, "bins", "fractions")
+        for place in self.gaps_.tolist():
+            note(place, "indicators")
         for found in self.categories_:
-            note(found.place, "codes" if found.sign is None else "indicators")
+            note(found.place, "codes" if found.indicator is None else "indicators")
         return places
 
-    def _columns(self, X: Any, reset: bool) -> list[Column]:
+    def _read_each(
+        self,
+        column: Callable[[int], Column],
+        bins: NDArray[np.uint8],
+        fractions: NDArray[np.float32],
+        indicators: NDArray[np.float32],
+    ) -> None:
+        """Write what the numbers of each column become."""
+        known = {place: j for j, place in enumerate(self.numbers_.places.tolist())}
+        gaps = {place: k for k, place in enumerate(self.gaps_.tolist())}
+        for place in sorted({*known, *gaps}):
+            x = np.ascontiguousarray(column(place).numbers())
+            if place in known:
+                j = known[place]
+                self.numbers_.find(x[:, None], range(j, j + 1), bins, fractions)
+            if place in gaps:
+                k = gaps[place]
+                indicators[:, k] = np.where(np.isnan(x), *self.gap_signals_[:, k])
+
+    def _columns(self, X: Any, asked: BaseEstimator, reset: bool) -> list[Column]:
         X = as_table(X)
-        if not reset and hasattr(X, "iloc") and hasattr(self, "feature_names_in_"):
-            X = self._in_order(X)
-        validate_data(self, X, reset=reset, skip_check_array=True)
+        has_labels = hasattr(X, "iloc") and X.columns.is_unique
+        if reset:
+            self.labels_ = X.columns.tolist() if has_labels else None
+        elif hasattr(X, "iloc") and self.labels_ is not None:
+            X = self._in_order(X, self.labels_)
+        validate_data(asked, X, reset=reset, skip_check_array=True)
         return columns_of(X)
 
-    def _in_order(self, X: Any) -> Any:
-        """The columns of a DataFrame in order; ValueError if any is absent, or new."""
-        absent = [name for name in self.feature_names_in_ if name not in X.columns]
+    def _in_order(self, X: Any, labels: list[Any]) -> Any:
+        """The known columns of a DataFrame; ValueError if any is absent, or new.
+
+        As in scikit-learn, columns without names, those numbered, are found by place where the
+        table has none of their numbers.
+        """
+        absent = [label for label in labels if label not in X.columns]
+        if len(absent) == len(labels) and not all(isinstance(label, str) for label in labels):
+            return X
         if absent:
             raise ValueError(
                 f"X lacks columns that the model was fitted with: {', '.join(map(repr, absent))}."
             )
-        known = set(self.feature_names_in_)
-        if new := [name for name in X.columns if name not in known]:
+        known = set(labels)
+        if new := [label for label in X.columns if label not in known]:
             raise ValueError(
                 "X has columns that the model was not fitted with:"
                 f" {', '.join(map(repr, new))}. Leave them out."
             )
-        return X[list(self.feature_names_in_)]
+        return X[labels]
 
     def _categorical(self, columns: Sequence[Column]) -> NDArray[np.bool_]:
         """Which columns hold categories."""

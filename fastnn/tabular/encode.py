@@ -499,7 +499,7 @@ def table_model(
     Returns
     -------
     sklearn.pipeline.Pipeline
-        Steps "columns" and "network"; reads what `features` returns.
+        Steps "columns" and "model"; reads what `features` returns.
     """
     from sklearn.compose import TransformedTargetRegressor
     from sklearn.pipeline import Pipeline
@@ -510,4 +510,4 @@ def table_model(
     if schema.task == "regression":
         scale = LogScale() if log_target else StandardScaler()
         estimator = TransformedTargetRegressor(regressor=estimator, transformer=scale)
-    return Pipeline([("columns", encoder or TableEncoder()), ("network", estimator)])
+    return Pipeline([("columns", encoder or TableEncoder()), ("model", estimator)])

@@ -258,7 +258,8 @@ class TabularRegressor(RegressorMixin, BaseTabular):  # noqa: D101 - see below
 
     def _shown_columns(self, predictions: np.ndarray) -> NDArray[np.float64]:
         """The same of any number of axes, the last of which counts the outputs."""
-        return np.clip(predictions * self._std + self._mean, self._low, self._high)
+        shown = predictions * self._std + self._mean
+        return np.minimum(np.maximum(shown, self._low), self._high)
 
     def _missed_by(self, predictions: Array, y: np.ndarray) -> NDArray[np.float64]:
         return np.abs(self._shown_columns(predictions) - self._shown_columns(y))

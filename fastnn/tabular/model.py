@@ -78,7 +78,11 @@ class TableModel:
         TableError
             When the table does not have the columns of the training table.
         """
-        return np.asarray(self.model.predict(features(self.schema, frame, note)))
+        return self.predicted(features(self.schema, frame, note))
+
+    def predicted(self, X: pd.DataFrame) -> np.ndarray:
+        """Predict rows that `fastnn.tabular.encode.features` has made of a table."""
+        return np.ravel(self.model.predict(X))  # CatBoost has its labels in a column
 
     def predict_proba(self, frame: pd.DataFrame, note: Callable[[str], None] = _warn) -> np.ndarray:
         """Predict the probability of each class.

@@ -21,9 +21,10 @@ pytestmark = pytest.mark.usefixtures("folder")
 
 HOMES = TableFile("homes.csv")
 KIND = Goal("kind")
-SHORT = Training(epochs=20)
+SHORT = Training(epochs=20, network="plain")
 NO_AGE = TypeOptions(drop=("age",))
-FEW = Search(trials=3, objectives=("score", "flops"), cv=2, jobs=1, choose="score")
+PLAIN = {"objectives": ("score", "flops"), "cv": 2, "jobs": 1, "models": ("plain",)}
+FEW = Search(trials=3, choose="score", **PLAIN)
 
 
 class Notes(Reporter):
@@ -61,7 +62,7 @@ def test_without_an_output_nothing_is_written():
 
 
 def test_the_network_is_as_the_settings_say():
-    found = commands.fit(HOMES, Goal("kind", seed=3), training=Training(hidden=(5, 4), epochs=7))
+    found = commands.fit(HOMES, Goal("kind", seed=3), training=Training((5, 4), 7, network="plain"))
     network = found.model.model[-1]
     assert [weights.shape[1] for weights in network.coefs_] == [5, 4, 1]
     assert (network.max_iter, network.random_state, network.early_stopping) == (7, 3, False)
@@ -202,9 +203,7 @@ def test_explore_returns_the_search_and_the_chosen_model(capsys):
 
 
 def test_a_limit_that_nothing_keeps_brings_the_search_along():
-    search = Search(
-        trials=3, objectives=("score", "flops"), cv=2, jobs=1, limits=(("model_bytes", 1.0),)
-    )
+    search = Search(trials=3, limits=(("model_bytes", 1.0),), **PLAIN)
     with pytest.raises(
         commands.NoCandidateWithinLimits, match="no candidate is within it"
     ) as caught:
@@ -216,7 +215,9 @@ def test_a_limit_that_nothing_keeps_brings_the_search_along():
 def test_info_describes_the_machine_or_a_model():
     assert list(commands.info()) == ["versions", "backends", "instruction sets", "threads"]
     assert "in use" not in commands.info()["threads"]
-    found = commands.fit(HOMES, KIND, NO_AGE, Training((6, 3), 9), output="m.skops")
+    found = commands.fit(
+        HOMES, KIND, NO_AGE, Training((6, 3), 9, network="plain"), output="m.skops"
+    )
     about = commands.info("m.skops")
     assert about["file"]["bytes"] == os.path.getsize("m.skops")
     assert about["task"]["classes"] == ["cheap", "costly"] and about["task"]["target"] == "kind"

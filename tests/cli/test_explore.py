@@ -11,10 +11,20 @@ import signal
 import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score
+from support.homes import homes
 
+from fastnn.cli import commands
+from fastnn.cli.kinds import compared, kinds_for
+from fastnn.cli.reporter import Reporter
+from fastnn.cli.settings import Goal, Search, TableFile
 from fastnn.cli.terminal import Candidates
+from fastnn.cli.training_table import training_table
 from fastnn.persistence import load_model
+from fastnn.search.estimator import TradeoffSearchCV
 from fastnn.search.run import Run
+from fastnn.tabular.options import TypeOptions
+
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 def explored(run, *more, trials=4):
@@ -27,6 +37,8 @@ def explored(run, *more, trials=4):
         2,
         "--jobs",
         1,
+        "--models",
+        "plain",
     ]  # nothing is timed
     return run("explore", "homes.csv", "--target", "kind", *deterministic, *more)
 
@@ -105,3 +117,91 @@ def test_ctrl_c_in_explore_reports_what_was_found(run, monkeypatch):
     assert status == 130 and "Search interrupted by user" in err
     assert re.search(r"^3 candidates, ", out, re.M) and os.path.exists("r.html")
     assert run("predict", "m.skops", "homes.csv")[0] == 0
+
+
+# ---- several kinds of models
+
+KINDS = ["--objectives", "score,model_bytes", "--trials", 3, "--cv", 2, "--jobs", 1]
+KINDS += ["--models", "bag,trees,linear"]
+
+
+def test_trees_and_a_linear_model_stand_on_the_same_front(run):
+    explore = ["explore", "homes.csv", "--target", "kind", *KINDS, "--choose", "score"]
+    status, out, err = run(*explore, "--report", "r.html", "-o", "m")
+    assert status == 0, err
+    kinds = ["bag of networks", "gradient boosting of scikit-learn", "linear model"]
+    for kind in kinds:
+        assert re.search(rf"^best {kind} +0\.\d{{4}} ± 0\.\d{{4}}, \S+ \S+ to fit$", out, re.M)
+    with open("r.html", encoding="utf-8") as file:
+        page = file.read()
+    (said,) = re.findall(r"<p>The best of each kind, in accuracy: (.*?)\.</p>", page)
+    assert sorted(one.partition(" 0.")[0] for one in said.split("; ")) == kinds
+    assert run("predict", "m", "homes.csv")[0] == 0
+    found = json.loads(run(*explore, "--json")[1])
+    assert sorted(found["best_of_kinds"]) == kinds
+    assert {one["model"] for one in found["front"]} <= set(kinds)
+
+
+def test_the_first_candidate_is_what_fit_trains():
+    search = Search(models=("bag", "linear"), trials=1, cv=2, jobs=1, objectives=("score",))
+    found = commands.explore(TableFile("homes.csv"), Goal("kind"), search=search)
+    fitted = commands.fit(TableFile("homes.csv"), Goal("kind"))
+    table = fitted.table
+    chosen, bag = found.model.model[-1], fitted.model.model[-1]
+    assert chosen.get_params() == bag.get_params()
+    np.testing.assert_array_equal(
+        found.model.model.predict_proba(table.X_test),
+        fitted.model.model.predict_proba(table.X_test),
+    )
+
+
+@pytest.mark.parametrize(("jobs", "turns"), [(1, 7), (2, 5), (8, 3)])
+def test_the_first_candidate_ends_in_time(monkeypatch, jobs, turns):
+    """Its folds, a fit as long, and something to spare: no more than the search has."""
+    begun = []
+    monkeypatch.setattr(TradeoffSearchCV, "fit", lambda self, *_, **__: begun.append(self) or 1 / 0)
+    search = Search(max_time=35.0, jobs=jobs)
+    with pytest.raises(ZeroDivisionError):
+        commands.explore(TableFile("homes.csv"), Goal("kind"), search=search)
+    first = begun[0].first_candidates[0]
+    assert first["model"].max_time == 35.0 / turns and first["model__preset"] == "balanced"
+
+
+@pytest.mark.parametrize("kind", ["trees", "linear"])
+def test_other_kinds_are_saved_and_predict(run, kind):
+    words = ["explore", "prices.csv.gz", "--target", "price", *KINDS[:-1], kind, "-o", "m"]
+    assert run(*words, "--trials", 1)[0] == 0
+    status, out, err = run("predict", "m", "prices.csv.gz")
+    assert status == 0 and len(out.splitlines()) == 81, err
+    name = {"trees": "gradient boosting of scikit-learn", "linear": "linear model"}[kind]
+    assert re.search(rf"^  model +{name}$", run("info", "m")[1], re.M)
+
+
+def test_kinds_without_flops_are_left_out_where_these_are_an_objective():
+    assert kinds_for(None, ("score", "flops")) == ["bag", "plain"]
+    assert kinds_for(("linear", "bag"), ("score", "flops")) == ["bag"]
+    assert kinds_for(("linear", "bag"), ("score",)) == ["linear", "bag"]
+    with pytest.raises(ValueError, match="flops is known of networks alone: --models bag,plain"):
+        kinds_for(("trees",), ("flops",))
+    with pytest.raises(ValueError, match="There is no kind of model 'forest'; there are bag, tr"):
+        kinds_for(("forest",), ())
+
+
+def test_kinds_that_are_not_installed_are_left_out_or_said(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if "boost" in name else 1)
+    assert kinds_for(None, ()) == ["bag", "trees", "linear", "plain", "lightgbm"]
+    with pytest.raises(ImportError, match="--models catboost needs catboost, which is not inst"):
+        kinds_for(("catboost",), ())
+
+
+def test_the_scale_of_a_heavy_tail_is_searched():
+    rng = np.random.default_rng(0)
+    frame = homes(100).assign(price=np.exp(rng.normal(size=100) * 2))
+    found = training_table(frame, Goal("price"), TypeOptions(drop=("kind",)), Reporter())
+    what = compared(found, Goal("price"), ["bag", "linear"], 50)
+    scales = [type(one["model__transformer"]).__name__ for one in what.first_candidates]
+    assert scales == ["StandardScaler", "LogScale"] * 2
+    for said, scale in (("log", "LogScale"), ("none", "StandardScaler")):
+        what = compared(found, Goal("price", target_transform=said), ["bag"], 50)
+        assert "model__transformer" not in what.param_distributions
+        assert type(what.estimator[-1].transformer).__name__ == scale

@@ -17,10 +17,17 @@ pytestmark = [
 
 def test_a_frame_and_its_file_give_the_same_model(run, tmp_path):
     frame = homes().drop(columns="price")
-    by_frame = fastnn.fit_table(frame, target="kind", epochs=15, seed=1)
-    by_path = fastnn.fit_table(tmp_path / "homes.csv", "kind", epochs=15, seed=1)
+    by_frame = fastnn.fit_table(frame, target="kind", epochs=15, seed=1, network="plain")
+    by_path = fastnn.fit_table(tmp_path / "homes.csv", "kind", epochs=15, seed=1, network="plain")
     assert (
-        run("fit", "homes.csv", "--target", "kind", "--epochs", 15, "--seed", 1, "-o", "m")[0] == 0
+        run(
+            "fit",
+            "homes.csv",
+            "--target",
+            "kind",
+            *["--network", "plain", "--epochs", "15", "--seed", "1", "-o", "m"],
+        )[0]
+        == 0
     )
     by_command = fastnn.persistence.load_model("m")
     expected = by_frame.model.predict_proba(frame)
@@ -32,7 +39,7 @@ def test_a_frame_and_its_file_give_the_same_model(run, tmp_path):
 
 def test_predict_and_evaluate(tmp_path):
     frame = homes().drop(columns="price")
-    found = fastnn.fit_table(frame, "kind", epochs=15, output=tmp_path / "m")
+    found = fastnn.fit_table(frame, "kind", epochs=15, network="plain", output=tmp_path / "m")
     by_file = fastnn.predict_table(
         tmp_path / "m", "homes.csv", proba=True, output=tmp_path / "p.csv"
     )
@@ -50,7 +57,14 @@ def test_predict_and_evaluate(tmp_path):
 def test_options_have_the_command_lines_names(tmp_path):
     homes().to_csv("semi.csv", sep="~", index=False)
     found = fastnn.fit_table(
-        "semi.csv", "kind", sep="~", drop=["price"], hidden=(5,), epochs=3, holdout=0
+        "semi.csv",
+        "kind",
+        sep="~",
+        drop=["price"],
+        network="plain",
+        hidden=(5,),
+        epochs=3,
+        holdout=0,
     )
     assert found.held_out is None and found.model.schema.reading == {"sep": "~"}
     assert found.model.model[-1].hidden_layer_sizes == (5,)
@@ -74,7 +88,8 @@ def test_notes_are_warnings():
 
 def test_explore_a_frame(tmp_path):
     frame = homes().drop(columns="price")
-    options = {"trials": 2, "cv": 2, "jobs": 1, "objectives": ("score", "flops")}
+    options = {"trials": 2, "cv": 2, "jobs": 1, "models": ["plain"]}
+    options["objectives"] = ("score", "flops")
     paths = {"output": tmp_path / "m", "report": tmp_path / "r.html"}
     found = fastnn.explore_table(frame, "kind", **options, **paths)
     assert len(found.search.cv_results_["params"]) == 2

@@ -123,7 +123,7 @@ def test_skops_loads_every_estimator_with_the_trusted_types(tmp_path, kind):
 def test_what_is_read_without_skops_is_what_skops_reads(tmp_path, monkeypatch, kind):
     model, X = fitted(kind)
     if kind == "table":
-        model.steps[-1] = ("network", FrozenEstimator(model[-1]))
+        model.steps[-1] = ("model", FrozenEstimator(model[-1]))
     schema = recognise(homes(), "kind", TypeOptions(drop=["price", "town"]))
     save_model(tmp_path / "m.skops", TableModel(model, schema, {}))
     expected = skops_io.load(tmp_path / "m.skops", trusted=TRUSTED_TYPES)["model"]

@@ -19,9 +19,20 @@ from fastnn.cli import commands, main, output, terminal
 from fastnn.cli.settings import Goal, Search, TableFile
 from fastnn.persistence import load_model
 
-FIT = ["fit", "homes.csv", "--target", "kind", "-o", "m.skops", "--epochs", 5]
+FIT = [
+    "fit",
+    "homes.csv",
+    "--target",
+    "kind",
+    "-o",
+    "m.skops",
+    "--network",
+    "plain",
+    "--epochs",
+    "5",
+]
 EXPLORE = ["explore", "homes.csv", "--target", "kind", "--objectives", "score,flops"]
-EXPLORE += ["--trials", 3, "--cv", 2, "--jobs", 1]
+EXPLORE += ["--trials", 3, "--cv", 2, "--jobs", 1, "--models", "plain"]
 
 
 def strict(text):
@@ -103,7 +114,7 @@ def test_no_garbage_is_collected_at_the_end(run, monkeypatch):
 
 @pytest.fixture
 def searched(folder):
-    search = Search(trials=4, objectives=("score", "flops"), cv=2, jobs=1)
+    search = Search(trials=4, objectives=("score", "flops"), cv=2, jobs=1, models=("plain",))
     return commands.explore(TableFile("homes.csv"), Goal("kind"), search=search).search
 
 
@@ -125,7 +136,7 @@ def test_the_width_is_the_terminals(monkeypatch, capsys):
 # ---- encodings
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "cp437", "cp1251", "cp1252"])
+@pytest.mark.parametrize("encoding", ["ascii", "cp1251"])
 def test_no_encoding_loses_a_result(folder, encoding):
     frame = homes().drop(columns="price")
     frame["kind"] = frame["kind"].map({"cheap": "дёшево", "costly": "дорого"})
@@ -175,12 +186,15 @@ def test_errors_are_one_line(error, line):
     assert main._sentence(error).startswith(line) and "\n" not in main._sentence(error)
 
 
-@pytest.mark.parametrize("command", ["fit", "predict", "evaluate", "explore", "demo", "info"])
+@pytest.mark.parametrize(
+    "command", ["fit", "predict", "evaluate", "export", "explore", "demo", "info"]
+)
 def test_a_wrong_option_shows_the_usage_of_its_command(run, command):
     needed = {
         "fit": ["homes.csv", "--target", "kind", "-o", "m"],
         "predict": ["m", "homes.csv"],
         "evaluate": ["m", "homes.csv"],
+        "export": ["m", "-o", "m.c"],
         "explore": ["homes.csv", "--target", "kind"],
     }.get(command, [])
     status, _, err = run(command, *needed, "--nonsense")

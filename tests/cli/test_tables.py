@@ -19,7 +19,20 @@ from fastnn.persistence import load_model
 
 
 def test_fit_predict_evaluate(run):
-    status, out, err = run("fit", "homes.csv", "--target", "kind", "-o", "m.skops", "--epochs", 30)
+    status, out, err = run(
+        *[
+            "fit",
+            "homes.csv",
+            "--target",
+            "kind",
+            "-o",
+            "m.skops",
+            "--network",
+            "plain",
+            "--epochs",
+            "30",
+        ]
+    )
     assert status == 0
     assert re.search(r"^task +binary \('kind' holds 2 different values\)$", out, re.M)
     assert re.search(r"^table +80 rows; 2 numeric and 1 categorical columns$", out, re.M)
@@ -71,6 +84,8 @@ def test_regression(run):
         "price",
         "-o",
         "m.skops",
+        "--network",
+        "plain",
         "--hidden",
         0,
         "--epochs",
@@ -137,7 +152,10 @@ def test_without_holding_rows_back(run):
     status, out, err = run(
         "fit", "homes.csv", "--target", "kind", "-o", "m.skops", "--epochs", 5, "--holdout", 0
     )
-    assert status == 0 and "trained                    on 80 rows" in out and "measured" not in out
+    assert status == 0 and "trained                    on 80 rows" in out
+    assert "measured                   out of fold on 60 rows" in out  # by six of eight members
+    plain = "fit homes.csv --target kind -o m.skops --epochs 5 --holdout 0 --network plain"
+    assert "measured" not in run(*plain.split())[1]
     homes(12).to_csv("few.csv", index=False)
     status, out, err = run("fit", "few.csv", "--target", "price", "-o", "m.skops", "--epochs", 5)
     assert status == 0 and "12 rows are too few to keep any back" in err and "on 12 rows" in out
@@ -153,7 +171,10 @@ def test_rows_of_a_rare_class_can_be_held_out(run):
 
 def test_seeds_decide(run):
     def fitted(seed):
-        run("fit", "homes.csv", "--target", "kind", "-o", "m.skops", "--epochs", 5, "--seed", seed)
+        run(
+            *["fit", "homes.csv", "--target", "kind", "-o", "m.skops", "--epochs", "20", "--seed"],
+            seed,
+        )
         return run("predict", "m.skops", "homes.csv", "--proba")[1]
 
     assert fitted(1) == fitted(1) != fitted(2)

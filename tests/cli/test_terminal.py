@@ -36,7 +36,9 @@ class InterruptingAt:
 def test_ctrl_c_in_fit_saves_what_was_trained(run):
     before = signal.getsignal(signal.SIGINT)
     with watched_by(InterruptingAt(3)):
-        status, out, err = run("fit", "homes.csv", "--target", "kind", "-o", "m.skops")
+        status, out, err = run(
+            *["fit", "homes.csv", "--target", "kind", "--network", "plain", "-o", "m.skops"]
+        )
     assert status == 130 and signal.getsignal(signal.SIGINT) is before
     assert "Training interrupted by user." in err
     assert re.search(r"^trained +on 64 rows, 3 epochs", out, re.M)
@@ -146,7 +148,18 @@ def in_a_terminal():
 
 
 def test_progress_is_shown_in_a_terminal_and_leaves_its_line_free(folder, in_a_terminal):
-    argv = ["fit", "homes.csv", "--target", "kind", "-o", "m.skops", "--epochs", "20"]
+    argv = [
+        "fit",
+        "homes.csv",
+        "--target",
+        "kind",
+        "-o",
+        "m.skops",
+        "--network",
+        "plain",
+        "--epochs",
+        "20",
+    ]
     status, out, shown = in_a_terminal(*argv)
     assert status == 0 and "saved" in out and "reading" not in out
     assert "\rreading homes.csv  0:00" in shown and "\rtraining" in shown
@@ -156,7 +169,18 @@ def test_progress_is_shown_in_a_terminal_and_leaves_its_line_free(folder, in_a_t
 
 
 def test_progress_shows_the_loss(folder, in_a_terminal):
-    argv = ["fit", "homes.csv", "--target", "kind", "-o", "m.skops", "--epochs", "20"]
+    argv = [
+        "fit",
+        "homes.csv",
+        "--target",
+        "kind",
+        "-o",
+        "m.skops",
+        "--network",
+        "plain",
+        "--epochs",
+        "20",
+    ]
     assert re.search(r"training, loss \d\.\d{4}  \[#{24}\]", in_a_terminal(*argv)[2])
 
 

@@ -52,7 +52,7 @@ def quietly():
 
 @pytest.mark.filterwarnings("ignore::fastnn.tabular.model.TableWarning")
 def test_a_rare_class_is_learned_as_well_as_by_logistic_regression():
-    found = fastnn.fit_table(rare(), "state")
+    found = fastnn.fit_table(rare(), "state", network="plain")
     table = found.table
     other = LogisticRegression().fit(table.X, table.y).predict_proba(table.X_test)[:, 1]
     assert found.held_out.metrics["auc"] > roc_auc_score(table.y_test == "sick", other) - 0.03
@@ -64,8 +64,8 @@ def test_a_rare_class_is_learned_as_well_as_by_logistic_regression():
 @pytest.mark.filterwarnings("ignore::fastnn.tabular.model.TableWarning")
 def test_balanced_weights_find_more_of_a_rare_class():
     frame = rare()
-    plain = fastnn.fit_table(frame, "state")
-    balanced = fastnn.fit_table(frame, "state", class_weight="balanced")
+    plain = fastnn.fit_table(frame, "state", network="plain")
+    balanced = fastnn.fit_table(frame, "state", class_weight="balanced", network="plain")
     recall = balanced.held_out.metrics["recall"]
     assert recall > plain.held_out.metrics["recall"] + 0.2
     assert balanced.model.about["class_weight"] == "balanced"
@@ -76,13 +76,15 @@ def test_balanced_weights_find_more_of_a_rare_class():
 @pytest.mark.filterwarnings("ignore::fastnn.tabular.model.TableWarning")
 def test_a_threshold_decides(tmp_path):
     frame = rare(800, 0.2)
-    found = fastnn.fit_table(frame, "state", epochs=30, threshold=0.2, output=tmp_path / "m")
+    found = fastnn.fit_table(
+        frame, "state", network="plain", epochs=30, threshold=0.2, output=tmp_path / "m"
+    )
     loaded = load_model(tmp_path / "m")
     chances = loaded.predict_proba(frame)[:, 1]
     assert (loaded.predict(frame) == np.where(chances >= 0.2, "sick", "healthy")).all()
     assert ((chances >= 0.2) != (chances >= 0.5)).any()
     assert loaded.about["threshold"] == 0.2 and found.epochs == 30
-    plain = fastnn.fit_table(frame, "state", epochs=30)
+    plain = fastnn.fit_table(frame, "state", network="plain", epochs=30)
     np.testing.assert_array_equal(plain.model.predict_proba(frame)[:, 1], chances)
 
 
@@ -91,7 +93,7 @@ def test_a_threshold_decides(tmp_path):
 )
 def test_a_threshold_is_chosen_on_rows_not_learned_from(quietly, name, score):
     frame = rare(2000, 0.1)
-    found, notes = quietly(frame, "state", epochs=30, threshold=name)
+    found, notes = quietly(frame, "state", network="plain", epochs=30, threshold=name)
     table, threshold = found.table, found.model.about["threshold"]
     assert any(note.startswith(f"'sick' is predicted from a probability of {threshold:.3g} (")
                for note in notes)  # fmt: skip
@@ -101,14 +103,14 @@ def test_a_threshold_is_chosen_on_rows_not_learned_from(quietly, name, score):
 
 
 def test_the_logarithm_of_a_heavy_tail_is_learned_where_it_wins(quietly):
-    found, notes = quietly(incomes(), "income", epochs=60)
+    found, notes = quietly(incomes(), "income", network="plain", epochs=60)
     assert isinstance(found.model.model[-1].transformer_, LogScale)
     assert any(
         note.startswith("the target 'income' has a heavy tail: its logarithm is learned (R2 0.")
         and note.endswith("; --target-transform none overrules")
         for note in notes
     )
-    plain, notes = quietly(incomes(), "income", epochs=60, target_transform="none")
+    plain, notes = quietly(incomes(), "income", network="plain", epochs=60, target_transform="none")
     assert not any("tail" in note for note in notes)
     assert not isinstance(plain.model.model[-1].transformer_, LogScale)
     assert found.held_out.metrics["r2"] > plain.held_out.metrics["r2"] + 0.1
@@ -116,9 +118,9 @@ def test_the_logarithm_of_a_heavy_tail_is_learned_where_it_wins(quietly):
     r2 = r2_score(table.y_test, found.model.model.predict(table.X_test))
     assert found.held_out.metrics["r2"] == r2
     even = incomes().assign(income=lambda frame: np.log(frame["income"]))
-    said, _ = quietly(even, "income", epochs=5, target_transform="log")
+    said, _ = quietly(even, "income", network="plain", epochs=5, target_transform="log")
     assert isinstance(said.model.model[-1].transformer_, LogScale)
-    unsaid, _ = quietly(even, "income", epochs=5)
+    unsaid, _ = quietly(even, "income", network="plain", epochs=5)
     assert not isinstance(unsaid.model.model[-1].transformer_, LogScale)
 
 
@@ -136,7 +138,7 @@ def test_one_row_of_a_class_trains(quietly):
     frame = rare(1200).assign(state="no")
     frame.loc[7, "state"] = "yes"
     for seed in range(12):  # by chance alone, the row would be held out in some
-        found, notes = quietly(frame, "state", epochs=1, seed=seed)
+        found, notes = quietly(frame, "state", epochs=1, seed=seed, network="plain")
         assert (found.table.y == "yes").sum() == 1 and len(found.table.y_test) == 240
     assert not found.model.model[-1].early_stopping
     assert list(found.model.classes_) == ["no", "yes"]
@@ -147,7 +149,7 @@ def test_the_code_of_a_split_makes_that_split(quietly):
     single = rare(1200).assign(state="no")
     single.loc[7, "state"] = "yes"
     for frame, target in ((single, "state"), (rare(60), "state"), (incomes(60), "income")):
-        table = quietly(frame, target, epochs=1, target_transform=None)[0].table
+        table = quietly(frame, target, epochs=1, network="plain")[0].table
         X = pd.concat([table.X, table.X_test]).sort_index()
         y = pd.Series([*table.y, *table.y_test], [*table.X.index, *table.X_test.index])
         names = {"X": X, "y": y.sort_index().to_numpy()}
@@ -246,17 +248,19 @@ def test_noise_is_said_to_be_noise(run):
     rng = np.random.default_rng(0)
     noise = pd.DataFrame({"a": rng.normal(size=200), "b": rng.normal(size=200)})
     noise.to_csv("noise.csv", index=False)
-    for command in ("fit noise.csv --target b -o m --epochs 200", "evaluate m noise2.csv"):
+    for command in ("fit noise.csv --target b -o m --network plain", "evaluate m noise2.csv"):
         noise.assign(b=rng.normal(size=200)).to_csv("noise2.csv", index=False)
         status, _, err = run(*command.split())
         assert status == 0 and f"fastnn: note: {WORSE}its RMSE is " in err
-    explore = "explore noise.csv --target b --trials 2 --cv 2 --jobs 1 --objectives score,flops"
+    explore = "explore noise.csv --target b --trials 2 --cv 2 --jobs 1 --models plain"
+    explore += " --objectives score,flops"
     assert f"fastnn: note: {WORSE}its RMSE is " in run(*explore.split())[2]
 
 
 def test_explore_takes_weights_and_a_metric(run):
     rare(300, 0.2).to_csv("rare.csv", index=False)
     words = "explore rare.csv --target state --trials 2 --cv 2 --jobs 1 --objectives score,flops"
+    words += " --models plain"
     out = {}
     for metric in ("f1", "roc_auc", "accuracy"):
         status, text, err = run(*words.split(), "--metric", metric, "--json")

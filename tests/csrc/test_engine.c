@@ -105,6 +105,10 @@ typedef struct {
     fnn_layer layers[MAX_LAYERS];
     ptrdiff_t n_layers, n_rows, n_params;
     int loss;
+    fnn_embedding m; /* n_out is 0 where X is not encoded; else its rows: */
+    uint8_t *bins;
+    int32_t *codes; /* two a row */
+    double *fractions, *indicators;
 } problem;
 
 static double value_of(const fnn_layer *l, double z)
@@ -166,6 +170,43 @@ static double factor_of(const problem *p, const uint32_t *seed, ptrdiff_t layer,
     return (int32_t)hash < share * 4294967296.0 - 2147483649.0 ? 0 : 1 / (1 - share);
 }
 
+/* What a row of an encoded table becomes (`x`); or, of its delta, what the gradient gains. */
+static void embed(const problem *p, const double *params, ptrdiff_t row, double *x,
+                  const double *delta, double *grad)
+{
+    const fnn_embedding *m = &p->m;
+    const double *scale = params + m->scale;
+    for (ptrdiff_t i = 0; i < m->n_numeric * m->size; i++) {
+        const ptrdiff_t f = i / m->size, at = row * m->n_numeric + f;
+        const ptrdiff_t own = m->starts[f] + p->bins[at];
+        const double t = p->fractions[at], number = m->lower[own] + t * m->widths[own];
+        double value = params[m->bias + i] + number * params[m->linear + i];
+        for (ptrdiff_t j = m->starts[f]; j <= own; j++) {
+            const ptrdiff_t w = m->bins + j * m->size + i % m->size;
+            value += params[w] * (j < own ? 1 : t);
+            if (delta)
+                grad[w] += delta[i] * scale[i] * (j < own ? 1 : t);
+        }
+        if (delta) {
+            grad[m->linear + i] += delta[i] * scale[i] * number;
+            grad[m->bias + i] += delta[i] * scale[i];
+            grad[m->scale + i] += delta[i] * value;
+        } else {
+            x[i] = value * scale[i];
+        }
+    }
+    for (ptrdiff_t i = 0, k = m->n_numeric * m->size; i < m->n_indicators + m->n_hot; i++, k++) {
+        const ptrdiff_t code = i - m->n_indicators;
+        const int32_t *codes = p->codes + 2 * row;
+        const double value = code < 0 ? p->indicators[row * m->n_indicators + i]
+                             : codes[0] == code || codes[1] == code ? m->hot[code] : 0;
+        if (delta)
+            grad[m->scale + k] += delta[k] * value;
+        else
+            x[k] = value * scale[k];
+    }
+}
+
 /* The plain computation in double, row by row: raw outputs, sums of loss and gradient. */
 static double plainly(const problem *p, const double *params, const uint32_t *seed,
                       const double *X, const double *y, double *raw, double *grad)
@@ -178,9 +219,11 @@ static double plainly(const problem *p, const double *params, const uint32_t *se
             const ptrdiff_t n = i ? p->layers[i - 1].n_out : p->layers[0].n_in;
             a[i] = exactly(n * sizeof(double));
             weighted[i] = exactly(n * sizeof(double));
+            if (!i && p->m.n_out)
+                embed(p, params, row, a[0], NULL, NULL);
             for (ptrdiff_t j = 0; j < n; j++) {
                 if (!i) {
-                    a[0][j] = X[row * n + j];
+                    a[0][j] = p->m.n_out ? a[0][j] : X[row * n + j];
                     continue;
                 }
                 double z = params[p->layers[i - 1].biases + j];
@@ -225,6 +268,8 @@ static double plainly(const problem *p, const double *params, const uint32_t *se
             free(delta);
             delta = below;
         }
+        if (p->m.n_out)
+            embed(p, params, row, NULL, delta, grad);
         free(delta);
         for (ptrdiff_t i = 0; i <= p->n_layers; i++) {
             free(a[i]);
@@ -297,6 +342,9 @@ static void run(const fnn_isa *isa, int precision, const problem *p, int sparse,
     double *params = exactly(n_members * m * 8), *grad = exactly(n_members * m * 8);
     double *X = exactly(n * n_in * 8), *y = exactly(n_y * 8), *raw = exactly(n_y * 8);
     void *c_params = exactly(n_members * m * size), *c_grad = exactly(n_members * m * size);
+    const int encoded = p->m.n_out > 0;
+    const ptrdiff_t n_fractions = n * p->m.n_numeric, n_indicators = n * p->m.n_indicators;
+    void *fractions = exactly(n_fractions * size), *indicators = exactly(n_indicators * size);
     void *c_X = exactly(n * n_in * size), *c_y = exactly(codes ? n * sizeof(int32_t) : n_y * size);
     void *c_raw = exactly(n_y * size), *slots = calloc(2 * n_members * m, size);
     int32_t *indptr = exactly((n + 1) * 4), *indices = exactly(n * n_in * 4);
@@ -324,6 +372,14 @@ static void run(const fnn_isa *isa, int precision, const problem *p, int sparse,
         indptr[i + 1] = (int32_t)entries;
         rows[i] = i;
     }
+    for (ptrdiff_t i = 0; i < n_fractions; i++) {
+        put(fractions, i, f64, uniform() * 1.5 + 0.5);
+        p->fractions[i] = get(fractions, i, f64);
+    }
+    for (ptrdiff_t i = 0; i < n_indicators; i++) {
+        put(indicators, i, f64, uniform());
+        p->indicators[i] = get(indicators, i, f64);
+    }
     for (ptrdiff_t i = 0; i < (codes ? n : n_y); i++) {
         if (codes) {
             y[i] = floor((uniform() + 1) / 2 * n_out);
@@ -345,9 +401,14 @@ static void run(const fnn_isa *isa, int precision, const problem *p, int sparse,
                                  .n_params = m,
                                  .loss = p->loss,
                                  .inverse_link = FNN_INVERSE_LINK_identity,
-                                 .loss_settings = no_smoothing};
-    const fnn_data data = {.input = sparse ? FNN_CSR : FNN_DENSE,
-                           .values = c_X,
+                                 .loss_settings = no_smoothing,
+                                 .embedding = encoded ? &p->m : NULL};
+    const fnn_data data = {.input = encoded ? FNN_ENCODED : sparse ? FNN_CSR : FNN_DENSE,
+                           .values = encoded ? fractions : c_X,
+                           .bins = p->bins,
+                           .indicators = indicators,
+                           .codes = p->codes,
+                           .n_codes = 2,
                            .indptr = sparse ? indptr : NULL,
                            .indices = sparse ? indices : NULL,
                            .max_in_row = n_in,
@@ -357,7 +418,7 @@ static void run(const fnn_isa *isa, int precision, const problem *p, int sparse,
     if (fnn_forward(e, c_params, &data, n, c_raw, &bytes))
         exit(2);
     check(name, f64, "forward", c_raw, raw, n * n_out);
-    if (!sparse && fnn_forward(e, c_params, &data, 1, c_raw, &bytes))
+    if ((encoded || !sparse) && fnn_forward(e, c_params, &data, 1, c_raw, &bytes))
         exit(2);
     check(name, f64, "forward of one row", c_raw, raw, n_out);
 
@@ -380,7 +441,8 @@ static void run(const fnn_isa *isa, int precision, const problem *p, int sparse,
         check(name, 1, "loss", &mean, &expected_mean, f64);
     }
 
-    fnn_segment weight_segments[MAX_LAYERS], bias_segments[MAX_LAYERS];
+    fnn_segment weight_segments[MAX_LAYERS], bias_segments[MAX_LAYERS], embedding_segments[4];
+    const ptrdiff_t starts[] = {p->m.bins, p->m.linear, p->m.bias, p->m.scale, m};
     const int extras = sparse; /* half of all runs have what a plan may have beside its rule */
     fnn_plan plan = {.optimizer = FNN_OPTIMIZER_sgd,
                      .alpha = 0.1,
@@ -390,7 +452,8 @@ static void run(const fnn_isa *isa, int precision, const problem *p, int sparse,
                      .averages = extras,
                      .batch_size = n,
                      .weights = weight_segments,
-                     .biases = bias_segments};
+                     .biases = bias_segments,
+                     .embedding = embedding_segments};
     const fnn_step steps = {.rate = 0.01, .effective_rate = 0.01, .share = extras ? 0.25 : 0};
     double *averages = calloc(n_members * m, sizeof(double));
     for (int i = 0; i < n_members; i++) {
@@ -399,11 +462,19 @@ static void run(const fnn_isa *isa, int precision, const problem *p, int sparse,
             const double clip = extras && norm > 0.04 ? 0.2 / sqrt(norm) : 1;
             for (ptrdiff_t at = 0; stepping && at < m; at++)
                 g[at] *= clip;
-            for (ptrdiff_t l = 0; l < 2 * p->n_layers; l++) { /* weights and biases in turn */
-                const fnn_layer *layer = &p->layers[l / 2];
-                const ptrdiff_t at = l % 2 ? layer->biases : layer->weights;
-                const ptrdiff_t n_here = l % 2 ? layer->n_out : layer->n_in * layer->n_out;
-                fnn_segment *s = l % 2 ? &bias_segments[l / 2] : &weight_segments[l / 2];
+            /* weights and biases in turn, then the embedding */
+            for (ptrdiff_t l = 0; l < 2 * p->n_layers + (encoded ? 4 : 0); l++) {
+                const fnn_layer *layer = &p->layers[l / 2 % MAX_LAYERS];
+                const ptrdiff_t part = l - 2 * p->n_layers;
+                ptrdiff_t at = l % 2 ? layer->biases : layer->weights;
+                ptrdiff_t n_here = l % 2 ? layer->n_out : layer->n_in * layer->n_out;
+                fnn_segment *s = l % 2 ? &bias_segments[l / 2 % MAX_LAYERS]
+                                       : &weight_segments[l / 2 % MAX_LAYERS];
+                if (part >= 0) {
+                    at = starts[part];
+                    n_here = starts[part + 1] - at;
+                    s = &embedding_segments[part];
+                }
                 *s = segment_of(l / 2 + l % 2);
                 if (stepping)
                     step(q + at, g + at, a + at, n_here, s, &plan, &steps);
@@ -434,9 +505,53 @@ static void run(const fnn_isa *isa, int precision, const problem *p, int sparse,
     fnn_engine_free(without_scratch);
     fnn_engine_free(e);
     void *all[] = {params, grad, X, y, raw, c_params, c_grad, c_X, c_y, c_raw, slots, indptr,
-                   indices, rows, averages};
+                   indices, rows, averages, fractions, indicators};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         free(all[i]);
+}
+
+/* An encoded table below the layers of p; the first reads what it becomes. */
+static void encode(problem *p, int n_numeric, int size, int n_indicators, int n_hot)
+{
+    static int64_t starts[16];
+    static double lower[256], widths[256], hot[16];
+    fnn_embedding *m = &p->m;
+    *m = (fnn_embedding){.n_numeric = n_numeric,
+                         .size = size,
+                         .n_indicators = n_indicators,
+                         .n_hot = n_hot,
+                         .n_out = n_numeric * size + n_indicators + n_hot,
+                         .starts = starts,
+                         .lower = lower,
+                         .widths = widths,
+                         .hot = hot};
+    for (int f = 0; f < n_numeric; f++) {
+        starts[f + 1] = starts[f] + 1 + f * f % 7;
+        for (int64_t j = starts[f]; j < starts[f + 1]; j++) {
+            lower[j] = 0.25 * (double)(j - starts[f]) - 1;
+            widths[j] = 0.25;
+        }
+    }
+    for (int i = 0; i < n_hot; i++)
+        hot[i] = 0.5 + 0.25 * i;
+    m->n_bins = starts[n_numeric];
+    m->bins = p->n_params;
+    m->linear = m->bins + m->n_bins * size;
+    m->bias = m->linear + n_numeric * size;
+    m->scale = m->bias + n_numeric * size;
+    p->n_params = m->scale + m->n_out;
+    p->bins = exactly(p->n_rows * n_numeric);
+    p->codes = exactly(p->n_rows * 2 * sizeof(int32_t));
+    p->fractions = exactly(p->n_rows * n_numeric * sizeof(double));
+    p->indicators = exactly(p->n_rows * n_indicators * sizeof(double));
+    for (ptrdiff_t i = 0; i < p->n_rows * n_numeric; i++) {
+        const int64_t f = i % n_numeric, n_bins = starts[f + 1] - starts[f];
+        p->bins[i] = (uint8_t)((i * 5 + i / 3) % n_bins);
+    }
+    for (ptrdiff_t i = 0; i < p->n_rows * 2; i++) { /* of two columns, or none */
+        const int half = n_hot / 2, of = i % 2 ? n_hot - half : half;
+        p->codes[i] = of && i % 5 ? (int32_t)(i % 2 * half + i % of) : -1;
+    }
 }
 
 int main(int argc, char **argv)
@@ -448,13 +563,17 @@ int main(int argc, char **argv)
         if (argc > 1 && strcmp(argv[1], fnn_isa_name(isa)))
             continue;
         int n_runs = 0;
-        for (int j = 0; j < 4 * n_sizes; j++) {
+        for (int j = 0; j < 5 * n_sizes; j++) {
+            const int encodes = j >= 4 * n_sizes, n_numeric = j % 4 * 4, size = sizes[j % 7];
+            const int n_indicators = encodes ? j % 3 : 0, n_hot = encodes ? 3 + j % 5 : 0;
             problem p = {.n_layers = 1 + j % MAX_LAYERS,
-                         .n_rows = j == 7 ? 1100 : sizes[(j * 3 + 1) % n_sizes],
+                         .n_rows = j == 7 || j == 41 ? 1100 : sizes[(j * 3 + 1) % n_sizes],
                          .loss = j % 2 ? FNN_LOSS_log_loss : FNN_LOSS_squared_error};
             ptrdiff_t at = 0; /* biases before weights: their order is the caller's */
             for (ptrdiff_t l = 0; l < p.n_layers; l++) {
-                p.layers[l].n_in = l ? p.layers[l - 1].n_out : sizes[j % n_sizes];
+                p.layers[l].n_in = l         ? p.layers[l - 1].n_out
+                                   : encodes ? n_numeric * size + n_indicators + n_hot
+                                             : sizes[j % n_sizes];
                 p.layers[l].n_out = sizes[(j * 7 + (int)l * 3 + 2) % n_sizes];
                 p.layers[l].activation =
                     l + 1 < p.n_layers ? (j + (int)l) % FNN_N_ACTIVATIONS : FNN_ACTIVATION_identity;
@@ -466,8 +585,13 @@ int main(int argc, char **argv)
                 at += p.layers[l].n_in * p.layers[l].n_out;
             }
             p.n_params = at;
+            if (encodes)
+                encode(&p, n_numeric, size, n_indicators, n_hot);
             for (int k = 0; k < 2 * FNN_N_PRECISIONS; k++, n_runs++)
                 run(isa, k % FNN_N_PRECISIONS, &p, k / FNN_N_PRECISIONS, j % 2 ? 2 : 4);
+            void *all[] = {p.bins, p.codes, p.fractions, p.indicators};
+            for (size_t k = 0; k < sizeof all / sizeof *all; k++)
+                free(all[k]);
         }
         printf("%s: %d networks agree\n", fnn_isa_name(isa), n_runs);
     }

@@ -18,7 +18,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from support.timed import CLOCK, Timed
 
 from fastnn import MLPClassifier, TradeoffSearchCV
-from fastnn.search.space import Space, default_space
+from fastnn.search.default_space import default_space
+from fastnn.search.space import Space
 
 pytest.importorskip("optuna")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -15,6 +17,33 @@ def test_equal_members_give_the_residuals_quantile():
     low, high = intervals(np.full((2, 3), 10.0), residuals, 0.7)  # the 5th of 6: ceil(0.7 * 7)
     np.testing.assert_array_equal(high, [15.0] * 3)
     np.testing.assert_array_equal(low, [5.0] * 3)
+
+
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("coverage", [0.05, 0.5, 0.97])
+def test_the_ends_are_those_among_all_sums(coverage, ties):
+    residuals = [np.abs(RNG.standard_t(2, n)) for n in (0, 1, 40, 70)]
+    predictions = RNG.normal(0, 3, (4, 50))
+    if ties:
+        residuals = [own.round() for own in residuals]
+        predictions = predictions.round()
+    low, high = intervals(predictions, residuals, coverage)
+    k = int(np.ceil(coverage * 112)) - 1
+    for i in range(50):
+        pairs = list(zip(predictions[:, i], residuals, strict=True))
+        assert high[i] == np.sort(np.concatenate([p + r for p, r in pairs]))[k]
+        assert low[i] == -np.sort(np.concatenate([r - p for p, r in pairs]))[k]
+
+
+def test_many_residuals_need_little_memory():
+    residuals = [np.abs(RNG.normal(size=100_000)) for _ in range(4)]
+    predictions = RNG.normal(size=(4, 300))
+    tracemalloc.start()
+    try:
+        intervals(predictions, residuals, 0.9)
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000  # all sums: 960 MB
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("coverage", [0.5, 0.8, 0.95])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from decimal import Decimal
 
 import numpy as np
@@ -9,7 +10,8 @@ import pandas as pd
 import pytest
 import scipy.sparse
 
-from fastnn.tabular.embed import Column, EmbeddingEncoder, RobustScale
+from fastnn.tabular.bins import RobustScale
+from fastnn.tabular.embed import INDICATOR_SCALE, Column, EmbeddingEncoder
 
 
 def homes(n=60):
@@ -250,3 +252,49 @@ def test_each_column_knows_what_is_made_of_it():
         for part, places in own.items():
             changed = (getattr(before, part) != getattr(after, part)).any(axis=0)
             assert np.flatnonzero(changed).tolist() == places, (name, part)
+
+
+def test_sparse_tables_stay_sparse():
+    X = scipy.sparse.random_array((3000, 200), density=0.02, rng=np.random.default_rng(0)).tocsr()
+    tracemalloc.start()
+    try:
+        encoder = EmbeddingEncoder(n_bins=4).fit(X)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000  # a dense one has 4.8 MB
+    finally:
+        tracemalloc.stop()
+    encoded, expected = encoder.transform(X), encoder.transform(X.toarray())
+    np.testing.assert_array_equal(encoded.bins, expected.bins)
+    np.testing.assert_array_equal(encoded.fractions, expected.fractions)
+
+
+@pytest.mark.parametrize(
+    ("trained", "given", "codes"),
+    [
+        ([3, 1, 2], ["1", "3", "x", "1.0"], [0, 2, -1, 0]),
+        (["3", "1", "20"], [1, 3, 20, 4], [0, 2, 1, -1]),
+        (["3", "1", "20"], [1.0, np.nan, 20, 0.5], [0, -1, 1, -1]),  # NaN makes numbers of them
+        (["a", "1", "b"], pd.Series([1, "a", 2], dtype=object), [0, 1, -1]),
+        ([1, "1", "b", "c"], pd.Series([1, "1", 1.0], dtype=object), [0, 1, 0]),
+    ],
+)
+def test_categories_of_another_type_are_known_again(trained, given, codes):
+    encoder = EmbeddingEncoder(categorical_features=[0])
+    encoder.fit(pd.DataFrame({"c": pd.Series(trained, dtype=object)}))
+    assert encoder.transform(pd.DataFrame({"c": given})).codes[:, 0].tolist() == codes
+
+
+def test_a_table_of_many_categories_is_encoded_as_its_levels_say():
+    """Codes and values of a thousand levels, missing ones among them, against plain lookups."""
+    rng = np.random.default_rng(0)
+    levels = np.array([*(f"level {i}" for i in range(999)), None], object)
+    X = pd.DataFrame({"c": levels[rng.integers(0, 1000, 5000)]})
+    encoder = EmbeddingEncoder(max_categories=254).fit(X)
+    kept = sorted(X["c"].value_counts().index[:254])  # as many as there are
+    codes = encoder.transform(X).codes[:, 0]
+    known = dict(zip(encoder.categories_[0].levels, range(254), strict=True))
+    assert codes.tolist() == [known.get(level, -1) for level in X["c"]]
+    assert len(encoder.embedding_.hot) == len(kept)
+    for code in (0, 100, 253):
+        scale = RobustScale.of((codes == code).astype(float))
+        distance = scale(np.ones(1))[0] - scale(np.zeros(1))[0]
+        assert encoder.embedding_.hot[code] == INDICATOR_SCALE * distance

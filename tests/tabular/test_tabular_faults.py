@@ -61,7 +61,7 @@ def test_other_columns_are_named(regressor):
     with pytest.raises(ValueError, match=message):
         regressor.predict(X.assign(x=1).assign(**{"y": 1}).rename(columns={"y": 1}))
     model = TabularRegressor(**QUICK).fit(np.eye(60, 4), Y)
-    with pytest.raises(ValueError, match="X has 3 features, but EmbeddingEncoder is expecting 4"):
+    with pytest.raises(ValueError, match="X has 3 features, but TabularRegressor is expecting 4"):
         model.predict(np.eye(60, 3))
 
 

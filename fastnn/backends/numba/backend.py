@@ -18,14 +18,17 @@ from fastnn.backends.checks import (
     check_csr,
     check_finite,
     check_gradient,
+    check_inputs,
     check_training,
     why_unsupported,
 )
 from fastnn.backends.numba import passes as kernels
-from fastnn.backends.numba.layout import aligned, kernel, lay_out
+from fastnn.backends.numba.encoded import Encoding, encoding
+from fastnn.backends.numba.layout import Places, aligned, kernel, lay_out
 from fastnn.backends.numba.losses import LOSSES
 from fastnn.backends.numba.math import ACTIVATIONS, OPTIMIZERS, code
 from fastnn.core.activations import Array
+from fastnn.core.embedding import Encoded
 from fastnn.core.links import INVERSE_LINKS
 from fastnn.core.network import NetworkSpec, Segment
 
@@ -43,16 +46,24 @@ class _Scratch:
         self.dtype = dtype
         self.segments = segments
         self.n_lines = n_lines
-        self._kept: dict[bool, kernels.Network] = {}
+        self._kept: dict[bool, tuple[kernels.Network, Places | None]] = {}
 
-    def network(self, X: Inputs) -> kernels.Network:
+    def network(self, X: Inputs) -> tuple[kernels.Network, Encoding | None]:
         """Made when the first such X comes."""
         sparse = isinstance(X, csr_array)
         if sparse not in self._kept:
             self._kept[sparse] = self.fresh(X, kernels.BLOCK_ROWS)
-        return self._kept[sparse]
+        network, places = self._kept[sparse]
+        return network, self.encoding(places, X)
 
-    def fresh(self, X: Inputs, n_rows: int) -> kernels.Network:
+    def encoding(self, places: Places | None, X: Inputs) -> Encoding | None:
+        """What kernels know of an embedding and its rows; None where there is none."""
+        own = self.spec.embedding
+        if own is None or places is None or not isinstance(X, Encoded):
+            return None
+        return encoding(own, places, X, _plain)
+
+    def fresh(self, X: Inputs, n_rows: int) -> tuple[kernels.Network, Places | None]:
         """Another one, for ``n_rows`` rows at a time."""
         spec, dtype, n_lines = self.spec, self.dtype, self.n_lines
         layout = lay_out(
@@ -62,7 +73,7 @@ class _Scratch:
         padded = aligned(n_lines * n, dtype).reshape(n_lines, n)
         work = aligned(layout.n_work, dtype)
         loss, settings = kernel(LOSSES, spec.loss, dtype), spec.loss.settings_for(spec.n_out)
-        return kernels.Network(*loss, settings, *layout[:3], padded, work)
+        return kernels.Network(*loss, settings, *layout[:3], padded, work), layout.places
 
 
 class NumbaTrainer:
@@ -89,8 +100,9 @@ class NumbaTrainer:
         steps = self.plan.optimizer.steps(passes.rates, state.step + 1)
         task = kernels.Task(*self._plan, _plain(passes.rows), steps, _draws(state))
         losses = np.empty((len(state.params), passes.rows.shape[1]))
-        network, source = self._scratch.network(data.X), _source(self.spec, data.X, data)
-        kernels.train(network, task, state.params, state.slots, source, losses)
+        network, encoded = self._scratch.network(data.X)
+        source = _source(self.spec, data.X, data)
+        kernels.train(network, task, state.params, state.slots, source, encoded, losses)
         state.step += passes.rates[0].size
         return losses
 
@@ -107,11 +119,18 @@ class NumbaEngine:
 
     def forward(self, params: Array, X: Inputs, out: Array) -> None:
         check_csr(X)
+        if self.spec.embedding is not None:
+            check_inputs(self.spec, self.dtype, X)
         rows = np.arange(min(len(out), kernels.BLOCK_ROWS))
-        network = self._forward.fresh(X, len(rows))
-        kernels.forward(network, _plain(params), _source(self.spec, X), rows, out)
+        network, places = self._forward.fresh(X, len(rows))
+        encoded = self._forward.encoding(places, X)
+        kernels.forward(network, _plain(params), _source(self.spec, X), encoded, rows, out)
 
     def predict(self, params: Array, X: Inputs, out: Array) -> None:
+        if params.ndim == 2:
+            for own, answer in zip(params, out, strict=True):
+                self.predict(own, X, answer)
+            return
         check_finite(X)
         self.forward(params, X, out)
         out[...] = INVERSE_LINKS[self.spec.loss.inverse_link].apply(out)
@@ -121,9 +140,10 @@ class NumbaEngine:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         check_gradient(self.spec, self.dtype, state, data, rows, grad)
         sums = np.empty((len(state.params), 2))
-        network, source = self._gradient.network(data.X), _source(self.spec, data.X, data)
+        network, encoded = self._gradient.network(data.X)
+        source = _source(self.spec, data.X, data)
         params, rows = _plain(state.params), _plain(rows)
-        kernels.gradient(network, params, _draws(state), source, rows, grad, sums)
+        kernels.gradient(network, params, _draws(state), source, encoded, rows, grad, sums)
         return sums[:, 0], sums[:, 1]
 
     def trainer(self, plan: Plan) -> Trainer:
@@ -144,8 +164,7 @@ def _source(spec: NetworkSpec, X: Inputs, data: Data | None = None) -> kernels.S
     if isinstance(X, csr_array):
         values, indices, indptr = _plain(X.data), _plain(X.indices), _plain(X.indptr)
     else:
-        assert isinstance(X, np.ndarray)  # what supports() lets through
-        values = _plain(X).reshape(-1)
+        values = nothing if isinstance(X, Encoded) else _plain(X).reshape(-1)
     if data is not None:
         if spec.loss.y_is_codes:
             codes = _plain(data.y)
@@ -184,7 +203,6 @@ class NumbaBackend:
             losses=LOSSES,
             inverse_links=INVERSE_LINKS,
             optimizers=OPTIMIZERS,
-            embeds=False,
             rounds=False,
         )
 

@@ -58,11 +58,28 @@ PART = np.dtype(
 )
 
 
+class Places(NamedTuple):
+    """Where an embedding's segments stand in the padded vector, and its scratch in the work space.
+
+    Tables, sums of each bin's rows, and the deltas of the first layer's input, with rows of
+    ``ld_below``.
+    """
+
+    bins: int
+    linear: int
+    bias: int
+    scale: int
+    tables: int
+    sums: int
+    below: int
+    ld_below: int
+
+
 class Layout(NamedTuple):
     """A network's tables, and how many elements its vectors need.
 
     ``parts`` is what trains: neighbouring segments with the same factors are one part, for the sake
-    of small networks.
+    of small networks. ``places`` is None where there is no embedding.
     """
 
     layers: NDArray[np.void]
@@ -70,6 +87,7 @@ class Layout(NamedTuple):
     parts: NDArray[np.void]
     n_padded: int
     n_work: int
+    places: Places | None
 
 
 def lay_out(
@@ -94,21 +112,24 @@ def lay_out(
     if spec.n_out == 1:
         widths[-1] = 1  # its own loops: a vector for one output would be nearly all waste
     layers = np.zeros(len(spec.layers), LAYER)
-    n_work = ZEROS + max(whole(width) for width in widths)
+    embedding = spec.embedding
+    ld_in = spec.n_in if embedding is None else whole(spec.n_in)
+    n_work = ZEROS + max(whole(width) for width in (ld_in, *widths))
 
     def reserve(n: int) -> int:
         nonlocal n_work
         n_work += whole(n)
         return n_work - whole(n)
 
-    inp, ld_in = reserve(0 if sparse else n_rows * spec.n_in), spec.n_in  # a block's rows of X
+    ld_below = ld_in
+    inp = reserve(0 if sparse else n_rows * ld_in)  # a block's rows of X
     for i, (row, layer, ld) in enumerate(zip(layers, spec.layers, widths, strict=True)):
         row["n_in"], row["n_out"], row["ld_in"], row["ld"] = layer.n_in, layer.n_out, ld_in, ld
         row["activation"], row["function"] = kernel(ACTIVATIONS, layer.activation, dtype)
         settings = layer.activation.settings()
         row["settings"][: len(settings)] = settings
         row["inp"], row["out"], row["delta"] = inp, reserve(n_rows * ld), reserve(n_rows * ld)
-        row["w_t"] = reserve(layer.n_out * ld_in if i else 0)
+        row["w_t"] = reserve(layer.n_out * ld_in if i or embedding else 0)
         row["keeps_input"] = layer.activation.keeps == "input"
         row["dropout"] = layer.dropout
         kept = slopes and (row["keeps_input"] or row["function"] or row["dropout"])
@@ -122,6 +143,17 @@ def lay_out(
             row[name] = n_padded
             places[segment.start] = n_padded, ld
             n_padded += whole(math.prod(segment.shape[:-1]) * ld)
+    own_places = []
+    for segment in spec.layout.embedding:
+        own_places.append(n_padded)
+        places[segment.start] = n_padded, segment.shape[-1]
+        n_padded += whole(math.prod(segment.shape))
+    embedded = None
+    if embedding is not None:
+        n_sums = 2 * len(embedding.lower) * embedding.size
+        bins, linear, bias, scale = own_places
+        tables, sums, below = reserve(n_sums), reserve(n_sums), reserve(n_rows * ld_below)
+        embedded = Places(bins, linear, bias, scale, tables, sums, below, ld_below)
 
     table: list[tuple] = []
     parts: list[tuple] = []
@@ -135,7 +167,9 @@ def lay_out(
             if parts and parts[-1][1:] == (start, *factors):
                 start = parts.pop()[0]
             parts.append((start, stop, *factors))
-    return Layout(layers, np.array(table, SEGMENT), np.array(parts, PART), n_padded, n_work)
+    return Layout(
+        layers, np.array(table, SEGMENT), np.array(parts, PART), n_padded, n_work, embedded
+    )
 
 
 def kernel(known: Mapping[str, Any], member: Member, dtype: np.dtype) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastnn.backends.numba.compiler import FLUSH, entry, fast, swap_float_mode
+from fastnn.backends.numba.encoded import add_deltas, begin_batch, embed, end_batch
 from fastnn.backends.numba.functions import call_block
 from fastnn.backends.numba.layout import NO_PLACE, ZEROS
 from fastnn.backends.numba.losses import find_loss
@@ -150,13 +151,15 @@ def drop(layer, key, first_row, values, slopes):
 
 
 @fast
-def forward_block(layers, padded, data, rows, work, place):
+def forward_block(layers, padded, data, encoded, rows, work, place):
     """Carry ``rows`` through the network, up to the last layer's raw output.
 
     ``place`` is the key of the seed and the step, and the first row's position in its batch.
     """
     n_in, inp = layers[0].n_in, layers[0].inp
-    if data.indptr.size == 0:
+    if encoded is not None:
+        embed(encoded, layers[0], padded, rows, work)
+    elif data.indptr.size == 0:
         for i in range(rows.size):
             copy(
                 data.x[rows[i] * n_in : (rows[i] + 1) * n_in],
@@ -268,7 +271,24 @@ def add_gradient(layer, grad, data, rows, work, is_first):
 
 
 @fast
-def backward_block(layers, padded, grad, data, rows, work):
+def deltas_below(layer, padded, work, result, ld, m):
+    """The deltas of a layer's inputs, before their slopes, to ``result`` with rows of ``ld``."""
+    if layer.ld == 1:
+        w = padded[layer.w : layer.w + layer.n_in]
+        for r in range(m):
+            delta = work[layer.delta + r]
+            row = work[result + r * ld : result + r * ld + layer.n_in]
+            for k in range(w.size):
+                row[k] = delta * w[k]
+    else:
+        deltas = Matrix(work, layer.delta, layer.ld, 1)
+        transposed = Matrix(work, layer.w_t, ld, 1)
+        shape = (m, layer.n_out, layer.n_in)
+        product(Matrix(work, result, ld, 1), Matrix(work, ZEROS, 0, 1), deltas, transposed, shape)
+
+
+@fast
+def backward_block(layers, padded, grad, data, encoded, rows, work):
     """Add the gradient over ``rows`` to ``grad``.
 
     From the last layer's deltas, and the activations and slopes of every layer.
@@ -279,37 +299,29 @@ def backward_block(layers, padded, grad, data, rows, work):
         add_gradient(layer, grad, data, rows, work, i == 0)
         if i > 0:
             below = layers[i - 1]
-            if layer.ld == 1:
-                w = padded[layer.w : layer.w + layer.n_in]
-                for r in range(m):
-                    delta = work[layer.delta + r]
-                    start = below.delta + r * below.ld
-                    result = work[start : start + layer.n_in]
-                    for k in range(w.size):
-                        result[k] = delta * w[k]
-            else:
-                result = Matrix(work, below.delta, below.ld, 1)
-                deltas = Matrix(work, layer.delta, layer.ld, 1)
-                transposed = Matrix(work, layer.w_t, below.ld, 1)
-                shape = (m, layer.n_out, layer.n_in)
-                product(result, Matrix(work, ZEROS, 0, 1), deltas, transposed, shape)
+            deltas_below(layer, padded, work, below.delta, below.ld, m)
             n = m * below.ld
-            deltas_below = work[below.delta : below.delta + n]
+            deltas = work[below.delta : below.delta + n]
             if below.slope != NO_PLACE:
                 slopes = work[below.slope : below.slope + n]
                 for j in range(n):
-                    deltas_below[j] *= slopes[j]
+                    deltas[j] *= slopes[j]
             else:
                 outputs = work[below.out : below.out + n]
-                times_slope(below.activation, outputs, deltas_below, below.settings)
+                times_slope(below.activation, outputs, deltas, below.settings)
+    if encoded is not None:
+        deltas_below(layers[0], padded, work, encoded.places.below, encoded.places.ld_below, m)
+        add_deltas(encoded, grad, rows, work)
 
 
 @fast
-def batch_gradient(network, data, rows, seed, step):
+def batch_gradient(network, data, encoded, rows, seed, step):
     """(loss_sum, weight_sum) of the batch ``rows``; the gradient goes to the padded vector."""
     key = mix(mix(seed) ^ np.uint32(step))
     layers, work, padded, grad = network.layers, network.work, network.padded[0], network.padded[1]
-    for i in range(1, layers.size):
+    if encoded is not None:
+        begin_batch(encoded, padded, work)
+    for i in range(1 if encoded is None else 0, layers.size):
         layer = layers[i]
         ld = layer.ld
         for j in range(layer.n_out if ld > 1 else 0):
@@ -322,9 +334,11 @@ def batch_gradient(network, data, rows, seed, step):
     loss_sum = 0.0
     for start in range(0, rows.size, BLOCK_ROWS):
         block = rows[start : start + BLOCK_ROWS]
-        forward_block(layers, padded, data, block, work, (key, start))
+        forward_block(layers, padded, data, encoded, block, work, (key, start))
         loss_sum += loss_block(network, layers[layers.size - 1], data, block)
-        backward_block(layers, padded, grad, data, block, work)
+        backward_block(layers, padded, grad, data, encoded, block, work)
+    if encoded is not None:
+        end_batch(encoded, padded, grad, work)
     weight_sum = np.float64(rows.size)
     if data.weight.size > 0:
         weight_sum = 0.0
@@ -422,7 +436,7 @@ def pad(segments, flat, padded, back):
 
 
 @entry
-def train(network, task, params, slots, data, losses):
+def train(network, task, params, slots, data, encoded, losses):
     """``Trainer.train``."""
     mode = swap_float_mode(FLUSH)
     segments, padded = network.segments, network.padded
@@ -438,7 +452,7 @@ def train(network, task, params, slots, data, losses):
             for j in range(steps.shape[1]):
                 batch = rows[i, j * task.batch_size : (j + 1) * task.batch_size]
                 step = task.draws.step + i * steps.shape[1] + j
-                loss_sum, weight_sum = batch_gradient(network, data, batch, seed, step)
+                loss_sum, weight_sum = batch_gradient(network, data, encoded, batch, seed, step)
                 if weight_sum != 0:
                     objective = (loss_sum + penalty(network, task.alpha, task.l1)) / weight_sum
                     total += batch.size * objective
@@ -451,28 +465,30 @@ def train(network, task, params, slots, data, losses):
 
 
 @entry
-def gradient(network, params, draws, data, rows, grads, sums):
+def gradient(network, params, draws, data, encoded, rows, grads, sums):
     """``Engine.gradient``; ``sums (n_members, 2)`` takes what it returns."""
     mode = swap_float_mode(FLUSH)
     for member in range(params.shape[0]):
         pad(network.segments, params[member], network.padded[0], False)
         own_rows = rows[member % rows.shape[0]]
         sums[member, 0], sums[member, 1] = batch_gradient(
-            network, data, own_rows, draws.seeds[member], draws.step
+            network, data, encoded, own_rows, draws.seeds[member], draws.step
         )
         pad(network.segments, grads[member], network.padded[1], True)
     swap_float_mode(mode)
 
 
 @entry
-def forward(network, params, data, rows, out):
+def forward(network, params, data, encoded, rows, out):
     """``Engine.forward``; ``rows`` counts a block's rows from 0."""
     layers, padded, work = network.layers, network.padded[0], network.work
     pad(network.segments, params, padded, False)
+    if encoded is not None:
+        begin_batch(encoded, padded, work)
     last = layers[layers.size - 1]
     for start in range(0, out.shape[0], BLOCK_ROWS):
         block = rows[: out.shape[0] - start]
-        forward_block(layers, padded, data, block, work, (np.uint32(0), 0))
+        forward_block(layers, padded, data, encoded, block, work, (np.uint32(0), 0))
         for i in range(block.size):
             copy(work[last.out + i * last.ld : last.out + i * last.ld + last.n_out], out[start + i])
             block[i] += BLOCK_ROWS

@@ -1,0 +1,102 @@
+"""Does `fastnn export` write what answers as the saved model does, or say why it cannot?"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+from support.homes import homes, pd
+
+from fastnn.persistence import load_model
+from fastnn.tabular.encode import features
+
+FIT = ["--network", "plain", "--epochs", 30, "-o", "m"]
+
+
+def table(target, drop):
+    """A table of numbers without gaps, one cell of which is far from all others."""
+    frame = (
+        homes(200).drop(columns=["town", drop]).assign(size=lambda frame: frame["size"].fillna(90))
+    )
+    frame.loc[3, "age"] = 1e5
+    frame.to_csv("numbers.csv", index=False)
+    return frame
+
+
+@pytest.mark.parametrize(
+    ("target", "drop", "more"),
+    [
+        ("kind", "price", []),
+        ("price", "kind", []),
+        ("price", "kind", ["--target-transform", "log"]),
+    ],
+    ids=["classes", "numbers", "logarithms"],
+)
+def test_it_answers_as_the_saved_model(run, target, drop, more):
+    runtime = pytest.importorskip("onnxruntime")
+    frame = table(target, drop)
+    status, _, err = run("fit", "numbers.csv", "--target", target, *FIT, *more)
+    assert status == 0, err
+    status, out, _ = run("export", "m", "-o", "m.onnx")
+    assert status == 0 and out.splitlines() == [
+        "reads                      rows of 2 numbers: size, age",
+        "saved                      m.onnx",
+    ]
+    model = load_model("m")
+    X = features(model.schema, frame.drop(columns=target))
+    X.loc[5, "age"] = np.nan  # the median stands for it
+    X.loc[6, "size"] = 1e4  # a logarithm stays in the range that was seen
+    session = runtime.InferenceSession("m.onnx", providers=["CPUExecutionProvider"])
+    answers = session.run(None, {"X": X.to_numpy(np.float32)})
+    if target == "price":
+        np.testing.assert_allclose(answers[0][:, 0], model.model.predict(X), rtol=1e-4)
+    else:
+        assert answers[0].tolist() == model.model.predict(X).tolist()
+        np.testing.assert_allclose(answers[1], model.model.predict_proba(X), atol=1e-5)
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
+def test_c_answers_as_the_saved_model(run, tmp_path):
+    frame = table("price", "kind")
+    run("fit", "numbers.csv", "--target", "price", *FIT, "--target-transform", "log")
+    said = json.loads(run("export", "m", "-o", "m.c", "--json")[1])
+    assert said == {"files": ["m.c", "m.h"], "inputs": ["size", "age"]}
+    model = load_model("m")
+    X = features(model.schema, frame.drop(columns="price"))[:4]
+    rows = ", ".join(f"{v!r}f" for v in X.to_numpy().ravel().tolist())
+    main = f"""#include <stdio.h>
+#include "m.h"
+int main(void) {{
+    const float X[] = {{{rows}}};
+    for (int i = 0; i < 4; i++) {{
+        float out[1];
+        m_predict(X + 2 * i, out);
+        printf("%.9g\\n", out[0]);
+    }}
+    return 0;
+}}
+"""
+    (tmp_path / "main.c").write_text(main)
+    subprocess.run(["cc", "-std=c99", "main.c", "m.c", "-lm", "-o", "main"], check=True)
+    out = subprocess.run(["./main"], capture_output=True, check=True, text=True).stdout
+    np.testing.assert_allclose(np.array(out.split(), float), model.model.predict(X), rtol=1e-5)
+
+
+def test_what_cannot_be_exported_is_said(run):
+    run("fit", "homes.csv", "--target", "kind", "--preset", "fast", "--epochs", 1, "-o", "bag")
+    run("fit", "homes.csv", "--target", "kind", *FIT[:-1], "all")
+    run("fit", "homes.csv", "--target", "kind", *FIT[:-1], "numbers", "--drop", "town")
+    for model, message in {
+        "bag": "A bag of networks cannot be exported; a plain network of a table of numbers can: ",
+        "all": "The model cannot be exported: A table with categories, such as column 'town', can",
+        "numbers": "The model cannot be exported: A table with missing cells in training, such as "
+        "those of column 'size', cannot be exported.",
+    }.items():
+        status, _, err = run("export", model, "-o", "m.c")
+        assert status == 1 and message in err
+        assert not pd.io.common.file_exists("m.c")
+    status, _, err = run("export", "all", "-o", "m.txt")
+    assert status == 1 and "m.txt: a model is exported to a name that ends in .onnx or .c." in err
