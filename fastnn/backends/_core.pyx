@@ -214,9 +214,8 @@ cdef class Engine:
 
     ``layers`` are tuples (n_in, n_out, activation's name, its settings, the address of a function
     that takes its place or 0, dropout, where its weights and where its biases start in the
-    parameter vector); ``dtype`` is one of PRECISIONS; ``loss`` is (its name, its settings, the
-    address of a function that takes its place or 0, the inverse link's name). ``embedding`` may be
-    None.
+    parameter vector); ``loss`` is (its name, its settings, the address of a function that takes its
+    place or 0, the inverse link's name). ``embedding`` may be None; ``dtype`` is of PRECISIONS.
     """
 
     cdef fnn_engine *engine
