@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 
 from fastnn._sklearn import fit_context
 from fastnn.backends import choose
-from fastnn.backends.base import Data, Engine, Plan
+from fastnn.backends.base import Data, Plan
 from fastnn.backends.checks import NotFinite
 from fastnn.core.activations import Array
 from fastnn.core.losses import LOSSES, Loss
@@ -26,12 +26,12 @@ from fastnn.estimators import targets
 from fastnn.estimators.batches import check_n_epochs, learn
 from fastnn.estimators.callbacks import CallbackSupport
 from fastnn.estimators.parameters import SharedParameters
+from fastnn.estimators.site import Site
 from fastnn.estimators.subclasses import name_constructor, warn_of_hooks
 from fastnn.estimators.targets import Targets, ValidationRows
 from fastnn.training import lbfgs
 from fastnn.training.callbacks import Origin, Validation, fit_begins, watched_by
-from fastnn.training.data import design_matrix, hold_out, row_numbers, row_weights, select_rows
-from fastnn.training.loop import train
+from fastnn.training.data import design_matrix, hold_out, row_weights, select_rows
 from fastnn.training.model import Network, thread_limit
 from fastnn.training.state import LoopState
 from fastnn.training.stopping import NoImprovement
@@ -135,8 +135,12 @@ class BaseMLP(CallbackSupport, SharedParameters):
         sample_weight: Any,
         incremental: int,
         validation: ValidationRows | None = None,
+        site: Callable[..., Site] = Site,
     ) -> Any:
-        """Train; ``incremental`` is the number of passes to add to what is there, or 0."""
+        """Train; ``incremental`` is the number of passes to add to what is there, or 0.
+
+        ``site(engine, origin, targets)`` is where the rows are: X and y may be samples of them.
+        """
         if incremental:
             self._validate_params()  # scikit-learn does so at the first call only
         hidden = self._hidden_sizes()
@@ -171,7 +175,7 @@ class BaseMLP(CallbackSupport, SharedParameters):
         else:
             spec = known.spec
         self._loss, self.out_activation_ = spec.loss, spec.loss.inverse_link
-        given = None if validation is None else self._encode_rows(validation, encoded, dtype)
+        given = None if validation is None else self._encode_given(validation, encoded, dtype)
         loop = self._begin(incremental)
         trained = spec.with_dropout(self.dropout)
         draws = {"dropout": trained.drops, "augment": self._augmentations(data.X)}
@@ -196,12 +200,13 @@ class BaseMLP(CallbackSupport, SharedParameters):
             warm=known is not None,
             seeded=self.random_state is not None,
         )
+        place = site(engine, origin, encoded)
         if loop.plan is None:
-            self._fit_full_batch(loop, engine, origin)
+            self._fit_full_batch(loop, place)
         else:
             if any(draws.values()):  # else scikit-learn's stream of draws stays untouched
                 loop.draw_seed()
-            self._fit_minibatches(loop, engine, origin, encoded.strata, first)
+            self._fit_minibatches(loop, place, first)
         network.params[...] = loop.params  # the same memory, unless they are an average
         self.n_outputs_ = spec.n_out
         self.n_layers_ = len(spec.layers) + 1
@@ -249,47 +254,42 @@ class BaseMLP(CallbackSupport, SharedParameters):
         plan = Plan(self._new_optimizer(), alpha=self.alpha)
         return LoopState.begin(rules, plan, self._new_schedule(), earlier)
 
-    def _fit_full_batch(self, loop: LoopState, engine: Engine, origin: Origin) -> None:
+    def _fit_full_batch(self, loop: LoopState, site: Site) -> None:
         """Train by L-BFGS, and show what happened."""
-        fit_begins(loop, origin)
-        validation = self._validation(engine, origin, loop)
-        objective = lbfgs.full_batch(engine, origin.spec, origin.data, self.alpha)
+        fit_begins(loop, site.origin)
+        validation = self._validation(site, loop)
+        objective = lbfgs.full_batch(site.sums(), site.origin.spec, self.alpha)
         callbacks = self._callbacks(validation, None)
         self.loss_ = lbfgs.minimise(loop, objective, self.max_fun, callbacks)
         self.n_iter_ = loop.n_iter
         self._show_validation(loop, validation)
 
-    def _fit_minibatches(
-        self,
-        loop: LoopState,
-        engine: Engine,
-        origin: Origin,
-        strata: np.ndarray | None,
-        first: bool,
-    ) -> None:
+    def _fit_minibatches(self, loop: LoopState, site: Site, first: bool) -> None:
         """Hold out rows if asked to, train, and show what happened."""
-        loop.rows = row_numbers(origin.data.X.shape[0])
+        origin = site.origin
+        loop.rows = site.row_numbers()
         if self.early_stopping:
             loop.best_loss = np.inf  # what is judged is the score
             if origin.validation is None:
                 assert loop.random_state is not None
                 loop.rows, loop.held_out = hold_out(
-                    loop.rows, self.validation_fraction, strata, loop.random_state
+                    loop.rows, self.validation_fraction, site.targets.strata, loop.random_state
                 )
         assert loop.plan is not None
         loop.plan = replace(loop.plan, batch_size=self._batch_size_for(len(loop.rows)))
         fit_begins(loop, origin)
-        validation = self._validation(engine, origin, loop)
+        validation = self._validation(site, loop)
         if validation and self._restores() and first and not loop.n_iter:
             # A later fit keeps its last parameters unless a better score comes.
             loop.best_params = loop.params.copy()
         callbacks = self._callbacks(validation, NoImprovement())
-        train(loop, engine, origin.data, callbacks, self._augmentations(origin.data.X))
+        site.train(loop, callbacks, self._augmentations(origin.data.X))
         self._show(loop)
         self._show_validation(loop, validation)
 
-    def _validation(self, engine: Engine, origin: Origin, loop: LoopState) -> Validation | None:
+    def _validation(self, site: Site, loop: LoopState) -> Validation | None:
         """What measures the validation rows, those given or those held out, if there are any."""
+        origin = site.origin
         rows = origin.validation
         if rows is None and len(loop.held_out):
             rows = select_rows(origin.data, loop.held_out)
@@ -302,7 +302,7 @@ class BaseMLP(CallbackSupport, SharedParameters):
                 )
             return None
         loss = partial(targets.mean_loss, origin.spec.loss)
-        return Validation(engine, origin.spec.n_out, rows, loss, self._scorer())
+        return Validation(site.engine, origin.spec.n_out, rows, loss, self._scorer())
 
     def _show(self, loop: LoopState) -> None:
         """What a fit remembers, under scikit-learn's names.
@@ -362,31 +362,39 @@ class BaseMLP(CallbackSupport, SharedParameters):
     def _encode_known(self, y: np.ndarray) -> Targets:
         """Targets of other rows, as those of the fit under way are encoded."""
 
-    def _encode_rows(self, rows: ValidationRows, like: Targets, dtype: np.dtype) -> Data:
+    def _encode_given(self, rows: ValidationRows, like: Targets, dtype: np.dtype) -> Data:
         """What ``fit`` was given to validate on; ValueError if it does not go with the rest."""
         try:
-            X, y = validate_data(
-                self,
-                rows.X,
-                rows.y,
-                accept_sparse=_SPARSE,
-                multi_output=True,
-                dtype=self._converts_to(_FLOATS),
-                order="C",
-                reset=False,
-            )
-            y = column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
-            encoded = replace(self._encode_known(y), class_weight=like.class_weight)
-            if encoded.n_outputs != like.n_outputs:
-                raise ValueError(
-                    f"y_val has {encoded.n_outputs} outputs, but y has {like.n_outputs}."
-                )
-            if X.shape[0] < 2:
+            encoded = self._encode_rows((rows.X, rows.y, rows.weight), like, dtype)
+            if encoded.X.shape[0] < 2:
                 raise ValueError("X_val has one row only; at least two are needed.")
-            weight = encoded.weigh(row_weights(rows.weight, X.shape[0], dtype), dtype)
-            return Data(design_matrix(X, dtype), encoded.as_dtype(dtype), weight)
+            return encoded
         except ValueError as error:
             raise ValueError(f"X_val, y_val, sample_weight_val: {error}") from error
+
+    def _encode_rows(
+        self, rows: tuple[Any, Any, Any], like: Targets, dtype: np.dtype, part: bool = False
+    ) -> Data:
+        """Other rows, (X, y, sample_weight), encoded as ``like``, those of the fit under way.
+
+        The weights of a ``part`` of the rows may all be zero.
+        """
+        X, y = validate_data(
+            self,
+            *rows[:2],
+            accept_sparse=_SPARSE,
+            multi_output=True,
+            dtype=self._converts_to(_FLOATS),
+            order="C",
+            reset=False,
+        )
+        y = column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
+        encoded = replace(self._encode_known(y), class_weight=like.class_weight)
+        if encoded.n_outputs != like.n_outputs:
+            raise ValueError(f"y_val has {encoded.n_outputs} outputs, but y has {like.n_outputs}.")
+        weight = row_weights(rows[2], X.shape[0], dtype, part)
+        weight = encoded.weigh(weight, dtype, part)
+        return Data(design_matrix(X, dtype), encoded.as_dtype(dtype), weight)
 
     @abstractmethod
     def _default_score(self, predictions: Array, held_out: Data) -> float:

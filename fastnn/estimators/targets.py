@@ -98,16 +98,16 @@ class Targets:
     strata: np.ndarray | None = None
     class_weight: np.ndarray | None = None
 
-    def weigh(self, weight: Array | None, dtype: np.dtype) -> Array | None:
+    def weigh(self, weight: Array | None, dtype: np.dtype, part: bool = False) -> Array | None:
         """Row weights ``(n_rows,)``, or None, times those of the rows' classes.
 
-        ValueError if no row is left that counts.
+        ValueError if no row is left that counts, unless these are only ``part`` of the rows.
         """
         if self.class_weight is None:
             return weight
         of_rows = self.class_weight[self.values.astype(np.intp)]
         weight = (of_rows if weight is None else weight * of_rows).astype(dtype)
-        if not weight.any():
+        if not part and not weight.any():
             raise ValueError(
                 f"class_weight gives the classes the weights {self.class_weight.tolist()}, which"
                 " leave no row any weight."
