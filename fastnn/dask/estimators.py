@@ -32,7 +32,7 @@ PARAMETERS = """client : distributed.Client or None, default=None
         gradient is summed over the workers: the fit of one machine to rounding, but an exchange
         for every minibatch. Not with ``augment``."""
 
-_CONSTRAINTS: dict[str, list[Any]] = {"client": ["no_validation"], "synchronous": ["boolean"]}
+_CONSTRAINTS: dict[str, list[Any]] = {"client": [object], "synchronous": ["boolean"]}
 
 
 class _DaskMLP(BaseMLP):
@@ -131,7 +131,7 @@ class _DaskMLP(BaseMLP):
         answer = getattr(self.to_local(), method)
         return answers(X, answer) if is_dask(X) else answer(X)
 
-    def _score(self, X: Any, y: Any, sample_weight: Any, *sums: Callable[..., Any]) -> Any:
+    def _lazy_score(self, X: Any, y: Any, sample_weight: Any, *sums: Callable[..., Any]) -> Any:
         """``sums`` are those of a partition, and the score that they add up to."""
         local = self.to_local()
         if not is_dask(X):
@@ -292,7 +292,7 @@ class DaskMLPClassifier(_DaskMLP, MLPClassifier):  # noqa: D101 - the f-string i
         score : dask Array without dimensions
             Lazy: ``float(score)`` computes it. A float where X is in memory.
         """
-        return self._score(X, y, sample_weight, scores.hits, scores.accuracy)
+        return self._lazy_score(X, y, sample_weight, scores.hits, scores.accuracy)
 
 
 @_with_parameters
@@ -348,4 +348,4 @@ class DaskMLPRegressor(_DaskMLP, MLPRegressor):  # noqa: D101 - the f-string is 
                 "The score of quantiles, D2, needs quantiles of all targets, which lie in"
                 " partitions. Score a sample of the rows: to_local().score(X, y)."
             )
-        return self._score(X, y, sample_weight, scores.moments, scores.r2)
+        return self._lazy_score(X, y, sample_weight, scores.moments, scores.r2)

@@ -5,6 +5,7 @@ These functions run on workers. Sums are lists of numbers and arrays, which add 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -141,9 +142,8 @@ def gradient(
     data: Data, question: Question, number: int, rows: NDArray[np.int64] | None = None
 ) -> Sums:
     """``[loss_sum, weight_sum, grad (n_params,)]`` of rows, or of all, of shard ``number``."""
-    state = _of_shard(question.state, number)
-    if rows is None:
-        rows = np.arange(data.X.shape[0], dtype=np.int64)
+    state, data = _of_shard(question.state, number), _aligned(data)
+    rows = np.arange(data.X.shape[0], dtype=np.int64) if rows is None else np.require(rows, requirements="A")
     grad = np.empty_like(state.params)
     (loss,), (weight,) = question.engine().gradient(state, data, rows[None], grad)
     return [loss, weight, grad[0]]
@@ -160,7 +160,7 @@ def local_pass(data: Data, question: Question, number: int, share: float) -> Sum
     if question.shuffle is not None:
         np.random.default_rng((question.shuffle, number)).shuffle(order)
     rates = question.rates[: -(-n_rows // question.plan.batch_size)]
-    state = _of_shard(question.state, number)
+    state, data = _of_shard(question.state, number), _aligned(data)
     trainer = trainer_of(question.engine(), question.plan, question.augmentations)
     losses = trainer.train(state, data, Passes(order[None, None], rates[None, None]))
     return [share * losses[0, 0], share * state.params, share * state.slots]
@@ -170,6 +170,14 @@ def _of_shard(state: TrainState, number: int) -> TrainState:
     """A copy to change, whose dropout and augmentations are others in each shard."""
     seeds = state.seeds + np.uint32(number)
     return replace(state, params=state.params.copy(), slots=state.slots.copy(), seeds=seeds)
+
+
+def _aligned(data: Data) -> Data:
+    """The same data; what was moved between workers may lie askew in memory, and is copied."""
+    X = data.X
+    arrays = [X.data, X.indices, X.indptr] if scipy.sparse.issparse(X) else [X]
+    arrays += [data.y] if data.weight is None else [data.y, data.weight]
+    return data if all(array.flags.aligned for array in arrays) else copy.deepcopy(data)
 
 
 def added(*sums: Sums) -> Sums:

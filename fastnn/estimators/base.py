@@ -120,7 +120,7 @@ class BaseMLP(CallbackSupport, SharedParameters):
             If the network is too large for this machine.
         """
         given = ValidationRows.given(X_val, y_val, sample_weight_val)
-        more = {} if given is None else {"validation": given}
+        more: dict[str, Any] = {} if given is None else {"validation": given}
         with (
             watched_by(*self._time_limit()),
             self._watched(X, y, sample_weight, self.max_iter),
