@@ -36,15 +36,12 @@ class Shard:
     ----------
     future : Future
         Of the rows, as they are or encoded.
-    worker : str
-        The address of that worker.
     partitions : list of int
     lengths : list of int
         How many rows each of these has.
     """
 
     future: Any
-    worker: str
     partitions: list[int]
     lengths: list[int]
 
@@ -97,39 +94,35 @@ class Cluster:
     # ---- shards
 
     def _place(self, blocks: Sequence[Any]) -> None:
-        """Join the partitions of each worker; those that are nowhere yet are spread evenly."""
-        distributed = require("distributed")
-        workers = self._workers()
-        if distributed.futures_of(blocks):
-            futures = self.client.compute(list(blocks))
-            self._wait(futures)
-            holders = self.client.who_has(futures)
-            where = [next(iter(holders[future.key]), workers[0]) for future in futures]
-        else:
-            where = [workers[i * len(workers) // len(blocks)] for i in range(len(blocks))]
-            futures = [
-                self.client.compute(one, workers=[at], allow_other_workers=True)
-                for one, at in zip(blocks, where, strict=True)
-            ]
-        for worker in dict.fromkeys(where):
-            own = [i for i, at in enumerate(where) if at == worker]
-            rows = [futures[i] for i in own]
-            shard = Shard(self._submit(shards.joined, *rows, on=worker), worker, own, [])
-            self.shards.append(shard)
-            lengths = [self._submit(shards.n_rows, one, on=worker) for one in rows]
-            self._wait([shard.future, *lengths])
-            shard.lengths = self.client.gather(lengths)
+        """Join the partitions that are on the same worker, wherever that is.
+
+        No task is tied to a worker, though: one that is tied to a worker that has ended may wait
+        for it for ever, even if others were allowed (``allow_other_workers``).
+        """
+        self._workers()
+        blocks = self.client.compute(list(blocks))
+        self._wait(blocks)
+        holders = self.client.who_has(blocks)
+        own: dict[Any, list[int]] = {}
+        for i, future in enumerate(blocks):
+            own.setdefault(next(iter(holders[future.key]), None), []).append(i)
+        lengths = [self._submit(shards.n_rows, future) for future in blocks]
+        self._wait(lengths)
+        n_rows = self.client.gather(lengths)
+        for numbers in own.values():
+            future = self._submit(shards.joined, *(blocks[i] for i in numbers))
+            self.shards.append(Shard(future, numbers, [n_rows[i] for i in numbers]))
 
     def map(self, function: Callable[..., Any], *args: Any) -> None:
         """Make ``function(rows, *args)`` of each shard, which takes its place."""
-        futures = [self._submit(function, s.future, *args, on=s.worker) for s in self.shards]
+        futures = [self._submit(function, shard.future, *args) for shard in self.shards]
         self._wait(futures)
         for shard, future in zip(self.shards, futures, strict=True):
             shard.future = future
 
     def each(self, function: Callable[..., Any], *args: Any) -> list[Any]:
         """What ``function(rows, *args)`` finds in each shard: little."""
-        futures = [self._submit(function, s.future, *args, on=s.worker) for s in self.shards]
+        futures = [self._submit(function, shard.future, *args) for shard in self.shards]
         self._wait(futures)
         return self.client.gather(futures)
 
@@ -160,7 +153,7 @@ class Cluster:
         with require("dask").config.set(threshold):
             told = self._submit(_told, question)
         sums = [
-            self._submit(function, shard.future, told, i, *own_argument, on=shard.worker)
+            self._submit(function, shard.future, told, i, *own_argument)
             for i, shard in enumerate(self.shards)
             if (own_argument := [] if own is None else [own[i]] if i in own else None) is not None
         ]
@@ -170,22 +163,20 @@ class Cluster:
         self._wait(sums)
         return sums[0].result()
 
-    def _submit(self, function: Callable[..., Any], *args: Any, on: str | None = None) -> Any:
-        """A task, by preference ``on`` a worker, which may have ended."""
-        where = {} if on is None else {"workers": [on], "allow_other_workers": True}
-        return self.client.submit(function, *args, pure=False, **where)
+    def _submit(self, function: Callable[..., Any], *args: Any) -> Any:
+        """A task of its own, where Dask finds it best: where what it needs is."""
+        return self.client.submit(function, *args, pure=False)
 
-    def _workers(self) -> list[str]:
-        """The addresses of all workers, once there are any."""
+    def _workers(self) -> None:
+        """Wait until there are workers."""
         seen = time.monotonic()
-        while not (workers := list(self.client.nthreads())):
+        while not self.client.nthreads():
             if time.monotonic() - seen > PATIENCE:
                 raise WorkersLost(
                     f"The cluster of {self.client} has had no worker for {PATIENCE:.0f} s. Start"
                     " workers, and call fit again."
                 )
             time.sleep(0.05)
-        return workers
 
     def _wait(self, futures: list[Any]) -> None:
         """Wait until all are done; raise what one of them raised, or WorkersLost."""

@@ -143,7 +143,11 @@ def gradient(
 ) -> Sums:
     """``[loss_sum, weight_sum, grad (n_params,)]`` of rows, or of all, of shard ``number``."""
     state, data = _of_shard(question.state, number), _aligned(data)
-    rows = np.arange(data.X.shape[0], dtype=np.int64) if rows is None else np.require(rows, requirements="A")
+    rows = (
+        np.arange(data.X.shape[0], dtype=np.int64)
+        if rows is None
+        else np.require(rows, requirements="A")
+    )
     grad = np.empty_like(state.params)
     (loss,), (weight,) = question.engine().gradient(state, data, rows[None], grad)
     return [loss, weight, grad[0]]
