@@ -42,7 +42,7 @@ def partitions(X: Any, y: Any, sample_weight: Any = None) -> list[Any]:
         _check(name, collection)
     if X.ndim != 2:
         raise ValueError(f"X must have two dimensions, got {X.ndim}.")
-    columns = [_delayed(_like(X, collection)) for collection in given.values()]
+    columns = [_delayed(_like(X, name, collection)) for name, collection in given.items()]
     for name, column in zip(given, columns, strict=True):
         if len(column) != len(columns[0]):
             raise ValueError(
@@ -86,7 +86,7 @@ def answers(X: Any, answer: Callable[[Any], np.ndarray]) -> Any:
             dtype=empty.dtype,
             meta=empty,
         )
-        for part, length in zip(_delayed(_like(X, X)), lengths, strict=True)
+        for part, length in zip(_delayed(_like(X, "X", X)), lengths, strict=True)
     ]
     return array.concatenate(found, allow_unknown_chunksizes=True)
 
@@ -99,7 +99,7 @@ def _check(name: str, collection: Any) -> None:
     if not is_dask(collection) or not hasattr(collection, "ndim"):
         raise TypeError(
             f"{name} must be a Dask Array or DataFrame, got {type(collection).__name__}. Data in"
-            " memory are learned by MLPClassifier and MLPRegressor, and are answered by to_local()."
+            " memory are learned by MLPClassifier and MLPRegressor."
         )
 
 
@@ -107,16 +107,14 @@ def _is_frame(collection: Any) -> bool:
     return not hasattr(collection, "numblocks")
 
 
-def _like(X: Any, collection: Any) -> Any:
+def _like(X: Any, name: str, collection: Any) -> Any:
     """The collection with its columns together, and its rows cut as X is, where that is known."""
     if _is_frame(collection):
         return collection
     chunks = {axis: -1 for axis in range(1, collection.ndim)}
     if not _is_frame(X) and not np.isnan([*X.chunks[0], *collection.chunks[0]]).any():
         if collection.shape[0] != X.shape[0]:
-            raise ValueError(
-                f"X has {X.shape[0]} rows, but y or sample_weight has {collection.shape[0]}."
-            )
+            raise ValueError(f"X has {X.shape[0]} rows, but {name} has {collection.shape[0]}.")
         chunks[0] = X.chunks[0]
     return collection.rechunk(chunks)
 
