@@ -78,15 +78,14 @@ def answers(X: Any, answer: Callable[[Any], np.ndarray]) -> Any:
     # An answer to a made-up row tells the type and the shape of all.
     row = X._meta_nonempty if _is_frame(X) else np.zeros((1, X.shape[1]), X.dtype)
     empty = answer(row)[:0]
-    lengths = [np.nan] * X.npartitions if _is_frame(X) else X.chunks[0]
+    kind = {"dtype": empty.dtype, "meta": empty}
+    if not _is_frame(X):
+        columns = {"chunks": (X.chunks[0], empty.shape[1:])} if empty.ndim > 1 else {"drop_axis": 1}
+        return _like(X, "X", X).map_blocks(_answered, answer=kept, empty=empty, **columns, **kind)
+    answered = dask.delayed(_answered)
     found = [
-        array.from_delayed(
-            dask.delayed(_answered)(part, kept, empty),
-            (length, *empty.shape[1:]),
-            dtype=empty.dtype,
-            meta=empty,
-        )
-        for part, length in zip(_delayed(_like(X, "X", X)), lengths, strict=True)
+        array.from_delayed(answered(part, kept, empty), (np.nan, *empty.shape[1:]), **kind)
+        for part in _delayed(X)
     ]
     return array.concatenate(found, allow_unknown_chunksizes=True)
 

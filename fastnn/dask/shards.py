@@ -16,7 +16,7 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 from sklearn.utils import check_array
-from sklearn.utils.multiclass import type_of_target, unique_labels
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from fastnn._optional import require
 from fastnn._sklearn import safe_indexing
@@ -86,7 +86,7 @@ def look(rows: Rows, classifies: bool) -> Found | None:
     y = check_array(y, ensure_2d=False, dtype=None, input_name="y")
     if type_of_target(y).startswith("multilabel"):
         return Found(first)
-    unique_labels(y)  # refuses numbers that are no labels
+    check_classification_targets(y)
     return Found(first, *np.unique(y, return_counts=True))
 
 
