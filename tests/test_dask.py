@@ -371,9 +371,7 @@ def test_what_is_refused(client, rows, case):
 def test_other_calls_that_are_refused(rows):
     X, y, *_ = rows
     model = _fitted(DaskMLPRegressor, MLPRegressor, X, y)
-    with pytest.raises(
-        AttributeError, match=r"^DaskMLPRegressor has no partial_fit and no fit_b.*"
-    ):
+    with pytest.raises(AttributeError, match=r"has no partial_fit and no fit_batches\."):
         model.partial_fit(X, y)
     quantiles = _with_attributes(DaskMLPRegressor(), MLPRegressor("quantile", **SMALL).fit(X, y))
     with pytest.raises(ValueError, match=r"^The score of quantiles, D2, needs .*to_local\(\)"):

@@ -100,17 +100,17 @@ class Cluster:
         for it for ever, even if others were allowed (``allow_other_workers``).
         """
         self._workers()
-        blocks = self.client.compute(list(blocks))
-        self._wait(blocks)
-        holders = self.client.who_has(blocks)
+        futures = self.client.compute(list(blocks))
+        self._wait(futures)
+        holders = self.client.who_has(futures)
         own: dict[Any, list[int]] = {}
-        for i, future in enumerate(blocks):
+        for i, future in enumerate(futures):
             own.setdefault(next(iter(holders[future.key]), None), []).append(i)
-        lengths = [self._submit(shards.n_rows, future) for future in blocks]
+        lengths = [self._submit(shards.n_rows, future) for future in futures]
         self._wait(lengths)
         n_rows = self.client.gather(lengths)
         for numbers in own.values():
-            future = self._submit(shards.joined, *(blocks[i] for i in numbers))
+            future = self._submit(shards.joined, *(futures[i] for i in numbers))
             self.shards.append(Shard(future, numbers, [n_rows[i] for i in numbers]))
 
     def map(self, function: Callable[..., Any], *args: Any) -> None:

@@ -99,7 +99,7 @@ class _DaskMLP(BaseMLP):
             self._watched(X, y, sample_weight, self.max_iter),
             unchanged_on_error(self),
         ):
-            blocks = partitions(X, y, sample_weight)
+            blocks = partitions(X, y, sample_weight, lasting=False)
             cluster = Cluster(self.client, blocks, is_classifier(self))
             site = partial(self._site, cluster)
             return self._fit(*self._sample(cluster), None, 0, validation=given, site=site)

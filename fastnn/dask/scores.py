@@ -17,7 +17,7 @@ def lazy_score(
     blocks: Sequence[Any],
     predict: Callable[[Any], np.ndarray],
     of_block: Callable[[np.ndarray, np.ndarray, Any], Any],
-    of_all: Callable[[list[Any]], np.float64],
+    of_all: Callable[[list[Any]], np.floating],
 ) -> Any:
     """A dask Array without dimensions: ``of_all`` of ``of_block``, or None, of each partition."""
     delayed = require("dask").delayed
@@ -38,7 +38,7 @@ def hits(predicted: np.ndarray, y: np.ndarray, weight: Any) -> tuple[float, floa
     return float(weights @ right), float(weights.sum())
 
 
-def accuracy(parts: list[tuple[float, float] | None]) -> np.float64:
+def accuracy(parts: list[tuple[float, float] | None]) -> np.floating:
     """The share of the weight that is right."""
     right, all_rows = np.sum([part for part in parts if part is not None], axis=0)
     return np.float64(right / all_rows)
@@ -54,7 +54,7 @@ def moments(predicted: np.ndarray, y: np.ndarray, weight: Any) -> Moments:
     return total, mean, weights @ (y - mean) ** 2, residuals
 
 
-def r2(parts: list[Moments | None]) -> np.float64:
+def r2(parts: list[Moments | None]) -> np.floating:
     """scikit-learn's R2, the mean over outputs, from the moments of all partitions.
 
     Deviations are merged as by Chan, Golub and LeVeque (1979), "Updating formulae and a pairwise

@@ -36,7 +36,8 @@ def _contiguous(X: Any, dtype: np.dtype) -> Array | scipy.sparse.csr_array:
     if scipy.sparse.issparse(X):
         matrix = scipy.sparse.csr_array(X, dtype=dtype)
         check_csr(matrix)
-        return matrix
+        parts = (matrix.data, matrix.indices, matrix.indptr)
+        return matrix if all(part.flags.aligned for part in parts) else matrix.copy()
     return np.require(X, dtype, ["C", "ALIGNED"])
 
 
