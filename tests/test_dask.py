@@ -228,11 +228,12 @@ def test_answers_are_lazy_and_lie_as_X_does(client, rows, partitioned):
         assert found.numblocks[0] == (there.npartitions if columns else there.numblocks[0])
         assert found.compute().tolist() == expected.tolist()
         assert getattr(model, method)(local_X).tolist() == expected.tolist()
-    score = classes.score(there, partitioned(labels), partitioned(weight))
+    lasting = partitioned(labels), partitioned(y + 1e6), partitioned(weight)
+    score = classes.score(there, lasting[0], lasting[2])
     assert score.compute() == pytest.approx(
         accuracy_score(labels, classes.predict(local_X), sample_weight=weight)
     )
-    score = numbers.score(there, partitioned(y + 1e6), partitioned(weight))
+    score = numbers.score(there, *lasting[1:])
     assert score.compute() == pytest.approx(
         r2_score(y + 1e6, numbers.predict(local_X), sample_weight=weight)
     )

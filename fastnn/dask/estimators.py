@@ -99,7 +99,7 @@ class _DaskMLP(BaseMLP):
             self._watched(X, y, sample_weight, self.max_iter),
             unchanged_on_error(self),
         ):
-            blocks = partitions(X, y, sample_weight, lasting=False)
+            blocks = partitions(X, y, sample_weight)
             cluster = Cluster(self.client, blocks, is_classifier(self))
             site = partial(self._site, cluster)
             return self._fit(*self._sample(cluster), None, 0, validation=given, site=site)
@@ -290,7 +290,8 @@ class DaskMLPClassifier(_DaskMLP, MLPClassifier):  # noqa: D101 - the f-string i
         Returns
         -------
         score : dask Array without dimensions
-            Lazy: ``float(score)`` computes it. A float where X is in memory.
+            Lazy: ``float(score)`` computes it; X and y must last until then. A float where X is in
+            memory.
         """
         return self._lazy_score(X, y, sample_weight, scores.hits, scores.accuracy)
 
@@ -335,7 +336,8 @@ class DaskMLPRegressor(_DaskMLP, MLPRegressor):  # noqa: D101 - the f-string is 
         Returns
         -------
         score : dask Array without dimensions
-            Lazy: ``float(score)`` computes it. A float where X is in memory.
+            Lazy: ``float(score)`` computes it; X and y must last until then. A float where X is in
+            memory.
 
         Raises
         ------

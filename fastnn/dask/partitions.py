@@ -18,11 +18,10 @@ def is_dask(X: Any) -> bool:
     return hasattr(X, "__dask_graph__")
 
 
-def partitions(X: Any, y: Any, sample_weight: Any = None, lasting: bool = True) -> list[Any]:
+def partitions(X: Any, y: Any, sample_weight: Any = None) -> list[Any]:
     """A Delayed :func:`block` for each partition of X, y and the weights, in their order.
 
-    They keep what workers hold of X, y and the weights, if they are ``lasting``. Otherwise they
-    forget it as soon as the caller does, but load less, as Dask optimizes their graphs.
+    Dask lets go of what workers hold of X, y and the weights when the caller does.
 
     Parameters
     ----------
@@ -45,7 +44,7 @@ def partitions(X: Any, y: Any, sample_weight: Any = None, lasting: bool = True) 
         _check(name, collection)
     if X.ndim != 2:
         raise ValueError(f"X must have two dimensions, got {X.ndim}.")
-    columns = [_delayed(_like(X, name, collection), lasting) for name, collection in given.items()]
+    columns = [_delayed(_like(X, name, collection)) for name, collection in given.items()]
     for name, column in zip(given, columns, strict=True):
         if len(column) != len(columns[0]):
             raise ValueError(
@@ -88,7 +87,7 @@ def answers(X: Any, answer: Callable[[Any], np.ndarray]) -> Any:
     answered = dask.delayed(_answered)
     found = [
         array.from_delayed(answered(part, kept, empty), (np.nan, *empty.shape[1:]), **kind)
-        for part in _delayed(X, lasting=True)
+        for part in _delayed(X)
     ]
     return array.concatenate(found, allow_unknown_chunksizes=True)
 
@@ -121,5 +120,6 @@ def _like(X: Any, name: str, collection: Any) -> Any:
     return collection.rechunk(chunks)
 
 
-def _delayed(collection: Any, lasting: bool) -> list[Any]:
-    return list(np.ravel(collection.to_delayed(optimize_graph=not lasting)))
+def _delayed(collection: Any) -> list[Any]:
+    # Dask 2025.1 loses a persisted Array where it optimizes.
+    return list(np.ravel(collection.to_delayed(optimize_graph=_is_frame(collection))))

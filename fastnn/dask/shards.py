@@ -178,7 +178,7 @@ def _of_shard(state: TrainState, number: int) -> TrainState:
 
 def _aligned(data: Data) -> Data:
     """The same data; what was moved between workers may lie askew in memory, and is copied."""
-    X = data.X
+    X: Any = data.X
     arrays = [X.data, X.indices, X.indptr] if scipy.sparse.issparse(X) else [X]
     arrays += [data.y] if data.weight is None else [data.y, data.weight]
     return data if all(array.flags.aligned for array in arrays) else copy.deepcopy(data)
