@@ -404,7 +404,7 @@ class Kill:
 
     def on_pass_end(self, loop):
         if loop.n_iter == 2:
-            (worker,) = self.client.who_has(self.future)[self.future.key]
+            worker, *_ = self.client.who_has(self.future)[self.future.key]
             os.kill(self.client.run(os.getpid, workers=[worker])[worker], signal.SIGKILL)
 
 
@@ -465,3 +465,23 @@ def test_a_fit_does_not_wait_for_ever_for_workers(rows, monkeypatch):
         message = r"has had no worker for 0 s\. Start workers, and call fit again\.$"
         with pytest.raises(WorkersLost, match=message):
             within(60, lambda: model.fit(cut(X), cut(y)))
+
+
+def test_workers_need_the_same_version(rows, monkeypatch):
+    X, y, *_ = rows
+
+    class Elsewhere:
+        """A client whose worker has another fastnn."""
+
+        def nthreads(self):
+            return {"tcp://a:1": 1}
+
+        def run(self, function):
+            monkeypatch.setattr("fastnn.__version__", "0.0.1")
+            return {"tcp://a:1": function()}
+
+    message = (
+        r"^All workers need fastnn .*, which is in use here, but tcp://a:1 has 0\.0\.1\. Install"
+    )
+    with pytest.raises(RuntimeError, match=message):
+        DaskMLPRegressor(client=Elsewhere()).fit(cut(X), cut(y))

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from fastnn._optional import require
+from fastnn._version import __version__
 from fastnn.dask import shards
 from fastnn.dask.shards import Found, Question, Sums
 
@@ -66,6 +67,8 @@ class Cluster:
     def __init__(self, client: Any, blocks: Sequence[Any], classifies: bool) -> None:
         self.client = client or _current_client()
         self.shards: list[Shard] = []
+        self._workers()
+        _check_versions(self.client)
         self._place(blocks)
         found = self.each(shards.look, classifies)
         self.shards = [s for s, one in zip(self.shards, found, strict=True) if one is not None]
@@ -99,7 +102,6 @@ class Cluster:
         No task is tied to a worker, though: one that is tied to a worker that has ended may wait
         for it for ever, even if others were allowed (``allow_other_workers``).
         """
-        self._workers()
         futures = self.client.compute(list(blocks))
         self._wait(futures)
         holders = self.client.who_has(futures)
@@ -224,6 +226,29 @@ class Cluster:
 def _told(question: Question) -> Question:
     """The question, as a task that is done again where its answer is lost."""
     return question
+
+
+def _check_versions(client: Any) -> None:
+    """RuntimeError unless all workers have this fastnn.
+
+    One that cannot read a task ends, and its successor would do so, too.
+    """
+
+    def version() -> str | None:  # in here, so that it is sent by value
+        try:
+            import fastnn
+
+            return fastnn.__version__
+        except ImportError:
+            return None
+
+    others = {worker: v for worker, v in client.run(version).items() if v != __version__}
+    if others:
+        found = ", ".join(f"{worker} has {v or 'none'}" for worker, v in others.items())
+        raise RuntimeError(
+            f"All workers need fastnn {__version__}, which is in use here, but {found}. Install it"
+            " there."
+        )
 
 
 def _current_client() -> Any:
