@@ -107,10 +107,11 @@ class Cluster:
         holders = self.client.who_has(futures)
         own: dict[Any, list[int]] = {}
         for i, future in enumerate(futures):
-            own.setdefault(next(iter(holders[future.key]), None), []).append(i)
-        lengths = [self._submit(shards.n_rows, future) for future in futures]
-        self._wait(lengths)
-        n_rows = self.client.gather(lengths)
+            # Of several holders the one with the fewest partitions yet; of none any.
+            at = sorted(holders[future.key])
+            least = min(at, key=lambda worker: len(own.get(worker, ())), default=None)
+            own.setdefault(least, []).append(i)
+        n_rows = self._results([self._submit(shards.n_rows, future) for future in futures])
         for numbers in own.values():
             future = self._submit(shards.joined, *(futures[i] for i in numbers))
             self.shards.append(Shard(future, numbers, [n_rows[i] for i in numbers]))
@@ -124,9 +125,7 @@ class Cluster:
 
     def each(self, function: Callable[..., Any], *args: Any) -> list[Any]:
         """What ``function(rows, *args)`` finds in each shard: little."""
-        futures = [self._submit(function, shard.future, *args) for shard in self.shards]
-        self._wait(futures)
-        return self.client.gather(futures)
+        return self._results([self._submit(function, shard.future, *args) for shard in self.shards])
 
     def rows_of_shards(self, rows: np.ndarray) -> dict[int, np.ndarray]:
         """The shards that hold some ``rows (n,)``, numbered over all partitions, and which there.
@@ -141,29 +140,24 @@ class Cluster:
     # ---- questions
 
     def total(
-        self,
-        function: Callable[..., Sums],
-        question: Question,
-        own: Mapping[int, Any] | None = None,
+        self, function: Callable[..., Sums], question: Question, own: Mapping[int, Any]
     ) -> Sums:
-        """The sum over shards of ``function(data, question, number of the shard, own argument)``.
+        """The sum of ``function(data, question, number, argument)`` over some shards.
 
-        ``own`` holds the arguments of the shards that are asked; None asks all, without one. The
-        question is sent to one worker, which hands it on; sums are added up on workers.
+        ``own`` holds the numbers of those that are asked, and the argument of each. The question is
+        sent to one worker, which hands it on; sums are added up on workers.
         """
         threshold = {"distributed.admin.large-graph-warning-threshold": "1 GB"}
         with require("dask").config.set(threshold):
             told = self._submit(_told, question)
         sums = [
-            self._submit(function, shard.future, told, i, *own_argument)
-            for i, shard in enumerate(self.shards)
-            if (own_argument := [] if own is None else [own[i]] if i in own else None) is not None
+            self._submit(function, self.shards[i].future, told, i, argument)
+            for i, argument in own.items()
         ]
         while len(sums) > 1:
             groups = [sums[i : i + FAN_IN] for i in range(0, len(sums), FAN_IN)]
             sums = [self._submit(shards.added, *group) for group in groups]
-        self._wait(sums)
-        return sums[0].result()
+        return self._results(sums)[0]
 
     def _submit(self, function: Callable[..., Any], *args: Any) -> Any:
         """A task of its own, where Dask finds it best: where what it needs is."""
@@ -179,6 +173,15 @@ class Cluster:
                     " workers, and call fit again."
                 )
             time.sleep(0.05)
+
+    def _results(self, futures: list[Any]) -> list[Any]:
+        """What the tasks return, which must be little."""
+        while True:
+            self._wait(futures)
+            try:
+                return [future.result(timeout=PATIENCE) for future in futures]
+            except (TimeoutError, CancelledError):  # the worker that had it has just ended
+                continue
 
     def _wait(self, futures: list[Any]) -> None:
         """Wait until all are done; raise what one of them raised, or WorkersLost."""

@@ -77,7 +77,10 @@ class ClusterSite(Site):
 
         def sums(params: Array) -> tuple[float, float, Array]:
             state = TrainState(params[None], np.empty((1, 0, len(params))))
-            loss, weight, grad = self.cluster.total(shards.gradient, self.question(state))
+            everywhere = dict.fromkeys(range(len(self.cluster.shards)))
+            loss, weight, grad = self.cluster.total(
+                shards.gradient, self.question(state), everywhere
+            )
             return loss, weight, np.array(grad)  # what comes from afar may be read-only
 
         return sums
