@@ -15,6 +15,7 @@ from sklearn.base import clone
 from sklearn.metrics import accuracy_score, r2_score
 
 from fastnn import MLPClassifier, MLPRegressor
+from fastnn.callbacks import Checkpoint
 from fastnn.dask import DaskMLPClassifier, DaskMLPRegressor, WorkersLost, cluster
 
 da = pytest.importorskip("dask.array", reason="Dask comes with fastnn[dask]")
@@ -140,7 +141,8 @@ def test_sums_over_workers_are_the_fit_of_one_machine(client, rows, case):
 
 def test_a_single_worker_learns_as_one_machine(client, rows):
     X, y, _, weight = rows
-    settings = {**SMALL, "shuffle": False, "batch_size": 50, "early_stopping": True, "dropout": 0.2}
+    settings = {**SMALL, "shuffle": False, "batch_size": 50, "early_stopping": True}
+    settings |= {"dropout": 0.2, "augment": "input_noise", "scoring": "neg_max_error"}
     held_out = {"X_val": X[:30], "y_val": y[:30]}
     model = DaskMLPRegressor(**settings).fit(*(cut(a, (120,)) for a in (X, y, weight)), **held_out)
     expected = MLPRegressor(**settings).fit(X, y, weight, **held_out)
@@ -351,6 +353,11 @@ REFUSED = {
         ValueError,
         r"^early_stopping=True holds out rows, which lie on the workers\. Give fit X_val and y_val,"
         r" in memory, or set early_stopping=False\.$",
+    ),
+    "a checkpoint": (
+        lambda X, y: (DaskMLPRegressor().set_callbacks(Checkpoint("fit.npz")), cut(X), cut(y)),
+        ValueError,
+        "^Checkpoint cannot tell fits apart whose rows lie on the workers",
     ),
     "augmented batches": (
         lambda X, y: (DaskMLPRegressor(augment="mixup", synchronous=True), cut(X), cut(y)),

@@ -21,7 +21,8 @@ from fastnn.dask.site import ClusterSite
 from fastnn.estimators.base import BaseMLP, unchanged_on_error
 from fastnn.estimators.mlp import MLPClassifier, MLPRegressor
 from fastnn.estimators.targets import Targets, ValidationRows
-from fastnn.training.callbacks import watched_by
+from fastnn.training.callbacks import watched_by, watching
+from fastnn.training.checkpoint import Checkpoint
 
 PARAMETERS = """client : distributed.Client or None, default=None
         Where to fit; None takes the current client. It is not copied, nor kept in a pickle.
@@ -93,6 +94,11 @@ class _DaskMLP(BaseMLP):
                 f"augment={self.augment!r} cannot be used with synchronous=True, whose minibatches"
                 " lie on several workers. Set synchronous=False, or leave augment out."
             )
+        if any(isinstance(one, Checkpoint) for one in (*self._own_callbacks(), *watching())):
+            raise ValueError(
+                "Checkpoint cannot tell fits apart whose rows lie on the workers. Remove it by"
+                " set_callbacks()."
+            )
         given = ValidationRows.given(X_val, y_val, sample_weight_val)
         with (
             watched_by(*self._time_limit()),
@@ -127,16 +133,16 @@ class _DaskMLP(BaseMLP):
         return self._answer("predict", X)
 
     def _answer(self, method: str, X: Any) -> Any:
-        check_is_fitted(self)
-        answer = getattr(self.to_local(), method)
-        return answers(X, answer) if is_dask(X) else answer(X)
+        if not is_dask(X):
+            return getattr(self._local_class, method)(self, X)
+        return answers(X, getattr(self.to_local(), method))
 
     def _lazy_score(self, X: Any, y: Any, sample_weight: Any, *sums: Callable[..., Any]) -> Any:
         """``sums`` are those of a partition, and the score that they add up to."""
-        local = self.to_local()
         if not is_dask(X):
-            return local.score(X, y, sample_weight)
-        return scores.lazy_score(partitions(X, y, sample_weight), local.predict, *sums)
+            return self._local_class.score(self, X, y, sample_weight)  # type: ignore[attr-defined]
+        blocks = partitions(X, y, sample_weight)
+        return scores.lazy_score(blocks, self.to_local().predict, *sums)
 
     def to_local(self) -> Any:
         """The same model without Dask.
