@@ -140,7 +140,7 @@ class _DaskMLP(BaseMLP):
     def _lazy_score(self, X: Any, y: Any, sample_weight: Any, *sums: Callable[..., Any]) -> Any:
         """``sums`` are those of a partition, and the score that they add up to."""
         if not is_dask(X):
-            return self._local_class.score(self, X, y, sample_weight)  # type: ignore[attr-defined]
+            return self._local_class.score(self, X, y, sample_weight)
         blocks = partitions(X, y, sample_weight)
         return scores.lazy_score(blocks, self.to_local().predict, *sums)
 
