@@ -148,6 +148,8 @@ class Network:
 
 def thread_limit(n_threads: int | None) -> int:
     """The most threads an engine may use: ``n_threads``, but no more than there are processors."""
+    if n_threads == 1:  # to ask for the processors takes as long as fifty small steps
+        return 1
     n_cpus = available_cpus()
     return min(n_threads or n_cpus, n_cpus)
 
