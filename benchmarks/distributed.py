@@ -129,10 +129,8 @@ class Model:
     task: float
     byte: float
 
-    def seconds(
-        self, n_rows: int, n_workers: int, size: float, at_once: int | None = None
-    ) -> float:
-        """Of a pass; ``at_once`` is how many workers compute side by side, all by default."""
+    def seconds(self, n_rows: int, n_workers: int, size: float, at_once: int = 10**9) -> float:
+        """Of a pass; ``at_once`` is how many workers compute side by side, if not all."""
         levels = FAN_IN * math.ceil(math.log(n_workers, FAN_IN)) + math.ceil(math.log2(n_workers))
         return (
             n_rows * self.row / min(n_workers, at_once)
