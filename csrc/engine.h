@@ -61,7 +61,7 @@ struct fnn_engine {
     int n_workspaces;
     ptrdiff_t block;          /* rows, whole panels */
     ptrdiff_t gradient_steps; /* of a block, for prefetching at an even pace */
-    size_t partial_size; /* a thread's scratch: the gradient of one unit, or sparse_forward's */
+    size_t partial_size; /* a thread's scratch: the gradient of one unit, or a panel of outputs */
     /* Places in a workspace. */
     size_t partials, sums, queues, panel_loss, panel_weight, unit_penalty, unit_squares;
     size_t csc_start, csc_row, csc_entry;

@@ -61,7 +61,8 @@ const char *fnn_inverse_link_name(int link);
 const char *fnn_precision_name(int precision);
 const char *fnn_function_name(int function);
 
-/* An activation from outside: n weighted inputs -> values, in place; n_slopes (n or 0) slopes. */
+/* A function from outside: n numbers in `a` -> values, in place, and n_slopes (n or 0) slopes. Of an
+ * activation they are weighted inputs; of a loss raw outputs, whose targets stand in `slopes`. */
 typedef void fnn_function(void *a, void *slopes, ptrdiff_t n, ptrdiff_t n_slopes);
 
 typedef struct {
@@ -86,6 +87,7 @@ typedef struct {
     ptrdiff_t n_layers, n_params;
     int loss, inverse_link;
     const double *loss_settings; /* as many as the loss has */
+    fnn_function *loss_function; /* may be NULL; else it takes the place of absolute_error */
     const fnn_embedding *embedding; /* may be NULL; its arrays must outlive the engine */
 } fnn_network;
 

@@ -38,6 +38,7 @@ typedef struct {
     int loss;
     const double *settings;
     ptrdiff_t stride;
+    fnn_function *function; /* NULL, or a loss from outside, summed over the outputs */
 } fnn_criterion;
 
 /* Which outputs of a layer dropout silences: a share of them, by a hash under the key of the seed,
@@ -116,9 +117,9 @@ typedef struct {
     void (*drop)(const fnn_dropout *drop, const fnn_dense *d, int slope, void *out, void *slopes,
                  ptrdiff_t panels);
     /* One T panel of raw outputs -> its delta, times weight, in place; returns the weighted loss,
-     * adds up the weights. */
+     * adds up the weights. `scratch` is one more panel. */
     double (*loss)(const fnn_criterion *criterion, ptrdiff_t n_out, const fnn_rows *r, void *panel,
-                   double *weight);
+                   void *scratch, double *weight);
     /* below = (delta W') * slope: deltas of the layer below, from the outputs or slopes it kept. */
     void (*backward)(const fnn_dense *d, const void *delta, int slope, const void *kept,
                      void *below, ptrdiff_t panels);

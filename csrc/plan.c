@@ -24,7 +24,8 @@ fnn_engine *fnn_engine_new(const fnn_isa *isa, int precision, const fnn_network 
         settings[i] = network->loss_settings[i];
     const fnn_kernels *k = isa->kernels[precision];
     e->k = k;
-    e->criterion = (fnn_criterion){network->loss, settings, n_fixed == PER_OUTPUT};
+    e->criterion = (fnn_criterion){network->loss, settings, n_fixed == PER_OUTPUT,
+                                   network->loss_function};
     e->inverse_link = network->inverse_link;
     e->n_layers = network->n_layers;
     e->n_params = network->n_params;
@@ -51,7 +52,7 @@ fnn_engine *fnn_engine_new(const fnn_isa *isa, int precision, const fnn_network 
         e->n_units += fnn_ceil_div(l->n_in, l->unit_rows) + 1;
         e->max_width = fnn_max(e->max_width, fnn_max(l->n_in, l->n_out));
         partial = fnn_max(partial, l->unit_rows * l->n_out);
-        partial = fnn_max(partial, k->lanes * (l->n_out + k->lanes)); /* sparse_forward's scratch */
+        partial = fnn_max(partial, k->lanes * (l->n_out + k->lanes)); /* see kernels.h */
     }
     if (network->embedding) {
         const fnn_embedding *m = &e->embedding;

@@ -103,7 +103,7 @@ static void forward_and_back(const worker *w, const fnn_rows *block, ptrdiff_t r
             const fnn_rows r = fnn_panel_rows(k, block, q);
             char *raw = w->space + top->delta + q * top->n_out * panel_size;
             weights[q] = 0;
-            losses[q] = k->loss(&e->criterion, top->n_out, &r, raw, &weights[q]);
+            losses[q] = k->loss(&e->criterion, top->n_out, &r, raw, partial(w), &weights[q]);
         }
         for (ptrdiff_t i = last; i >= 0; i--) {
             const fnn_engine_layer *l = &e->layers[i];

@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from fastnn._optional import require
+from fastnn.core.family import is_count
 from fastnn.estimators.inspect import network_of
 
 if TYPE_CHECKING:
@@ -64,6 +65,11 @@ class LossCurveDisplay:
         estimator_name: str | None = None,
     ) -> None:
         self.loss_curve = np.asarray(loss_curve)
+        if self.loss_curve.ndim != 1 or self.loss_curve.dtype.kind not in "biuf":
+            raise ValueError(
+                "loss_curve must be a list of numbers, one for each iteration, got shape"
+                f" {self.loss_curve.shape} and dtype {self.loss_curve.dtype}."
+            )
         self.validation_loss_curve = (
             None if validation_loss_curve is None else np.asarray(validation_loss_curve)
         )
@@ -176,6 +182,11 @@ class WeightsDisplay:
     estimator_name : str or None, default=None
         The title; none where None.
 
+    Raises
+    ------
+    ValueError
+        If the weights are no matrix of numbers, or an image shape or names do not fit them.
+
     Attributes
     ----------
     image_ : matplotlib AxesImage
@@ -204,6 +215,28 @@ class WeightsDisplay:
         estimator_name: str | None = None,
     ) -> None:
         self.weights = np.asarray(weights)
+        if self.weights.ndim != 2 or self.weights.dtype.kind not in "biuf":
+            raise ValueError(
+                "weights must be a matrix of numbers, (n_inputs, n_neurons), got shape"
+                f" {self.weights.shape} and dtype {self.weights.dtype}."
+            )
+        n_inputs = len(self.weights)
+        if image_shape is not None:
+            sides = np.asarray(image_shape, dtype=object).ravel().tolist()
+            if len(sides) != 2 or not all(map(is_count, sides)):
+                raise ValueError(
+                    "image_shape must be (height, width), two whole numbers from 1, got"
+                    f" {image_shape!r}."
+                )
+            if sides[0] * sides[1] != n_inputs:
+                raise ValueError(
+                    f"image_shape={image_shape!r} has {sides[0] * sides[1]} pixels, but the layer"
+                    f" has {n_inputs} inputs."
+                )
+        if input_names is not None and len(input_names) != n_inputs:
+            raise ValueError(
+                f"input_names must be {n_inputs} names, one for each input, got {len(input_names)}."
+            )
         self.image_shape = image_shape
         self.input_names = input_names
         self.estimator_name = estimator_name
@@ -253,8 +286,10 @@ class WeightsDisplay:
         if network is None:
             raise ValueError(f"{type(estimator).__name__} holds no network with coefs_.")
         n_layers = len(network.coefs_)
-        if not -n_layers <= layer < n_layers:
-            raise ValueError(f"layer must be from {-n_layers} to {n_layers - 1}, got {layer}.")
+        if type(layer) in (bool, float) or layer not in range(-n_layers, n_layers):
+            raise ValueError(
+                f"layer must be a whole number from {-n_layers} to {n_layers - 1}, got {layer!r}."
+            )
         layer %= n_layers
         display = cls(
             network.coefs_[layer],
@@ -305,12 +340,7 @@ class WeightsDisplay:
 
     def _tiles(self, height: int, width: int) -> np.ndarray:
         """Each neuron's weights as an image, side by side, a pixel of NaN between them."""
-        n_inputs, n_neurons = self.weights.shape
-        if height * width != n_inputs:
-            raise ValueError(
-                f"image_shape={(height, width)} has {height * width} pixels, but the layer has"
-                f" {n_inputs} inputs."
-            )
+        n_neurons = self.weights.shape[1]
         n_columns = int(np.ceil(np.sqrt(n_neurons)))
         n_rows = -(-n_neurons // n_columns)
         picture = np.full((n_rows * (height + 1) - 1, n_columns * (width + 1) - 1), np.nan)

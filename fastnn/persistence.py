@@ -53,6 +53,7 @@ _KINDS = (
 # By name: a model of another kind need not import them.
 _OF_BAGS = (
     "fastnn.core.embedding.Embedding",
+    "fastnn.tabular.base.FittedMember",
     "fastnn.tabular.embed.CategoricalColumn",
     "fastnn.tabular.embed.EmbeddingEncoder",
     "fastnn.tabular.embed.NumericColumn",

@@ -216,8 +216,46 @@ def test_weights_that_cannot_be_drawn_are_refused():
     with pytest.raises(ValueError, match=r"^StandardScaler holds no network with coefs_\.$"):
         WeightsDisplay.from_estimator(StandardScaler().fit(X))
     model = MLPRegressor(**SETTINGS).fit(X, Y)
-    with pytest.raises(ValueError, match=r"^layer must be from -2 to 1, got 2\.$"):
+    with pytest.raises(ValueError, match=r"^layer must be a whole number from -2 to 1, got 2\.$"):
         WeightsDisplay.from_estimator(model, layer=2)
     message = r"^image_shape=\(2, 2\) has 4 pixels, but the layer has 3 inputs\.$"
     with pytest.raises(ValueError, match=message):
         WeightsDisplay.from_estimator(model, image_shape=(2, 2))
+    for layer in (1.0, True, "last"):
+        with pytest.raises(ValueError, match=rf"^layer must be a whole number .* got {layer!r}\.$"):
+            WeightsDisplay.from_estimator(model, layer=layer)
+
+
+NOT_DRAWN = {
+    "image of one side": (
+        lambda: WeightsDisplay(np.ones((6, 2)), image_shape=6),
+        r"^image_shape must be \(height, width\), two whole numbers from 1, got 6\.$",
+    ),
+    "negative sides": (
+        lambda: WeightsDisplay(np.ones((6, 2)), image_shape=(-2, -3)),
+        r"two whole numbers from 1, got \(-2, -3\)\.$",
+    ),
+    "sides that are no numbers": (
+        lambda: WeightsDisplay(np.ones((6, 2)), image_shape="23"),
+        r"two whole numbers from 1, got '23'\.$",
+    ),
+    "names": (
+        lambda: WeightsDisplay(np.ones((3, 2)), input_names=["a", "b"]),
+        r"^input_names must be 3 names, one for each input, got 2\.$",
+    ),
+    "a vector": (
+        lambda: WeightsDisplay(np.ones(3)),
+        r"^weights must be a matrix of numbers, \(n_inputs, n_neurons\), got shape \(3,\) and",
+    ),
+    "text": (lambda: WeightsDisplay([["a"]]), r"got shape \(1, 1\) and dtype <U1\.$"),
+    "no curve": (
+        lambda: LossCurveDisplay(3.0),
+        r"^loss_curve must be a list of numbers, one for each iteration, got shape \(\) and dtype",
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "sentence"), NOT_DRAWN.values(), ids=NOT_DRAWN)
+def test_what_no_picture_can_be_made_of_is_refused(make, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        make()

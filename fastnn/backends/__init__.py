@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from functools import cache
 
 import numpy as np
@@ -55,17 +56,29 @@ def choose(name: str, spec: NetworkSpec, dtype: np.dtype, plan: Plan | None = No
     ValueError
         If there is no such backend, or it cannot be used here or cannot run this network; the
         message says why.
+
+    Warns
+    -----
+    UserWarning
+        If "auto" takes NumPy because functions of the user's cannot be compiled.
     """
     if name not in ("auto", *BACKENDS):
         raise ValueError(f"backend must be 'auto' or one of {list(BACKENDS)}, got {name!r}.")
     reasons = []
+    why_slower = None
     for candidate in BACKENDS if name == "auto" else [name]:
         reason = why_not(candidate)
         if reason is None:
             backend = load(candidate)
             reason = backend.supports(spec, dtype, plan)
             if reason is None:
+                if why_slower is not None and spec.own_functions:
+                    warnings.warn(
+                        f"backend='auto' runs this network on NumPy, which is slower: {why_slower}",
+                        stacklevel=2,
+                    )
                 return backend
+            why_slower = reason
         reasons.append(f"backend={candidate!r} cannot run this network: {reason}")
     raise ValueError(
         "\n".join(reasons) + "\nChoose backend='auto' to take the fastest one that can."

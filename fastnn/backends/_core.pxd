@@ -45,6 +45,7 @@ cdef extern from "fastnn.h" nogil:
         ptrdiff_t n_layers, n_params
         int loss, inverse_link
         const double *loss_settings
+        fnn_function *loss_function
         const fnn_embedding *embedding
 
     ctypedef struct fnn_segment:

@@ -214,8 +214,8 @@ cdef class Engine:
 
     ``layers`` are tuples (n_in, n_out, activation's name, its settings, the address of a function
     that takes its place or 0, dropout, where its weights and where its biases start in the
-    parameter vector); ``loss`` is (its name, its settings, the inverse link's name). ``embedding``
-    may be None.
+    parameter vector); ``loss`` is (its name, its settings, the address of a function that takes its
+    place or 0, the inverse link's name). ``embedding`` may be None.
     """
 
     cdef fnn_engine *engine
@@ -231,7 +231,7 @@ cdef class Engine:
         cdef int precision = _precision(isa, dtype)
         cdef fnn_network network
         cdef Py_buffer numbers
-        name, settings, link = loss
+        name, settings, loss_address, link = loss
         known = LOSSES[name]
         n_out = layers[len(layers) - 1][1]
         n_settings = n_out if known.n_settings is None else known.n_settings
@@ -251,7 +251,8 @@ cdef class Engine:
                 c_layers[i].activation = entry.code
                 _settings(activation, settings, entry.n_settings, c_layers[i].settings)
             network = fnn_network(c_layers, len(layers), n_params, known.code,
-                                  INVERSE_LINKS[link], <const double *> numbers.buf, NULL)
+                                  INVERSE_LINKS[link], <const double *> numbers.buf,
+                                  <fnn_function *> <size_t> loss_address, NULL)
             if embedding is not None:
                 network.embedding = &embedding.embedding
             self.embedding = embedding

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from fastnn.core.activations import Array, Function
 from fastnn.core.embedding import Encoded
+from fastnn.core.functions import Array, Function
 
 if TYPE_CHECKING:
     from fastnn.backends.base import Data, Passes, Plan, TrainState
@@ -239,13 +239,13 @@ def why_unsupported(
     if spec.embedding is not None and not embeds:
         return "its kernels do not know encoded tables; backend='cython' and 'numpy' do."
     asked = []
-    for activation in (layer.activation for layer in spec.layers):
-        if isinstance(activation, Function):
-            if reason := _why_not_compiled(activation, dtype):
+    members = [("activation", layer.activation, activations) for layer in spec.layers]
+    for kind, member, known in [*members, ("loss", spec.loss, losses)]:
+        if isinstance(member, Function):
+            if reason := _why_not_compiled(member, dtype):
                 return reason
         else:
-            asked.append(("activation", activation.name, activations))
-    asked.append(("loss", spec.loss.name, losses))
+            asked.append((kind, member.name, known))
     asked.append(("inverse link", spec.loss.inverse_link, inverse_links))
     if plan is not None:
         asked.append(("optimizer", plan.optimizer.kernel, optimizers))

@@ -27,8 +27,9 @@ from fastnn.backends.checks import (
     check_training,
     why_unsupported,
 )
-from fastnn.core.activations import Activation, Array, Function
 from fastnn.core.embedding import Encoded
+from fastnn.core.family import Member
+from fastnn.core.functions import Array, Function
 from fastnn.core.network import NetworkSpec
 
 try:
@@ -45,13 +46,19 @@ except ModuleNotFoundError as error:
 THREAD_WORK = 20_000_000  # rows times parameters of a prediction worth a thread: half a millisecond
 
 
-def _kernel(activation: Activation, dtype: np.dtype) -> tuple[str, NDArray[np.float64], int]:
-    """The kernel that C takes for an activation, its settings, the address of one from outside."""
-    if not isinstance(activation, Function):
-        return activation.name, activation.settings(), 0
+def _kernel(
+    member: Member, settings: NDArray[np.float64], dtype: np.dtype
+) -> tuple[str, NDArray[np.float64], int]:
+    """What C takes for an activation or a loss: a name, settings, the address of one from outside.
+
+    Where there is an address, it takes the place of the kernel of that name.
+    """
+    if not isinstance(member, Function):
+        return member.name, settings, 0
     from fastnn.backends.numba.functions import address_of
 
-    return "identity", activation.settings(), address_of(activation, dtype)
+    replaced = "absolute_error" if member.takes == "target" else "identity"
+    return replaced, settings, address_of(member, dtype)
 
 
 class CythonTrainer:
@@ -115,7 +122,7 @@ class CythonEngine:
             (
                 layer.n_in,
                 layer.n_out,
-                *_kernel(layer.activation, self.dtype),
+                *_kernel(layer.activation, layer.activation.settings(), self.dtype),
                 layer.dropout,
                 weights.start,
                 biases.start,
@@ -124,7 +131,8 @@ class CythonEngine:
                 spec.layers, layout.weights, layout.biases, strict=True
             )
         ]
-        loss = spec.loss.name, spec.loss.settings_for(spec.n_out), spec.loss.inverse_link
+        kernel = _kernel(spec.loss, spec.loss.settings_for(spec.n_out), self.dtype)
+        loss = *kernel, spec.loss.inverse_link
         embedding = _embedding(spec)
         self._core = _core.Engine(isa, self.dtype.name, layers, layout.n_params, loss, embedding)
 

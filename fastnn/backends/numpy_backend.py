@@ -21,7 +21,8 @@ from fastnn.backends.checks import (
 from fastnn.core import dropout
 from fastnn.core.activations import Array
 from fastnn.core.embedding import Encoded
-from fastnn.core.losses import INVERSE_LINKS, batch_objective
+from fastnn.core.links import INVERSE_LINKS
+from fastnn.core.losses import batch_objective
 from fastnn.core.network import NetworkSpec
 from fastnn.core.optimizers import step
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastnn.cli.files import refuse_unwritable, table_writer
-from fastnn.cli.quality import Quality, against_constant, measure
+from fastnn.cli.quality import Quality, against_constant, constant, measure
 from fastnn.cli.reporter import Reporter
 from fastnn.cli.settings import Goal, Search, TableFile, Training
 from fastnn.cli.training_table import TrainingTable, read, training_table
@@ -188,11 +188,19 @@ def predict(
     X = features(loaded.schema, frame, reporter.note)
     with reporter.busy("predicting"):
         out = frame[kept].copy()
-        out[f"predicted {target}" if target in kept else target] = loaded.model.predict(X)
+
+        def add(name: str, values: Any) -> None:
+            if name in out:
+                free = next(f"{name} ({i})" for i in range(2, 10**9) if f"{name} ({i})" not in out)
+                reporter.note(f"the table has a column {name!r}: what is predicted is in {free!r}")
+                name = free
+            out[name] = values
+
+        add(f"predicted {target}" if target in kept else target, loaded.model.predict(X))
         if proba:
             chances = loaded.model.predict_proba(X).T
             for label, column in zip(loaded.model.classes_, chances, strict=True):
-                out[f"probability of {label}"] = column
+                add(f"probability of {label}", column)
     if write is not None:
         write(out)
     return out
@@ -542,7 +550,7 @@ def _about(table: TableFile | pd.DataFrame, known: TrainingTable, goal: Goal) ->
     """Return what is saved beside a model."""
     data = table.path if isinstance(table, TableFile) else "a DataFrame"
     weight = {} if goal.class_weight is None else {"class_weight": goal.class_weight}
-    return {"data": data, "rows": len(known.y)} | weight
+    return {"data": data, "rows": len(known.y)} | constant(known.schema, known.y) | weight
 
 
 def _data_code(

@@ -60,6 +60,18 @@ def table_writer(path: str) -> Callable[[pd.DataFrame], None]:
         If ``path`` cannot be written.
     """
     refuse_unwritable(path)
+    ending = ending_of(path)
+    return lambda frame: _WRITERS[ending](frame, path)
+
+
+def ending_of(path: str) -> str:
+    """Return the ending of a table's name, which says how it is written.
+
+    Raises
+    ------
+    ValueError
+        If there is no format of that ending.
+    """
     is_file = Path(path).is_file() or not Path(path).exists()
     ending = Path(path).suffix.lower() if is_file else ".csv"  # a device or a pipe
     if ending not in _WRITERS:
@@ -67,7 +79,7 @@ def table_writer(path: str) -> Callable[[pd.DataFrame], None]:
             f"{path}: the ending of its name must be one of {', '.join(_WRITERS)}, which says how"
             f" the table is written; got {repr(ending) if ending else 'none'}."
         )
-    return lambda frame: _WRITERS[ending](frame, path)
+    return ending
 
 
 def _write_parquet(frame: Any, path: str) -> None:

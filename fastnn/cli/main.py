@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from fastnn.cli import commands
 from fastnn.cli.parser import parse, settings
+from fastnn.cli.put_off import put_off
 from fastnn.cli.reporter import Reporter
 from fastnn.cli.settings import Goal, Search, TableFile, Training
 from fastnn.cli.terminal import Quiet, Terminal, watching_interrupts, width, write
@@ -39,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # At its end the interpreter would look through all that scikit-learn and pandas have made for
     # garbage: 0.4 s of CPU time.
     atexit.register(gc.freeze)
+    put_off("scipy.stats")
     arguments = parse(argv)
     reporter = Quiet() if arguments.quiet else Terminal(arguments.verbose)
     try:

@@ -14,6 +14,7 @@ from fastnn.cli.training_table import TrainingTable
 from fastnn.report.assessment import METRICS
 from fastnn.report.vocabulary import cost, cost_name, say, short
 from fastnn.search.quantities import COSTS, QUANTITIES
+from fastnn.tabular.schema import counted
 
 Terms = Sequence[tuple[str, str]]
 
@@ -49,10 +50,13 @@ def fitted(found: Fitted) -> Terms:
     n, held_out = len(found.table.y), found.held_out
     rows = [
         *_table(found.table),
-        ("trained", f"on {n} rows, {found.epochs} epochs, {found.seconds:.2f} s"),
+        (
+            "trained",
+            f"on {counted(n, 'row')}, {counted(found.epochs, 'epoch')}, {found.seconds:.2f} s",
+        ),
     ]
     if held_out is not None:
-        rows += [("measured", f"on {held_out.rows} rows held out"), *_metrics(held_out)]
+        rows += [("measured", f"on {counted(held_out.rows, 'row')} held out"), *_metrics(held_out)]
     return [*rows, *_saved(saved=found.output)]
 
 
@@ -66,7 +70,7 @@ def explored(found: Explored, width: int | None = None) -> str:
     rows: list[tuple[str, str]] = []
     if found.held_out is not None:
         rows = [
-            ("chosen, measured", f"on {found.held_out.rows} rows held out"),
+            ("chosen, measured", f"on {counted(found.held_out.rows, 'row')} held out"),
             *_metrics(found.held_out),
         ]
     rows += _saved(saved=found.output, report=found.report)
@@ -210,8 +214,8 @@ def _table(known: TrainingTable) -> Terms:
     kinds = f"{len(schema.numeric)} numeric and {len(schema.categorical)} categorical columns"
     return [
         ("task", f"{schema.task} ({schema.reason})"),
-        ("table", f"{known.rows} rows; {kinds}"),
-        ("missing", f"{known.missing} cells" if known.missing else "none"),
+        ("table", f"{counted(known.rows, 'row')}; {kinds}"),
+        ("missing", counted(known.missing, "cell") if known.missing else "none"),
     ]
 
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import difflib
 import re
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import fastnn
+from fastnn.cli.files import ending_of
 from fastnn.cli.settings import Goal, Search, Training
+from fastnn.tabular.layout import separator
+from fastnn.tabular.options import TypeOptions
 from fastnn.tabular.schema import TASKS
 
 MODEL = "a file saved by fit or explore"
@@ -20,7 +25,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
     Each option that is a field of one of the settings has the field's name and default.
     """
-    parser = argparse.ArgumentParser(prog="fastnn", description=fastnn.__doc__)
+    parser = _Parser(prog="fastnn", description=fastnn.__doc__)
     parser.add_argument("--version", action="version", version=f"fastnn {fastnn.__version__}")
     commands = parser.add_subparsers(
         title="commands", metavar="command", dest="command", required=True
@@ -32,7 +37,52 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     arguments, unknown = parser.parse_known_args(argv)
     if unknown:  # said by the command's own parser, which shows its usage
         commands.choices[arguments.command].error(f"unrecognized arguments: {' '.join(unknown)}")
+    try:  # options that are wrong together
+        if hasattr(arguments, "numeric"):
+            settings(TypeOptions, arguments)
+        if hasattr(arguments, "objectives"):
+            _check_search(settings(Search, arguments))
+    except ValueError as error:
+        commands.choices[arguments.command].error(str(error))
     return arguments
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose options take a word that begins with a hyphen: ``--missing -,NA``."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Join an option with the word after it, unless that is an option itself."""
+        options = self._option_string_actions
+        words: list[str] = []
+        for word in sys.argv[1:] if args is None else args:
+            before = options.get(words[-1]) if words and words[-1].startswith("--") else None
+            starts = word.partition("=")[0]
+            is_option = any(option.startswith(starts) for option in options)
+            if before is not None and before.nargs is None and word[:1] == "-" and not is_option:
+                words[-1] += f"={word}"
+            else:
+                words.append(word)
+        return super().parse_known_args(words, namespace)
+
+
+def _check_search(search: Search) -> None:
+    """Raise ValueError where a name is none of a quantity."""
+    from fastnn.search.quantities import QUANTITIES
+
+    metrics = search.metric if isinstance(search.metric, tuple) else ()
+    every = dict.fromkeys([*QUANTITIES, *metrics])
+    in_search = [q for q in every if q not in QUANTITIES or QUANTITIES[q].in_search]
+    named = [("--objectives", q) for q in search.objectives]
+    named += [("--limit", q) for q, _ in search.limits]
+    named += [("--choose", search.choose)] if search.choose != "knee" else []
+    for option, name in named:
+        known = in_search if option == "--objectives" else every
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            meant = f" Did you mean {near[0]!r}?" if near else ""
+            raise ValueError(
+                f"argument {option}: there is no {name!r}.{meant} There are {', '.join(known)}."
+            )
 
 
 def _fit(parser: argparse.ArgumentParser) -> None:
@@ -77,6 +127,7 @@ def _predict(parser: argparse.ArgumentParser) -> None:
     add(
         "-o",
         "--output",
+        type=_table_name,
         metavar="FILE",
         help="where to write: .csv, .parquet, .json or .jsonl (default: CSV to standard output)",
     )
@@ -212,8 +263,16 @@ def _add_table(parser: argparse.ArgumentParser) -> None:
         help="a table: CSV, JSON lines, Parquet or .xlsx, also packed (.gz, .zip, .xz, .zst);"
         " - reads standard input",
     )
-    add("--sep", help="what separates the cells of a text file (found out by itself)")
-    add("--encoding", help="the encoding of a text file (by its byte order mark, else utf-8)")
+    add(
+        "--sep",
+        type=_separator,
+        help="what separates the cells of a text file (found out by itself)",
+    )
+    add(
+        "--encoding",
+        type=_encoding,
+        help="the encoding of a text file (by its byte order mark, else utf-8)",
+    )
     add(
         "--decimal",
         choices=(".", ","),
@@ -245,6 +304,14 @@ def _add_goal(parser: argparse.ArgumentParser) -> None:
         help="columns of numbers that are categories; may be given again",
     )
     add(
+        "--numeric",
+        action="append",
+        default=[],
+        metavar="A,B,...",
+        help="columns of codes with zeros before them, or of dates such as 20240131, that are"
+        " numbers; may be given again",
+    )
+    add(
         "--drop",
         action="append",
         default=[],
@@ -262,7 +329,14 @@ def _add_goal(parser: argparse.ArgumentParser) -> None:
         "--missing",
         type=_names,
         metavar="A,B,...",
-        help="what stands for a missing cell (NA, nan, null, None, ? and their like)",
+        help="what stands for a missing cell instead of NA, nan, null, None, ? and their like",
+    )
+    add(
+        "--also-missing",
+        type=_names,
+        default=(),
+        metavar="A,B,...",
+        help="what stands for a missing cell besides these, such as -999",
     )
     add(
         "--ignore-case",
@@ -323,6 +397,32 @@ def _sizes(text: str) -> tuple[int, ...]:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _separator(text: str) -> str:
+    return _said(separator, text)
+
+
+def _encoding(text: str) -> str:
+    try:
+        codecs.lookup(text)
+    except LookupError as error:
+        what = f"there is no {text!r}; there are utf-8, latin-1, cp1252 and others"
+        raise argparse.ArgumentTypeError(what) from error
+    return text
+
+
+def _table_name(text: str) -> str:
+    _said(ending_of, text)
+    return text
+
+
+def _said(check: Callable[[str], str], text: str) -> str:
+    """Return what ``check`` does, its error as argparse's."""
+    try:
+        return check(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _share(text: str) -> float:

@@ -32,11 +32,24 @@ class Quality:
     positive: str | None
 
 
+def constant(schema: Schema, y: Any) -> dict[str, Any]:
+    """Return what predicts always the same, from training targets (n_rows,), as JSON types.
+
+    The mean, or the share of each class in the order of the model's classes.
+    """
+    import numpy as np
+
+    if schema.task == "regression":
+        return {"target_mean": float(np.mean(y))}
+    return {"class_shares": (np.unique(y, return_counts=True)[1] / len(y)).tolist()}
+
+
 def measure(model: Any, schema: Schema, X: Any, y: Any, about: Mapping[str, Any]) -> Quality:
     """Measure a fitted pipeline on X (n_rows, n_columns) and y (n_rows,).
 
     ``about`` is the `TableModel`'s. Where it says that classes were trained with the same weight
-    each, the log loss is also measured so.
+    each, the log loss is also measured so. The constants that the model is compared with are those
+    of the training rows, see `constant`.
     """
     import numpy as np
     from sklearn.metrics import log_loss
@@ -46,16 +59,26 @@ def measure(model: Any, schema: Schema, X: Any, y: Any, about: Mapping[str, Any]
 
     predicted, scores, are_probabilities = predictions(model, X)
     if schema.task == "regression":
-        return Quality(schema.task, len(y), assess_values(y, predicted).metrics, None)
+        metrics = assess_values(y, predicted).metrics
+        if "target_mean" in about:
+            off = y - about["target_mean"]
+            metrics["always_mean_rmse"] = float(np.sqrt(np.mean(off**2)))
+        return Quality(schema.task, len(y), metrics, None)
     classes = np.asarray(model.classes_)
     metrics = assess_classes(y, predicted, scores, are_probabilities, classes).metrics
+    if "class_shares" in about:
+        shares = np.array(about["class_shares"])
+        metrics["always_most_frequent"] = float(np.mean(y == classes[np.argmax(shares)]))
+        if "always_shares_log_loss" in metrics:
+            chances = shares[np.searchsorted(classes, y[np.isin(y, classes)])]
+            metrics["always_shares_log_loss"] = -float(np.mean(np.log(chances)))
     if about.get("class_weight") == "balanced" and scores is not None:
         known = np.isin(y, classes)
         weight = compute_sample_weight("balanced", y[known])
         metrics["balanced_log_loss"] = float(
             log_loss(y[known], scores[known], labels=classes, sample_weight=weight)
         )
-        metrics["always_equal_log_loss"] = float(np.log(len(np.unique(y[known]))))
+        metrics["always_equal_log_loss"] = float(np.log(len(classes)))
     return Quality(schema.task, len(y), metrics, str(classes[1]) if len(classes) == 2 else None)
 
 

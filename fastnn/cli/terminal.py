@@ -111,12 +111,15 @@ class Terminal(Quiet):
 
     def __init__(self, verbose: bool = False) -> None:
         self.verbose = verbose
+        self._said: set[str] = set()
         self._lock = threading.Lock()  # of the line: the thread that draws, and notes
         self._width = 0  # of what the line shows
 
     def note(self, message: str) -> None:
-        """Print a note."""
-        self._print(f"fastnn: note: {message}")
+        """Print a note, the same one once."""
+        if message not in self._said:
+            self._said.add(message)
+            self._print(f"fastnn: note: {message}")
 
     def detail(self, message: str) -> None:
         """Print a detail if these are wanted."""

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit, ndtr
 
-from fastnn.core.family import Allowed, Member, Numbers, by_name, number
-
-Array = NDArray[np.floating]
+from fastnn.core import functions
+from fastnn.core.family import Allowed, Member, by_name, number
+from fastnn.core.functions import Array
 
 
 class Activation(Member):
@@ -220,7 +219,7 @@ class Softplus(Activation):
 
 
 @dataclass(repr=False)
-class Function(Activation):
+class Function(functions.Function, Activation):
     """An activation of your own, written elementwise with NumPy's functions.
 
     The same text serves all backends: NumPy calls it on arrays, Numba compiles it for the compiled
@@ -248,63 +247,24 @@ class Function(Activation):
     Function(bent, slope_of_bent, name='bent identity', keeps='input')
     """
 
-    value: Callable[[Array], Array]
-    slope: Callable[[Array], Array]
-    name: str = field(default="function", kw_only=True)  # type: ignore[misc]
     keeps: Literal["input", "output"] = field(  # type: ignore[misc]
         default="input", kw_only=True
     )
 
     allowed: ClassVar[Mapping[str, Allowed]] = {
-        "value": Allowed("a function of an array", callable),
-        "slope": Allowed("a function of an array", callable),
-        "name": Allowed("a string", lambda value: isinstance(value, str)),
+        **functions.Function.allowed,
         "keeps": Allowed("'input' or 'output'", lambda value: value in ("input", "output")),
     }
 
-    def settings(self) -> Numbers:
-        """None: functions are no numbers."""
-        return np.empty(0)
-
-    def value_and_slope(self, z: Array) -> tuple[Array, Array]:
-        """What the two functions say, in z's dtype."""
-        a = np.array(self.value(z), z.dtype)
-        return a, np.array(self.slope(z if self.keeps == "input" else a), z.dtype)
+    @property
+    def takes(self) -> Literal["input", "output", "target"]:
+        """What ``keeps`` says."""
+        return self.keeps
 
     def check(self, parameter: str) -> None:
         """Also raise ValueError where the slope is not the derivative: finite differences tell."""
         super().check(parameter)
-        z, h = np.linspace(-6, 6, 97) + 0.0123, 1e-5  # aside from round numbers, where kinks are
-        try:
-            with np.errstate(all="ignore"):
-                a, slope = self.value_and_slope(z)
-                high, low = (self.value_and_slope(z + step)[0] for step in (h, -h))
-        except Exception as error:
-            raise ValueError(
-                f"{parameter}={self!r}: value and slope must take an array of numbers; theirs"
-                f" raised {type(error).__name__}: {error} Where they ask for a sign, use np.where"
-                " rather than if."
-            ) from error
-        for what, array in (("value", a), ("slope", slope)):
-            if array.shape != z.shape:
-                raise ValueError(
-                    f"{parameter}={self!r}: {what} must give an array of the shape of its argument,"
-                    f" {z.shape}, got {array.shape}."
-                )
-        expected = (high - low) / (2 * h)
-        with np.errstate(invalid="ignore"):
-            wrong = ~(np.abs(slope - expected) <= 1e-5 * (1 + np.abs(expected)))
-        if wrong.any():
-            i = int(np.argmax(wrong))
-            raise ValueError(
-                f"{parameter}={self!r}: slope is not the derivative of value in {wrong.sum()} of"
-                f" {len(z)} places, the first at z = {z[i]:g}: slope gives {slope[i]:g}, finite"
-                f" differences of value give {expected[i]:g}."
-            )
-
-    def __repr__(self) -> str:
-        value, slope = (getattr(f, "__name__", repr(f)) for f in (self.value, self.slope))
-        return f"Function({value}, {slope}, name={self.name!r}, keeps={self.keeps!r})"
+        self.check_slope(parameter, z=functions.PLACES)
 
 
 ACTIVATIONS: dict[str, Activation] = by_name(

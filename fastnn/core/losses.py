@@ -1,6 +1,6 @@
 """What is minimised?
 
-Losses of the raw output, inverse links from it to predictions, the L2 penalty.
+Losses of the raw output, before the inverse link; and the penalties.
 
 A loss's ``loss_and_grad(raw, y)`` takes ``raw (n_rows, n_out)``, the last layer's weighted input,
 and returns the loss of each row ``(n_rows,)`` and its derivative with respect to ``raw (n_rows,
@@ -12,15 +12,17 @@ Where a loss has a kink, the derivative there is taken as 0, which lies between 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
-from scipy.special import expit, logit, xlogy
+from scipy.special import expit, xlogy
 
-from fastnn.core.activations import Array
+from fastnn.core import functions
 from fastnn.core.family import OPEN, Allowed, Member, Numbers, by_name, number
+from fastnn.core.functions import Array
+from fastnn.core.links import exp, softmax
 
 if TYPE_CHECKING:
     from fastnn.core.network import Segment
@@ -46,7 +48,7 @@ class Loss(Member):
     @property
     @abstractmethod
     def inverse_link(self) -> str:
-        """What predictions go through; a name in ``INVERSE_LINKS``."""
+        """What predictions go through; a name in ``INVERSE_LINKS`` of links.py."""
 
     @property
     def y_is_codes(self) -> bool:
@@ -57,6 +59,14 @@ class Loss(Member):
     def levels(self) -> tuple[float, ...]:
         """See above."""
         return ()
+
+    def is_for(self, targets: Targets) -> bool:
+        """Whether it can be given where a loss of ``targets`` is asked for."""
+        return self.targets == targets
+
+    def for_labels(self) -> Loss:
+        """This loss, of labels that apply or not, where :meth:`is_for` classes."""
+        return self
 
     def n_outputs(self, n_targets: int) -> int:
         """How many outputs a network has for so many columns of y."""
@@ -72,21 +82,6 @@ class Loss(Member):
     @abstractmethod
     def loss_and_grad(self, raw: Array, y: np.ndarray) -> tuple[Array, Array]:
         """The loss of each row ``(n_rows,)``, its derivative by raw ``(n_rows, n_out)``."""
-
-
-def softmax(raw: Array) -> Array:
-    """Probabilities over the columns of ``raw (n_rows, n_out)``.
-
-    Shifted by the row's maximum, so that nothing overflows.
-    """
-    e = np.exp(raw - raw.max(axis=1, keepdims=True))
-    return e / e.sum(axis=1, keepdims=True)
-
-
-def exp(raw: Array) -> Array:
-    """``exp(raw)``; what overflows is infinity, without a warning, as on the compiled backends."""
-    with np.errstate(over="ignore"):
-        return np.exp(raw)
 
 
 class SquaredError(Loss):
@@ -441,6 +436,82 @@ class Focal(LabelLoss):
         return np.sum(target * loss, axis=1), slope - p * slope.sum(axis=1, keepdims=True)
 
 
+@dataclass(repr=False)
+class Function(functions.Function, Loss):
+    """A loss of your own, written elementwise with NumPy's functions; summed over outputs.
+
+    The same text serves all backends, as for :class:`fastnn.activations.Function`. Before a fit
+    the slope is compared with finite differences of the value, at targets of the fit's.
+
+    Parameters
+    ----------
+    value : callable
+        ``(raw, y) -> loss``, of raw outputs, before the inverse link, and targets.
+    slope : callable
+        ``(raw, y) -> d loss / d raw``.
+    inverse_link : {"identity", "exp", "logistic"}, default="identity"
+        What makes a prediction of a raw output. With "logistic" a classifier takes it, too, for two
+        classes, or labels that apply or not: y is 1 or 0.
+    name : str, default="function"
+        What messages call it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.losses import Function
+    >>> def log_cosh(raw, y):
+    ...     return np.logaddexp(raw - y, y - raw) - np.log(2)
+    >>> def slope_of_log_cosh(raw, y):
+    ...     return np.tanh(raw - y)
+    >>> Function(log_cosh, slope_of_log_cosh, name="log cosh")
+    Function(log_cosh, slope_of_log_cosh, name='log cosh', inverse_link='identity')
+    """
+
+    inverse_link: str = field(default="identity", kw_only=True)
+
+    allowed: ClassVar[Mapping[str, Allowed]] = {
+        **functions.Function.allowed,
+        "inverse_link": Allowed(
+            "'identity', 'exp' or 'logistic'",
+            lambda value: value in ("identity", "exp", "logistic"),
+        ),
+    }
+    arguments: ClassVar[str] = "two arrays of numbers, raw outputs and y"
+
+    @property
+    def takes(self) -> Literal["input", "output", "target"]:
+        """Raw outputs and targets."""
+        return "target"
+
+    def is_for(self, targets: Targets) -> bool:
+        """Numbers; with probabilities as predictions also two classes, and labels."""
+        return targets == "numbers" or self.inverse_link == "logistic"
+
+    def filled(self, flat: Mapping[str, Any] | None = None) -> Self:
+        """A copy. ValueError if ``flat`` has a setting of the losses of labels."""
+        if flat is not None and flat.get("label_smoothing"):
+            raise ValueError(
+                f"label_smoothing={flat['label_smoothing']!r} cannot be used with loss={self!r}."
+                " Smooth y in its functions, y * (1 - s) + s / 2, or set label_smoothing=0."
+            )
+        return super().filled(flat)
+
+    def check_targets(self, y: np.ndarray) -> None:
+        """The slope is the derivative at targets of y's."""
+        exact = y.astype(np.float64).ravel()
+        some = exact[np.linspace(0, exact.size - 1, functions.PLACES.size).astype(int)]
+        raw, scale = functions.PLACES, 1.0
+        if self.inverse_link == "identity":
+            scale = float(some.std()) or 1.0
+            raw = some + scale * raw
+        self.check_slope("loss", scale, raw=raw, y=some)
+
+    def loss_and_grad(self, raw: Array, y: np.ndarray) -> tuple[Array, Array]:
+        """What the two functions say."""
+        value, slope = self.value_and_slope(raw, y)
+        return value.sum(axis=1), slope
+
+
 def batch_objective(
     loss_sum: float,
     weight_sum: float,
@@ -480,37 +551,6 @@ def batch_objective(
     grad /= weight_sum
     return (loss_sum + penalty) / weight_sum
 
-
-def log(predictions: Array) -> Array:
-    """``log(predictions)``, of the smallest normal number where they are less."""
-    return np.log(np.maximum(predictions, np.finfo(predictions.dtype).tiny))
-
-
-def clipped_logit(predictions: Array) -> Array:
-    """``logit(predictions)`` of predictions clipped to [eps, 1 - eps] of their dtype."""
-    eps = np.finfo(predictions.dtype).eps
-    return logit(np.clip(predictions, eps, 1 - eps))
-
-
-@dataclass(frozen=True)
-class InverseLink:
-    """A function from raw outputs to predictions, both ``(n_rows, n_out)``, and a way back.
-
-    ``invert`` returns raw outputs that ``apply`` takes to the predictions. Predictions at the end
-    of the link's range, whose raw output is infinite, are moved inside it.
-    """
-
-    apply: Callable[[Array], Array]
-    invert: Callable[[Array], Array]
-
-
-INVERSE_LINKS = {
-    "identity": InverseLink(lambda raw: raw, lambda predictions: predictions),
-    "exp": InverseLink(exp, log),
-    "logistic": InverseLink(expit, clipped_logit),
-    "softmax": InverseLink(softmax, log),
-    "sorted": InverseLink(lambda raw: np.sort(raw, axis=1), lambda predictions: predictions),
-}
 
 LOSSES: dict[str, Loss] = by_name(
     SquaredError(),

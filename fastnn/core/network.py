@@ -17,6 +17,7 @@ import numpy as np
 from fastnn.core.activations import ACTIVATIONS, Activation, Array
 from fastnn.core.embedding import Embedding
 from fastnn.core.family import chosen, number
+from fastnn.core.functions import Function
 from fastnn.core.losses import LOSSES, Loss
 
 SHARE = number("[0, 1)")  # of a layer's outputs
@@ -119,6 +120,20 @@ class NetworkSpec:
     def drops(self) -> bool:
         """Whether a training step silences outputs of any layer."""
         return any(layer.dropout for layer in self.layers)
+
+    @property
+    def predicting(self) -> NetworkSpec:
+        """A network that predicts the same, without a loss that would have to be compiled."""
+        link = self.loss.inverse_link
+        if not isinstance(self.loss, Function):
+            return self
+        return replace(self, loss=next(x for x in LOSSES.values() if x.inverse_link == link))
+
+    @property
+    def own_functions(self) -> list[Function]:
+        """The activations and the loss that are functions of the user's."""
+        members = [*(layer.activation for layer in self.layers), self.loss]
+        return [member for member in members if isinstance(member, Function)]
 
     @property
     def n_in(self) -> int:

@@ -48,6 +48,7 @@ class Schedule(Member):
     }
     stop_message: ClassVar[str] = "Stopping."
     has_horizon: ClassVar[bool] = False
+    cycle_ends: ClassVar[tuple[float, ...]] = ()  # shares of the steps, where a cycle ends at 0
 
     def rates(self, first_step: int, n_steps: int, n_rows: Sequence[int], rate: float) -> Numbers:
         """The learning rates of some passes, a rate for each step.
@@ -154,8 +155,12 @@ class Horizon(Schedule):
         """``rate`` times the factor at the share of steps done before each."""
         done = first_step + np.arange(len(n_rows) * n_steps)
         planned = self.max_iter * n_steps
-        t = np.minimum(done, planned - 1) / planned
-        return rate * self.factor(t).reshape(len(n_rows), n_steps)
+        factors = self.factors(np.minimum(done, planned - 1), planned)
+        return rate * factors.reshape(len(n_rows), n_steps)
+
+    def factors(self, done: Numbers, planned: int) -> Numbers:
+        """The factors of steps before which ``done (n,)`` of ``planned`` steps are done."""
+        return self.factor(done / planned)
 
     @abstractmethod
     def factor(self, t: Numbers) -> Numbers:
@@ -229,14 +234,23 @@ class Step(Horizon):
 class CosLog4(Horizon):
     """``(1 - cos(2 pi log2(1 + 15 t))) / 2``: four cycles, each twice as long as the one before.
 
-    That of RealMLP (Holzmüller et al. 2024, arXiv 2407.04491).
+    That of RealMLP (Holzmüller et al. 2024, arXiv 2407.04491). Fewer steps than could follow the
+    first cycle take the mean factor of their time: the first of few would stand still, at 0.
     """
 
     name = "coslog4"
+    cycle_ends: ClassVar[tuple[float, ...]] = (1 / 15, 3 / 15, 7 / 15)
 
     def factor(self, t: Numbers) -> Numbers:
         """0 at the ends of cycles: t = 0, 1/15, 3/15, 7/15 and 1."""
         return (1 - np.cos(2 * np.pi * np.log2(1 + 15 * t))) / 2
+
+    def factors(self, done: Numbers, planned: int) -> Numbers:
+        """Means of 100 moments within each step, where the first cycle is less than 2 steps."""
+        if planned >= 30:
+            return super().factors(done, planned)
+        moments = done[:, None] + (np.arange(100) + 0.5) / 100
+        return self.factor(moments / planned).mean(axis=1)
 
 
 @dataclass(repr=False)
@@ -249,7 +263,8 @@ class Function(Horizon):
         From t in [0, 1) to a factor of ``learning_rate_init``, finite and not negative.
     """
 
-    function: Callable[[float], float] = field(default=OPEN, kw_only=True)
+    function: Callable[[float], float] = OPEN
+    learning_rate_init: float = field(default=OPEN, kw_only=True)
 
     name = "function"
     allowed: ClassVar[Mapping[str, Allowed]] = {

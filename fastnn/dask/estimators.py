@@ -251,8 +251,8 @@ class DaskMLPClassifier(_DaskMLP, MLPClassifier):  # noqa: D101 - the f-string i
         y = np.tile(labels, 2)
         return safe_indexing(X, [0] * len(y)), y
 
-    def _encode_targets(self, y: Any, first: bool, incremental: bool) -> Targets:
-        targets = super()._encode_targets(y, first, incremental)
+    def _encode_targets(self, y: Any, incremental: bool) -> Targets:
+        targets = super()._encode_targets(y, incremental)
         if self.class_weight != "balanced" or self.class_count_ is None:
             return targets
         count = self.class_count_

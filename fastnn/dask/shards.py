@@ -24,7 +24,7 @@ from fastnn.backends import choose
 from fastnn.backends.base import Data, Engine, Passes, Plan, TrainState
 from fastnn.core.augmentations import Augmentation
 from fastnn.core.network import NetworkSpec
-from fastnn.estimators.targets import Targets
+from fastnn.estimators.targets import Targets, ValidationRows
 from fastnn.training.augmenting import trainer_of
 from fastnn.training.model import thread_limit
 
@@ -92,7 +92,7 @@ def look(rows: Rows, classifies: bool) -> Found | None:
 
 def encoded(rows: Rows, model: Any, like: Targets, dtype: np.dtype) -> Data:
     """The rows of a shard, encoded as those of the fit that ``model`` is in."""
-    return model._encode_rows(rows, like, dtype, part=True)
+    return model._encode_rows(ValidationRows(*rows), like, dtype, part=True)
 
 
 def weight_sum(data: Data) -> float:

@@ -20,6 +20,7 @@ from fastnn.backends import choose
 from fastnn.backends.base import Data, Plan
 from fastnn.backends.checks import NotFinite
 from fastnn.core.activations import Array
+from fastnn.core.augmentations import Augmentation
 from fastnn.core.losses import LOSSES, Loss
 from fastnn.core.network import NetworkSpec
 from fastnn.estimators import targets
@@ -39,6 +40,16 @@ from fastnn.training.stopping import NoImprovement
 _FLOATS = (np.float64, np.float32)
 _SPARSE = ("csr", "csc")
 _LEARNED = {"_loss", "_loop", "_model", "_label_binarizer"}  # beside what ends with an underscore
+
+
+def refuse_without_passes(estimator: BaseEstimator, **used: Any) -> None:
+    """Raise ValueError if a parameter is used that needs passes, which L-BFGS has not."""
+    for name in [name for name, use in used.items() if use]:
+        raise ValueError(
+            f"{name}={getattr(estimator, name)!r} cannot be used with solver='lbfgs', which"
+            " compares losses of the same network on the same rows. Choose another solver, or leave"
+            f" {name} out."
+        )
 
 
 @contextmanager
@@ -143,31 +154,17 @@ class BaseMLP(CallbackSupport, SharedParameters):
         """
         if incremental:
             self._validate_params()  # scikit-learn does so at the first call only
-        hidden = self._hidden_sizes()
         if self.early_stopping and incremental and self.solver != "lbfgs":
             raise ValueError("partial_fit does not support early_stopping=True")
+        hidden = self._hidden_sizes()
         first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse=_SPARSE,
-            multi_output=True,
-            dtype=self._converts_to(_FLOATS),
-            order="C",
-            reset=first,
-        )
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
-        encoded = self._encode_targets(y, first, bool(incremental))
-        known = None if first else self._network_to_go_on(hidden, encoded.n_outputs)
+        X, y = self._checked(X, y, reset=first)
+        encoded = self._encode_targets(y, bool(incremental))
+        known = None if first else self._network_to_go_on(hidden, encoded)
         dtype = X.dtype if known is None else known.params.dtype
         if self.solver == "lbfgs":
             dtype = np.dtype(np.float64)  # as in scikit-learn, whatever X is
-        weight = encoded.weigh(row_weights(sample_weight, X.shape[0], dtype), dtype)
-        data = Data(design_matrix(X, dtype), encoded.as_dtype(dtype), weight)
-        random_state = check_random_state(self.random_state)
-
+        data = self._data(X, sample_weight, encoded, dtype)
         if known is None:
             self._forget()
             units = [X.shape[1], *hidden, encoded.n_outputs]
@@ -176,16 +173,14 @@ class BaseMLP(CallbackSupport, SharedParameters):
             spec = known.spec
         self._loss, self.out_activation_ = spec.loss, spec.loss.inverse_link
         given = None if validation is None else self._encode_given(validation, encoded, dtype)
+
+        random_state = check_random_state(self.random_state)
         loop = self._begin(incremental)
-        trained = spec.with_dropout(self.dropout)
-        draws = {"dropout": trained.drops, "augment": self._augmentations(data.X)}
-        for name in [name for name, used in draws.items() if used and loop.plan is None]:
-            raise ValueError(
-                f"{name}={getattr(self, name)!r} cannot be used with solver='lbfgs', which compares"
-                " losses of the same network on the same rows. Choose another solver, or leave"
-                f" {name} out."
-            )
+        trained, augmentations = spec.with_dropout(self.dropout), self._augmentations(data.X)
+        if loop.plan is None:
+            refuse_without_passes(self, dropout=trained.drops, augment=augmentations)
         backend = choose(self.backend, trained, dtype, loop.plan)  # refuses before any draw
+
         network = known or Network.create(spec, X.dtype, random_state)
         if known is not None or network.params.dtype != dtype:
             network = network.copy(dtype)  # so that a diverging call costs nothing
@@ -204,14 +199,34 @@ class BaseMLP(CallbackSupport, SharedParameters):
         if loop.plan is None:
             self._fit_full_batch(loop, place)
         else:
-            if any(draws.values()):  # else scikit-learn's stream of draws stays untouched
+            if trained.drops or augmentations:  # else scikit-learn's stream of draws is untouched
                 loop.draw_seed()
-            self._fit_minibatches(loop, place, first)
+            self._fit_minibatches(loop, place, augmentations)
         network.params[...] = loop.params  # the same memory, unless they are an average
         self.n_outputs_ = spec.n_out
         self.n_layers_ = len(spec.layers) + 1
         self._adopt(network)
         return self
+
+    def _checked(self, X: Any, y: Any, reset: bool) -> tuple[Any, np.ndarray]:
+        """X and y to learn from or to validate on, by scikit-learn's checks."""
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            accept_sparse=_SPARSE,
+            multi_output=True,
+            dtype=self._converts_to(_FLOATS),
+            order="C",
+            reset=reset,
+        )
+        return X, column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
+
+    def _data(self, X: Any, weight: Any, encoded: Targets, dtype: np.dtype) -> Data:
+        """Checked X, a user's row weights, and targets, as an engine reads them."""
+        weight = row_weights(weight, X.shape[0], dtype, encoded.may_weigh_nothing)
+        weight = encoded.weigh(weight, dtype)
+        return Data(design_matrix(X, dtype), encoded.as_dtype(dtype), weight)
 
     def _learn_more(self, X: Any, y: Any, sample_weight: Any, n_epochs: int) -> Any:
         """Add ``n_epochs`` passes to what is there, as ``partial_fit`` does."""
@@ -264,7 +279,9 @@ class BaseMLP(CallbackSupport, SharedParameters):
         self.n_iter_ = loop.n_iter
         self._show_validation(loop, validation)
 
-    def _fit_minibatches(self, loop: LoopState, site: Site, first: bool) -> None:
+    def _fit_minibatches(
+        self, loop: LoopState, site: Site, augmentations: tuple[Augmentation, ...]
+    ) -> None:
         """Hold out rows if asked to, train, and show what happened."""
         origin = site.origin
         loop.rows = site.row_numbers()
@@ -279,17 +296,17 @@ class BaseMLP(CallbackSupport, SharedParameters):
         loop.plan = replace(loop.plan, batch_size=self._batch_size_for(len(loop.rows)))
         fit_begins(loop, origin)
         validation = self._validation(site, loop)
-        if validation and self._restores() and first and not loop.n_iter:
+        if validation and self._restores() and not origin.warm and not loop.n_iter:
             # A later fit keeps its last parameters unless a better score comes.
             loop.best_params = loop.params.copy()
         callbacks = self._callbacks(validation, NoImprovement())
-        site.train(loop, callbacks, self._augmentations(origin.data.X))
+        site.train(loop, callbacks, augmentations)
         self._show(loop)
         self._show_validation(loop, validation)
 
     def _validation(self, site: Site, loop: LoopState) -> Validation | None:
         """What measures the validation rows, those given or those held out, if there are any."""
-        origin = site.origin
+        origin, scorer = site.origin, self._scorer()  # refuses a name that is none, rows or not
         rows = origin.validation
         if rows is None and len(loop.held_out):
             rows = select_rows(origin.data, loop.held_out)
@@ -302,7 +319,7 @@ class BaseMLP(CallbackSupport, SharedParameters):
                 )
             return None
         loss = partial(targets.mean_loss, origin.spec.loss)
-        return Validation(site.engine, origin.spec.n_out, rows, loss, self._scorer())
+        return Validation(site.engine, origin.spec.n_out, rows, loss, scorer)
 
     def _show(self, loop: LoopState) -> None:
         """What a fit remembers, under scikit-learn's names.
@@ -355,8 +372,8 @@ class BaseMLP(CallbackSupport, SharedParameters):
         self.t_ = self.n_iter_ = 0
 
     @abstractmethod
-    def _encode_targets(self, y: Any, first: bool, incremental: bool) -> Targets:
-        """Targets as a network learns them; ``first`` is False where a fitted model goes on."""
+    def _encode_targets(self, y: Any, incremental: bool) -> Targets:
+        """Targets as a network learns them."""
 
     @abstractmethod
     def _encode_known(self, y: np.ndarray) -> Targets:
@@ -365,7 +382,7 @@ class BaseMLP(CallbackSupport, SharedParameters):
     def _encode_given(self, rows: ValidationRows, like: Targets, dtype: np.dtype) -> Data:
         """What ``fit`` was given to validate on; ValueError if it does not go with the rest."""
         try:
-            encoded = self._encode_rows((rows.X, rows.y, rows.weight), like, dtype)
+            encoded = self._encode_rows(rows, like, dtype)
             if encoded.X.shape[0] < 2:
                 raise ValueError("X_val has one row only; at least two are needed.")
             return encoded
@@ -373,28 +390,18 @@ class BaseMLP(CallbackSupport, SharedParameters):
             raise ValueError(f"X_val, y_val, sample_weight_val: {error}") from error
 
     def _encode_rows(
-        self, rows: tuple[Any, Any, Any], like: Targets, dtype: np.dtype, part: bool = False
+        self, rows: ValidationRows, like: Targets, dtype: np.dtype, part: bool = False
     ) -> Data:
-        """Other rows, (X, y, sample_weight), encoded as ``like``, those of the fit under way.
+        """Other rows, encoded as ``like``, those of the fit under way.
 
-        The weights of a ``part`` of the rows may all be zero.
+        The weights of a ``part`` of the rows that are learned may all be zero.
         """
-        X, y = validate_data(
-            self,
-            *rows[:2],
-            accept_sparse=_SPARSE,
-            multi_output=True,
-            dtype=self._converts_to(_FLOATS),
-            order="C",
-            reset=False,
-        )
-        y = column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
-        encoded = replace(self._encode_known(y), class_weight=like.class_weight)
-        if encoded.n_outputs != like.n_outputs:
-            raise ValueError(f"y_val has {encoded.n_outputs} outputs, but y has {like.n_outputs}.")
-        weight = row_weights(rows[2], X.shape[0], dtype, part)
-        weight = encoded.weigh(weight, dtype, part)
-        return Data(design_matrix(X, dtype), encoded.as_dtype(dtype), weight)
+        X, y = self._checked(rows.X, rows.y, reset=False)
+        known = self._encode_known(y)
+        if known.n_outputs != like.n_outputs:
+            raise ValueError(f"y_val has {known.n_outputs} outputs, but y has {like.n_outputs}.")
+        encoded = replace(known, class_weight=like.class_weight, may_weigh_nothing=part)
+        return self._data(X, rows.weight, encoded, dtype)
 
     @abstractmethod
     def _default_score(self, predictions: Array, held_out: Data) -> float:
@@ -468,20 +475,35 @@ class BaseMLP(CallbackSupport, SharedParameters):
         losses = (loss.filled() for loss in LOSSES.values())
         return next(loss for loss in losses if loss.inverse_link == self.out_activation_)
 
-    def _network_to_go_on(self, hidden: list[int], n_outputs: int) -> Network:
-        """The network of now, if the parameters and targets of now fit it."""
+    def _network_to_go_on(self, hidden: list[int], encoded: Targets) -> Network:
+        """The network of now, with the loss of now, if the parameters and targets of now fit it."""
         network = self._network()
-        n_hidden = len(network.spec.layers) - 1
-        if len(hidden) != n_hidden:
+        fitted, loss = network.spec.loss, encoded.loss
+        sizes = [layer.n_out for layer in network.spec.layers[:-1]]
+        anew = "Set warm_start=False and call fit to start anew"
+        if hidden != sizes:
             raise ValueError(
-                f"hidden_layer_sizes is {hidden}, but the model to go on from has {n_hidden} hidden"
-                " layers. Set warm_start=False and call fit to start anew."
+                f"hidden_layer_sizes is {hidden}, but the model to go on from has hidden layers of"
+                f" {sizes} neurons. {anew}, or set hidden_layer_sizes={sizes}."
             )
-        if n_outputs != network.spec.n_out:
+        if loss != fitted and (loss.inverse_link, encoded.n_outputs) != (
+            fitted.inverse_link,
+            network.spec.n_out,
+        ):
             raise ValueError(
-                f"y has {n_outputs} outputs, but this model was fitted with {network.spec.n_out}."
+                f"loss={loss!r} needs a network of {encoded.n_outputs} outputs and the inverse link"
+                f" {loss.inverse_link!r}, but the model to go on from was fitted with"
+                f" {network.spec.n_out} and {fitted.inverse_link!r}, for {fitted!r}. {anew}, or set"
+                " the loss of before."
             )
-        return network
+        if encoded.n_outputs != network.spec.n_out:
+            raise ValueError(
+                f"y has {encoded.n_outputs} outputs, but this model was fitted with"
+                f" {network.spec.n_out}."
+            )
+        if loss == fitted:
+            return network
+        return Network(replace(network.spec, loss=loss), network.params)
 
     def hidden_activations(self, X: Any) -> list[np.ndarray]:
         """What each layer puts out, by the formulas of the NumPy backend.

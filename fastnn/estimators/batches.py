@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_random_state
 
+from fastnn.core.family import is_count
 from fastnn.training.loop import INTERRUPTED, InterruptedWarning
 
 
 def check_n_epochs(n_epochs: Any) -> None:
     """Raise ValueError unless it is a number of passes."""
-    if not isinstance(n_epochs, Integral) or n_epochs < 1:
+    if not is_count(n_epochs) or not isinstance(n_epochs, Integral):
         raise ValueError(f"n_epochs must be a whole number, at least 1, got {n_epochs!r}.")
 
 

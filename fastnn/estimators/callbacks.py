@@ -14,7 +14,6 @@ from typing import Any
 
 import sklearn
 
-from fastnn.core.network import NetworkSpec
 from fastnn.training.callbacks import Callback, Origin, watched_by
 from fastnn.training.model import Network
 from fastnn.training.state import LoopState
@@ -88,6 +87,18 @@ class CallbackSupport(_Base):
         self._skl_callbacks = kept
         return self
 
+    def _as_of(self, loop: LoopState, origin: Origin) -> dict[str, Any]:
+        """The attributes of the estimator, had the fit ended with this pass."""
+        params = loop.params if loop.best_params is None else loop.best_params
+        network = Network(origin.spec, params.copy())
+        return {
+            "_model": network,
+            "coefs_": list(network.coefs),
+            "intercepts_": list(network.intercepts),
+            "n_outputs_": origin.spec.n_out,
+            "n_layers_": len(origin.spec.layers) + 1,
+        }
+
     def __sklearn_clone__(self) -> Any:
         copy = super().__sklearn_clone__()
         if hasattr(self, "_skl_callbacks"):
@@ -121,7 +132,7 @@ class CallbackSupport(_Base):
 class _Subtasks:
     """Shows each pass of a fit to scikit-learn's callbacks, as a subtask of ``context``."""
 
-    spec: NetworkSpec
+    origin: Origin
 
     def __init__(self, context: Any, shown: dict[str, Any]) -> None:
         self.context = context
@@ -130,12 +141,12 @@ class _Subtasks:
 
     def on_fit_begin(self, loop: LoopState, origin: Origin) -> None:
         """Begin the first pass."""
-        self.spec = origin.spec
+        self.origin = origin
         self._begin(loop)
 
     def on_pass_end(self, loop: LoopState) -> bool:
         """End a pass, and begin the next if there is one."""
-        fitted = partial(self._fitted, loop)
+        fitted = partial(self.shown["estimator"]._as_of, loop, self.origin)
         stops = self.subtask.call_on_fit_task_end(**self.shown, reconstruction_attributes=fitted)
         self.subtask = None
         if not stops:
@@ -151,15 +162,3 @@ class _Subtasks:
         if not loop.stopped and loop.n_iter < loop.rules.max_iter:
             self.subtask = self.context.subcontext(task_name="pass")
             self.subtask.call_on_fit_task_begin(**self.shown)
-
-    def _fitted(self, loop: LoopState) -> dict[str, Any]:
-        """The attributes of the estimator, had the fit ended with this pass."""
-        params = loop.params if loop.best_params is None else loop.best_params
-        network = Network(self.spec, params.copy())
-        return {
-            "_model": network,
-            "coefs_": list(network.coefs),
-            "intercepts_": list(network.intercepts),
-            "n_outputs_": self.spec.n_out,
-            "n_layers_": len(self.spec.layers) + 1,
-        }

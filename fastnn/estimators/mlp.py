@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from numbers import Real
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
@@ -15,15 +15,15 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import check_is_fitted
 
-from fastnn._sklearn import Interval, StrOptions, fit_context
+from fastnn._sklearn import StrOptions, fit_context
 from fastnn.backends.base import Data
 from fastnn.core.activations import Array
-from fastnn.core.losses import LABEL_LOSSES, LOSSES, LabelLoss, Loss
+from fastnn.core.losses import LABEL_LOSSES, LOSSES, Loss
 from fastnn.core.optimizers import Optimizer
 from fastnn.core.schedules import Schedule
 from fastnn.estimators import targets
 from fastnn.estimators.base import BaseMLP, unchanged_on_error
-from fastnn.estimators.parameters import ATTRIBUTES, PARAMETERS, SharedParameters
+from fastnn.estimators.parameters import ATTRIBUTES, PARAMETERS, Number, SharedParameters
 from fastnn.estimators.targets import Targets
 
 
@@ -43,7 +43,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # noqa: D101 - the f-string is i
     loss : {{'log_loss', 'squared_error', 'focal'}} or Loss, default='log_loss'
         What is minimised: the cross-entropy; the squared error of the probabilities, Brier's score;
         the focal loss. An object of :mod:`fastnn.losses` brings its own settings:
-        ``Focal(gamma=3.0)``.
+        ``Focal(gamma=3.0)``; of your own, for two classes or several labels,
+        ``Function(value, slope, inverse_link="logistic")``.
     label_smoothing : float, default=0.0
         In [0, 1]: the share of each row's label that is spread evenly over all classes; for two
         classes and for labels of a multilabel target over yes and no.
@@ -68,8 +69,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # noqa: D101 - the f-string is i
         **SharedParameters._parameter_constraints,
         "class_weight": [None, dict, StrOptions({"balanced"})],
         "loss": [StrOptions(LABEL_LOSSES.keys()), Loss],
-        "label_smoothing": [Interval(Real, 0, 1, closed="both")],
+        "label_smoothing": [Number(Real, 0, 1, closed="both")],
     }
+    _families: ClassVar[dict[str, Any]] = {**SharedParameters._families, "loss": LABEL_LOSSES}
 
     def _default_score(self, predictions: Array, held_out: Data) -> float:
         return targets.accuracy(predictions, held_out)
@@ -119,7 +121,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # noqa: D101 - the f-string is i
             return y
         return self.classes_.take(y.astype(int).ravel())
 
-    def _encode_targets(self, y: Any, first: bool, incremental: bool) -> Targets:
+    def _encode_targets(self, y: Any, incremental: bool) -> Targets:
         if self.class_weight is not None:
             targets.check_one_class_a_row(self.class_weight, y)
         if not hasattr(self, "classes_") or not (self.warm_start or incremental):
@@ -127,16 +129,16 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # noqa: D101 - the f-string is i
             self.classes_ = self._label_binarizer.classes_
         else:
             targets.check_known_labels(y, self._label_binarizer, all_of_them=self.warm_start)
-        loss = cast(LabelLoss, targets.chosen_loss(self, LABEL_LOSSES, "classes"))
+        loss = targets.chosen_loss(self, LABEL_LOSSES, "classes")
         encoded = targets.encode_labels(y, self._label_binarizer, loss)
         if self.class_weight is None:
             return encoded
         weights = targets.weights_of_classes(self.class_weight, self.classes_, y, incremental)
-        return replace(encoded, class_weight=weights)
+        return replace(encoded, class_weight=weights, may_weigh_nothing=incremental)
 
     def _encode_known(self, y: np.ndarray) -> Targets:
         targets.check_known_labels(y, self._label_binarizer, all_of_them=False)
-        loss = cast(LabelLoss, targets.chosen_loss(self, LABEL_LOSSES, "classes"))
+        loss = targets.chosen_loss(self, LABEL_LOSSES, "classes")
         return targets.encode_labels(y, self._label_binarizer, loss)
 
     def predict(self, X: Any) -> np.ndarray:
@@ -285,7 +287,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # noqa: D101 - the f-string is its
         What is minimised: 'squared_error', 'absolute_error', 'huber', 'quantile' (the median),
         'poisson', which needs ``y >= 0``, or 'gamma', which needs ``y > 0``; the last two are half
         deviances and predict through an exponential. An object of :mod:`fastnn.losses` brings its
-        own settings: ``Huber(delta=0.5)``, ``Quantile([0.05, 0.5, 0.95])``.
+        own settings: ``Huber(delta=0.5)``, ``Quantile([0.05, 0.5, 0.95])``; of your own,
+        ``Function(value, slope)``.
     {PARAMETERS}
 
     Attributes
@@ -306,6 +309,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # noqa: D101 - the f-string is its
         **SharedParameters._parameter_constraints,
         "loss": [StrOptions(targets.NUMBER_LOSSES), Loss],
     }
+    _families: ClassVar[dict[str, Any]] = {**SharedParameters._families, "loss": LOSSES}
 
     def _default_score(self, predictions: Array, held_out: Data) -> float:
         return targets.score_of_numbers(self._loss, predictions, held_out)
@@ -355,10 +359,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # noqa: D101 - the f-string is its
     def _encode_known(self, y: np.ndarray) -> Targets:
         return targets.encode_numbers(y, self._trained_by())
 
-    def _encode_targets(self, y: np.ndarray, first: bool, incremental: bool) -> Targets:
-        encoded = targets.encode_numbers(y, targets.chosen_loss(self, LOSSES, "numbers"))
-        # A network goes on with the loss that it was fitted with.
-        return encoded if first else targets.encode_numbers(encoded.values, self._trained_by())
+    def _encode_targets(self, y: np.ndarray, incremental: bool) -> Targets:
+        return targets.encode_numbers(y, targets.chosen_loss(self, LOSSES, "numbers"))
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict using the multi-layer perceptron model.

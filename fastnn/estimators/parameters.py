@@ -6,12 +6,12 @@ optimizer, a schedule, rules, callbacks.
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections import ChainMap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from copy import copy
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from scipy.sparse import issparse
@@ -21,9 +21,10 @@ from fastnn._sklearn import Interval, Options, StrOptions
 from fastnn.backends import BACKENDS
 from fastnn.core.activations import ACTIVATIONS, Activation
 from fastnn.core.augmentations import AUGMENTATIONS, Augmentation
-from fastnn.core.family import chosen
+from fastnn.core.family import Member, chosen
 from fastnn.core.optimizers import OPTIMIZERS, Optimizer
 from fastnn.core.schedules import SCHEDULES, Function, Schedule
+from fastnn.estimators.told import told
 from fastnn.training.callbacks import Best, Callback, PrintDecision, PrintLoss, Validation
 from fastnn.training.state import Rules
 from fastnn.training.stopping import NoImprovement, TimeLimit
@@ -68,7 +69,9 @@ PARAMETERS = """hidden_layer_sizes : int or array-like of int, default=(100,)
     verbose : bool, default=False
         Print the loss of each pass.
     warm_start : bool, default=False
-        ``fit`` goes on from the parameters of the fit before.
+        ``fit`` goes on from the parameters of the fit before, by the settings of now: the loss may
+        be another one of the same outputs and inverse link, activations may be others, hidden
+        layers not.
     momentum : float, default=0.9
         'sgd' only; in [0, 1].
     nesterovs_momentum : bool, default=True
@@ -153,9 +156,16 @@ ATTRIBUTES = """coefs_ : list of ndarray of shape (n_in, n_out)
         a later call that had none."""
 
 
-# Parameters that change no number of a fit, and what Python shows of an object beside its class.
+# Parameters that change no number of a fit.
 _WITHOUT_EFFECT = frozenset({"verbose", "n_threads", "max_time", "max_fun"})
-_ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
+
+
+class Number(Interval):
+    """A number in an interval, of parameters that are not scikit-learn's: no truth value."""
+
+    def is_satisfied_by(self, val: Any) -> bool:
+        """Whether ``val`` is such a number."""
+        return not isinstance(val, bool) and super().is_satisfied_by(val)
 
 
 class SharedParameters(BaseEstimator):
@@ -193,13 +203,21 @@ class SharedParameters(BaseEstimator):
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
         "max_fun": [Interval(Integral, 1, None, closed="left")],
         "backend": [StrOptions({"auto", *BACKENDS})],
-        "n_threads": [None, Interval(Integral, 1, None, closed="left")],
+        "n_threads": [None, Number(Integral, 1, None, closed="left")],
         "dtype": [StrOptions({"auto", "float32", "float64"})],
         "scoring": [None, str, callable],
         "restore_best": [StrOptions({"auto"}), "boolean"],
-        "max_time": [None, Interval(Real, 0, None, closed="neither")],
-        "dropout": [Interval(Real, 0, 1, closed="left"), "array-like"],
+        "max_time": [None, Number(Real, 0, None, closed="neither")],
+        "dropout": [Number(Real, 0, 1, closed="left"), "array-like"],
         "augment": [None, StrOptions(AUGMENTATIONS.keys()), Augmentation, list, tuple],
+    }
+
+    # Parameters that name a member of a family; the estimators add their losses.
+    _families: ClassVar[dict[str, Mapping[str, Member]]] = {
+        "activation": ACTIVATIONS,
+        "solver": OPTIMIZERS,
+        "learning_rate": SCHEDULES,
+        "augment": AUGMENTATIONS,
     }
 
     hidden_layer_sizes: Any
@@ -240,6 +258,33 @@ class SharedParameters(BaseEstimator):
             if name != "self":
                 setattr(self, name, value)
 
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters, as scikit-learn's ``set_params``.
+
+        A setting of a name, such as ``solver__weight_decay`` where solver is "adamw", makes the
+        name an object of that family, which has the setting.
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter or setting; nothing is changed then.
+        """
+        for name, family in self._families.items():
+            begin = f"{name}__"
+            settings = {key: params[key] for key in params if key.startswith(begin)}
+            value = params.get(name, getattr(self, name))
+            if not settings or isinstance(value, Member):
+                continue
+            if not isinstance(value, str) or value not in family:
+                raise ValueError(
+                    f"{next(iter(settings))} cannot be set: {name}={value!r} has no settings. Set"
+                    f" {name} to one of {sorted(family)}, or to such an object of fastnn."
+                )
+            member = copy(family[value])
+            member.set_params(**{key.removeprefix(begin): settings[key] for key in settings})
+            params = {key: params[key] for key in params if key not in settings} | {name: member}
+        return super().set_params(**params)
+
     # ---- what is made of them
 
     def _hidden_sizes(self) -> list[int]:
@@ -258,7 +303,7 @@ class SharedParameters(BaseEstimator):
         """
         rule: Any = self.learning_rate
         if callable(rule) and not isinstance(rule, type):  # a class without its () is no rule
-            rule = Function(function=rule)
+            rule = Function(rule)
         elif self.solver == "adam" and rule in ("invscaling", "adaptive"):
             rule = "constant"
         return chosen("learning_rate", rule, SCHEDULES).filled(vars(self))
@@ -316,7 +361,7 @@ class SharedParameters(BaseEstimator):
     def _told(self) -> dict[str, str]:
         """The parameters on which the numbers of a fit depend, as text."""
         return {
-            name: _ADDRESS.sub("", repr(value))
+            name: told(value)
             for name, value in self.get_params(deep=False).items()
             if name not in _WITHOUT_EFFECT
         }

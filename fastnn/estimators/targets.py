@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,11 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import type_of_target, unique_labels
 
 from fastnn.backends.base import Data
+from fastnn.core import losses
 from fastnn.core.activations import Array
-from fastnn.core.family import chosen
-from fastnn.core.losses import INVERSE_LINKS, LOSSES, LabelLoss, Loss
+from fastnn.core.family import chosen, number
+from fastnn.core.links import INVERSE_LINKS
+from fastnn.core.losses import LOSSES, Loss
 from fastnn.training.data import refuse_dates
 
 
@@ -37,17 +39,19 @@ class _NumberLosses(Set[str]):
 NUMBER_LOSSES = _NumberLosses()
 
 
-def chosen_loss(estimator: Any, family: Mapping[str, Loss], targets: str) -> Loss:
+def chosen_loss(estimator: Any, family: Mapping[str, Loss], targets: losses.Targets) -> Loss:
     """What the ``loss`` of an estimator names in ``family`` or is, its open settings filled.
 
     ValueError if it is a loss of others than ``targets``.
     """
     loss = chosen("loss", estimator.loss, family)
-    if loss.targets != targets:
-        names = (name for name, member in family.items() if member.targets == targets)
+    if not loss.is_for(targets):
+        names = (name for name, member in family.items() if member.is_for(targets))
+        of_two = ", for two classes or several labels a Function with inverse_link='logistic'"
         raise ValueError(
             f"loss={loss!r} is a loss of {loss.targets}, but {type(estimator).__name__} takes those"
-            f" of {targets}: {', '.join(names)}, or such an object of fastnn.losses."
+            f" of {targets}: {', '.join(names)}, or such an object of fastnn.losses"
+            f"{of_two if targets == 'classes' else ''}."
         )
     return loss.filled(vars(estimator))
 
@@ -90,6 +94,8 @@ class Targets:
         scikit-learn, more than two are not stratified.
     class_weight : ndarray of shape (n_classes,) or None
         How much the rows of each class count, beside weights of their own.
+    may_weigh_nothing : bool
+        Whether the rows are some of many, so that all of them may be of classes of weight 0.
     """
 
     values: np.ndarray
@@ -97,17 +103,18 @@ class Targets:
     loss: Loss
     strata: np.ndarray | None = None
     class_weight: np.ndarray | None = None
+    may_weigh_nothing: bool = False
 
-    def weigh(self, weight: Array | None, dtype: np.dtype, part: bool = False) -> Array | None:
+    def weigh(self, weight: Array | None, dtype: np.dtype) -> Array | None:
         """Row weights ``(n_rows,)``, or None, times those of the rows' classes.
 
-        ValueError if no row is left that counts, unless these are only ``part`` of the rows.
+        ValueError if no row is left that counts, but must be.
         """
         if self.class_weight is None:
             return weight
         of_rows = self.class_weight[self.values.astype(np.intp)]
         weight = (of_rows if weight is None else weight * of_rows).astype(dtype)
-        if not part and not weight.any():
+        if not (weight.any() or self.may_weigh_nothing):
             raise ValueError(
                 f"class_weight gives the classes the weights {self.class_weight.tolist()}, which"
                 " leave no row any weight."
@@ -124,19 +131,30 @@ class Targets:
         return np.require(columns, dtype, ["C", "ALIGNED"])
 
 
-def encode_labels(y: np.ndarray, binarizer: LabelBinarizer, loss: LabelLoss) -> Targets:
+def encode_labels(y: np.ndarray, binarizer: LabelBinarizer, loss: Loss) -> Targets:
     """Labels ``(n_rows,)``, or an indicator matrix ``(n_rows, n_labels)``, as targets.
 
-    ``binarizer`` is fitted to all classes; ``loss`` is one of classes.
+    ``binarizer`` is fitted to all classes; ``loss`` is one for classes. ValueError if it is for two
+    of them only.
     """
     classes = binarizer.classes_
     if binarizer.y_type_ == "multiclass":
+        if not loss.y_is_codes:
+            raise ValueError(
+                f"loss={loss!r} takes each output by itself: it is for two classes, or labels that"
+                f" apply or not, but y has {len(classes)} classes. Fit one network for each class,"
+                " by sklearn.multiclass.OneVsRestClassifier, or choose another loss."
+            )
         return Targets(np.searchsorted(classes, y).astype(np.int32), len(classes), loss)
+    loss = loss.for_labels()
     if binarizer.y_type_.startswith("multilabel"):
-        return Targets(binarizer.transform(y).astype(bool), len(classes), loss.for_labels())
+        values = binarizer.transform(y).astype(bool)
+        loss.check_targets(values)
+        return Targets(values, len(classes), loss)
     # A single class is never the positive one.
     positive = (y == classes[-1]) & (len(classes) > 1)
-    return Targets(positive, 1, loss.for_labels(), strata=y)
+    loss.check_targets(positive)
+    return Targets(positive, 1, loss, strata=y)
 
 
 def encode_numbers(y: np.ndarray, loss: Loss) -> Targets:
@@ -192,19 +210,28 @@ def check_one_class_a_row(class_weight: Any, y: np.ndarray) -> None:
 def weights_of_classes(
     class_weight: Any, classes: np.ndarray, y: np.ndarray, incremental: bool
 ) -> np.ndarray:
-    """The weight ``(n_classes,)`` of each class, by scikit-learn's rules.
+    """The weight ``(n_classes,)`` of each class; 1 for one that is not named.
 
-    ValueError if one is negative or not finite, or some belong to no class while other classes
-    have none; and for 'balanced' where y need not hold all rows.
+    ValueError if one is negative or not finite; and for 'balanced' where y need not hold all rows.
+    A warning if some belong to no class while other classes have none: a wrong name, or rows that
+    lack a class, as in a fold of cross-validation, which must not fail for it.
     """
     if isinstance(class_weight, dict):
         wrong = {
             label: weight
             for label, weight in class_weight.items()
-            if not (isinstance(weight, Real) and 0 <= float(weight) < np.inf)
+            if not number("[0, inf)").holds(weight) or weight == np.inf
         }
         if wrong:
             raise ValueError(f"class_weight must hold finite numbers >= 0, got {wrong}.")
+        known = classes.tolist()
+        strange = [label for label in class_weight if label not in known]
+        if strange and len(class_weight) - len(strange) < len(known):
+            warnings.warn(
+                f"class_weight={class_weight!r} names {strange}, but the classes of y are {known}.",
+                stacklevel=2,
+            )
+        return np.array([class_weight.get(label, 1.0) for label in known], np.float64)
     elif incremental:
         raise ValueError(
             "class_weight='balanced' needs all rows at once, but partial_fit sees some of them."

@@ -34,6 +34,8 @@ from fastnn.search.quantities import QUANTITIES, described
 from fastnn.search.shared_steps import SavedTime, SharedSteps, differ_in_the_last_step
 from fastnn.search.tasks import Task
 from fastnn.search.trials import Candidate, Trials
+from fastnn.training.callbacks import watched_by
+from fastnn.training.state import LoopState
 
 Split = tuple[np.ndarray, np.ndarray]  # rows to train on, rows to test on
 
@@ -76,6 +78,7 @@ class Run:
     n_trials: float
     budget: Budget
     stopped: bool = field(default=False, init=False)
+    ended: bool = field(default=False, init=False)  # by an error or Ctrl-C: no fit is of use now
     not_isolated: set[int] = field(default_factory=set, init=False)  # no time, or it failed there
 
     def __post_init__(self) -> None:
@@ -238,7 +241,7 @@ class Run:
             try:
                 self._run_candidates(pool, task)
             except BaseException:
-                self.stopped = True
+                self.stopped = self.ended = True
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
         if not self.succeeded:
@@ -288,7 +291,8 @@ class Run:
     ) -> Fold | None:
         """Train and measure one fold, in a thread of the pool.
 
-        Returns None if time was up, or ``enough`` known of the candidate, before it began.
+        Returns None if time was up, or ``enough`` known of the candidate, before it began, and if
+        the search was over before it was done.
         """
         if enough.is_set() or self._time_is_up():
             return None
@@ -298,17 +302,27 @@ class Run:
         except Exception:
             enough.set()  # one failure is enough
             raise
+        if found is None:
+            return None
         in_time = self.clock.wall() < self.budget.end
         if found.fit_time > self.budget.max_fold_s and (self.succeeded or in_time):
             enough.set()
         return found
 
-    def _train(self, params: dict[str, Any], number: int, task: Task) -> Fold:
+    def _is_over(self) -> bool:
+        """Whether a fold that still trains is of no use: one candidate is finished in any case."""
+        return self.ended or (self.clock.wall() >= self.budget.end and bool(self.succeeded))
+
+    def _train(self, params: dict[str, Any], number: int, task: Task) -> Fold | None:
         estimator = _single_threaded(with_params(self.estimator, params))
         train, test = map(self.dataset.rows, self.splits[number])
         saved = SavedTime()
         during_fit = self._during_fit(task, estimator, number, saved)
-        found = measure_fold(estimator, train, test, self.scorer, self.clock, during_fit)
+        over = _StopsWhen(self._is_over)
+        with watched_by(over):
+            found = measure_fold(estimator, train, test, self.scorer, self.clock, during_fit)
+        if over.stopped:
+            return None
         found = replace(
             found, fit_time=found.fit_time + saved.wall, cpu_time=found.cpu_time + saved.cpu
         )
@@ -414,6 +428,17 @@ class Run:
                 stacklevel=6,
             )
         step.end(on_all_rows=False)
+
+
+class _StopsWhen:
+    """Stops the networks' fits that it watches, after a pass, when something has come true."""
+
+    def __init__(self, has_come_true: Callable[[], bool]) -> None:
+        self.has_come_true, self.stopped = has_come_true, False
+
+    def on_pass_end(self, loop: LoopState) -> bool:
+        self.stopped = self.stopped or self.has_come_true()
+        return self.stopped
 
 
 @dataclass(frozen=True)

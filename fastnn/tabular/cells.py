@@ -153,13 +153,16 @@ class Distinct:
     Attributes
     ----------
     values : pyarrow.Array of shape (n_values,)
-        Text without blanks around it, in order of appearance; no value is missing.
+        Text without blanks around it, in Unicode's composed form (NFC), in order of appearance; no
+        value is missing.
     codes : ndarray of shape (n_rows,)
         int64 positions in ``values``; -1 where a cell is missing.
     counts : ndarray of shape (n_values,)
         In how many cells each value is.
     n_blank : int
         How many cells have blanks around their value.
+    n_decomposed : int
+        How many cells are written with accents of their own, other than Unicode's composed form.
     marks : dict of str to int
         The marks of missing cells that occur, and in how many cells.
     """
@@ -168,6 +171,7 @@ class Distinct:
     codes: np.ndarray
     counts: np.ndarray
     n_blank: int
+    n_decomposed: int
     marks: dict[str, int]
 
     def spread(self, of_values: np.ndarray) -> np.ndarray:
@@ -183,7 +187,11 @@ def distinct(array: pa.Array, missing: Sequence[str]) -> Distinct:
     counts = np.bincount(codes + 1, minlength=len(found.dictionary) + 1)[1:]
     stripped = strip(found.dictionary)
     had_blanks = pc.not_equal(stripped, found.dictionary).to_numpy(zero_copy_only=False)
-    merged = stripped.dictionary_encode()
+    composed = stripped
+    if not pc.all(pc.string_is_ascii(stripped), min_count=0).as_py():
+        composed = pc.utf8_normalize(stripped, form="NFC")
+    decomposed = pc.not_equal(composed, stripped).to_numpy(zero_copy_only=False)
+    merged = composed.dictionary_encode()
     values = merged.dictionary
     gone = pc.is_in(values, value_set=pa.array(["", *missing], values.type))
     gone = gone.to_numpy(zero_copy_only=False)
@@ -195,5 +203,6 @@ def distinct(array: pa.Array, missing: Sequence[str]) -> Distinct:
         np.append(places, -1)[codes],
         of_merged[~gone],
         int(counts[had_blanks].sum()),
+        int(counts[decomposed].sum()),
         marks,
     )

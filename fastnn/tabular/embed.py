@@ -313,7 +313,7 @@ class EmbeddingEncoder(TransformerMixin, BaseEstimator):
         levels, codes = column.levels()
         counts = np.bincount(codes[codes >= 0], minlength=len(levels))
         frequent = np.argsort(-counts, kind="stable")[: self.max_categories]
-        kept = sorted((levels[k] for k in frequent if counts[k]), key=_sort_key)
+        kept = sorted((levels[k] for k in frequent if counts[k]), key=sort_key)
         if len(kept) == 2 or (len(kept) == 1 and (codes < 0).any()):
             found = CategoricalColumn(place, kept)
             found.sign = RobustScale.of(found.signs(column))
@@ -367,6 +367,28 @@ class EmbeddingEncoder(TransformerMixin, BaseEstimator):
             codes[:, c] = found.codes(columns[found.place])
         return Encoded(bins, fractions, indicators, codes)
 
+    def encoded_places(self) -> list[dict[str, list[int]]]:
+        """For each column of the table, those of each array of `Encoded` that are made of it."""
+        places: list[dict[str, list[int]]] = [
+            {"bins": [], "fractions": [], "indicators": [], "codes": []}
+            for _ in range(self.n_features_in_)
+        ]
+        counts = dict.fromkeys(places[0], 0) if places else {}
+
+        def note(place: int, *names: str) -> None:
+            for name in names:
+                places[place][name].append(counts[name])
+                counts[name] += 1
+
+        for numbers in self.numbers_:
+            if numbers.edges is not None:
+                note(numbers.place, "bins", "fractions")
+            if numbers.missing is not None:
+                note(numbers.place, "indicators")
+        for found in self.categories_:
+            note(found.place, "codes" if found.sign is None else "indicators")
+        return places
+
     def _columns(self, X: Any, reset: bool) -> list[Column]:
         X = as_table(X)
         if not reset and hasattr(X, "iloc") and hasattr(self, "feature_names_in_"):
@@ -375,11 +397,17 @@ class EmbeddingEncoder(TransformerMixin, BaseEstimator):
         return columns_of(X)
 
     def _in_order(self, X: Any) -> Any:
-        """The known columns of a DataFrame; ValueError if any is absent."""
+        """The columns of a DataFrame in order; ValueError if any is absent, or new."""
         absent = [name for name in self.feature_names_in_ if name not in X.columns]
         if absent:
             raise ValueError(
                 f"X lacks columns that the model was fitted with: {', '.join(map(repr, absent))}."
+            )
+        known = set(self.feature_names_in_)
+        if new := [name for name in X.columns if name not in known]:
+            raise ValueError(
+                "X has columns that the model was not fitted with:"
+                f" {', '.join(map(repr, new))}. Leave them out."
             )
         return X[list(self.feature_names_in_)]
 
@@ -419,7 +447,7 @@ class EmbeddingEncoder(TransformerMixin, BaseEstimator):
         return tags
 
 
-def _sort_key(level: Any) -> tuple[str, Any]:
+def sort_key(level: Any) -> tuple[str, Any]:
     """Sorts levels of several types, each among its own."""
     numeric = isinstance(level, int | float | np.number)
     return ("", level) if numeric else (type(level).__name__, str(level))

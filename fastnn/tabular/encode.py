@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 from collections.abc import Callable, Sequence
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,10 +19,12 @@ from fastnn.tabular.schema import (
     Schema,
     Spellings,
     TableError,
+    counted,
     find,
     is_plain_integer,
     mark_numbers,
     plain_columns,
+    shown,
     without,
 )
 
@@ -73,13 +76,13 @@ def features(
     known = {*schema.columns, *schema.left_out, schema.target}
     extra = [name for name in frame.columns if name not in known]
     if extra:
-        note(f"columns the model does not know are ignored: {', '.join(map(repr, extra))}")
+        note(f"columns the model does not know are ignored: {', '.join(map(shown, extra))}")
 
     missing = schema.marks
     arrays = {name: _usable(name, cells(frame[name])) for name in schema.columns}
     numbers = np.empty((len(frame), len(schema.numeric)), order="F")
     for j, (name, notation) in enumerate(schema.numbers.items()):
-        numbers[:, j] = _numbers(name, arrays[name], notation, missing, note)
+        numbers[:, j] = _numbers(name, arrays[name], notation, schema.number_marks, note)
     j = len(schema.numbers)
     for name, dates in schema.dates.items():
         times = _times(name, arrays[name], dates.order, missing, note)
@@ -116,10 +119,10 @@ def _refuse_absent(schema: Schema, frame: pd.DataFrame) -> None:
         for name in absent
         if (close := difflib.get_close_matches(name.lower(), lower, n=1))
     }
-    meant = "".join(f" Is {got!r} meant to be {name!r}?" for name, got in near.items())
-    shown = ", ".join(map(repr, absent[:30]))
+    meant = "".join(f" Is {shown(got)} meant to be {name!r}?" for name, got in near.items())
+    names = ", ".join(map(shown, absent[:30]))
     more = f" and {len(absent) - 30} more" if len(absent) > 30 else ""
-    raise TableError(f"The model needs columns that are not there: {shown}{more}.{meant}")
+    raise TableError(f"The model needs columns that are not there: {names}{more}.{meant}")
 
 
 def _usable(name: str, array: pa.Array) -> pa.Array:
@@ -139,19 +142,24 @@ def _numbers(
     if is_time(array):
         raise TableError(f"Column {name!r} is one of numbers, but holds dates ({array[0]}).")
     values = None
-    if is_number(array) or not notation.unusual:
+    if is_number(array) or notation.is_plain:
         with contextlib.suppress(require("pyarrow").ArrowInvalid):
             values = to_floats(array)
     if values is None:
         found = distinct(array, [*missing, *notation.words])
         read = notation.read(found.values)
         _refuse_many(name, "numbers", found, np.isnan(read), note)
+        if new := set(notation.negatives_in(found.values)) - set(notation.negatives):
+            written = " and ".join(map(repr, sorted(new)))
+            note(f"column {shown(name)}: numbers written like {written} are read as -5 is")
         values = found.spread(read)
     values = without(values, mark_numbers(missing))
     infinite = np.isinf(values)
     if infinite.any():
+        row = int(np.argmax(infinite)) + 1
         raise TableError(
-            f"Column {name!r} holds infinity in {int(infinite.sum())} rows. "
+            f"Column {name!r} holds infinity, or a number too large for one, in "
+            f"{counted(int(infinite.sum()), 'row')}, such as row {row}. "
             "Empty these cells: missing values are allowed, infinite ones are not."
         )
     largest = np.max(np.abs(values), initial=0, where=~np.isnan(values))
@@ -172,23 +180,26 @@ def _refuse_many(
         return
     places = np.flatnonzero(odd)
     row = int(np.flatnonzero(np.isin(found.codes, places))[0])
-    example = found.values[int(found.codes[row])].as_py()
+    example = shown(found.values[int(found.codes[row])])
     if n_odd <= (1 - NEARLY_ALL) * found.counts.sum():
         note(
-            f"column {name!r}: texts among the {kind} count as missing: {example!r} ({n_odd} cells)"
+            f"column {shown(name)}: texts among the {kind} count as missing: {example} "
+            f"({counted(n_odd, 'cell')})"
         )
         return
-    others = [found.values[int(i)].as_py() for i in places]
     pa = require("pyarrow")
-    meant = find_notation(distinct(pa.array(others), ())) if kind == "numbers" else None
+    others = distinct(found.values.take(pa.array(places)), ())
+    meant = find_notation(others) if kind == "numbers" else None
     hint = ""
-    if meant is not None and meant[0].unusual:
-        hint = f"; they are numbers with {meant[0].unusual}"
-        if meant[0].thousands or meant[0].decimal != ".":
-            hint += ": --decimal and --thousands say so"
+    if meant is not None:
+        other = meant[0]
+        hint = "; they are numbers with " + (other.unusual or f"the decimal mark {other.decimal!r}")
+        if not (other.prefix or other.suffix):
+            said = f" --thousands {quote(other.thousands)}" if other.thousands else ""
+            hint += f", which --decimal {other.decimal}{said} says"
     raise TableError(
-        f"Column {name!r} is one of {kind}, but holds {example!r} in row {row + 1}"
-        + (f" (and {n_odd - 1} more such cells)." if n_odd > 1 else ".")
+        f"Column {name!r} is one of {kind}, but holds {example} in row {row + 1}"
+        + (f" (and {counted(n_odd - 1, 'more such cell')})." if n_odd > 1 else ".")
         + f" Correct these cells or empty them{hint}; empty cells are allowed."
     )
 
@@ -219,10 +230,10 @@ def _codes(
     places = Spellings(seen, schema.ignore_case).codes(found.values)
     unseen = np.flatnonzero(places == -2)
     if len(unseen):
-        shown = ", ".join(repr(found.values[int(i)].as_py()) for i in unseen[:3])
-        n_rows = int(found.counts[unseen].sum())
+        values = ", ".join(shown(found.values[int(i)]) for i in unseen[:3])
+        rows = counted(int(found.counts[unseen].sum()), "row")
         note(
-            f"column {name!r} holds values never seen in training ({shown}) in {n_rows} rows; "
+            f"column {shown(name)} holds values never seen in training ({values}) in {rows}; "
             "they count as rare ones"
         )
         places[unseen] = len(seen)
@@ -272,8 +283,8 @@ def with_known_target(
     if not known.any():
         raise TableError(f"The target {schema.target!r} is missing in every row.")
     note(
-        f"{int((~known).sum())} of {len(frame)} rows are left out: "
-        f"their target {schema.target!r} is missing"
+        f"{counted(int((~known).sum()), 'row')} of {len(frame)} left out: "
+        f"the target {schema.target!r} is missing there"
     )
     return frame[known].reset_index(drop=True)
 
@@ -284,7 +295,7 @@ def _target(schema: Schema, frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray
     find(frame, schema.target)
     array = _usable(schema.target, cells(frame[schema.target]))
     if schema.task == "regression":
-        values = _numbers(schema.target, array, schema.target_notation, schema.marks)
+        values = _numbers(schema.target, array, schema.target_notation, schema.number_marks)
         return values, ~np.isnan(values)
     found = distinct(array, schema.label_marks)
     places = Spellings(schema.labels, schema.ignore_case).codes(found.values)
@@ -296,7 +307,7 @@ def _target(schema: Schema, frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray
     if schema.integer_labels and odd is not None:
         raise TableError(
             f"The target {schema.target!r} had whole numbers as classes in training, "
-            f"but holds {odd!r} here."
+            f"but holds {shown(odd)} here."
         )
     kind = np.int64 if schema.integer_labels else str
     return np.array([*labels, "0"]).astype(kind)[found.codes], found.codes >= 0

@@ -2,62 +2,66 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Sequence
-from dataclasses import fields, replace
-from numbers import Integral, Real
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.utils import Tags, assert_all_finite, check_consistent_length, check_random_state
+from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.utils import Tags, assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     check_array,
     check_is_fitted,
     column_or_1d,
-    validate_data,
 )
 
-from fastnn._sklearn import Interval, StrOptions, fit_context, safe_indexing
-from fastnn.backends import BACKENDS, choose
-from fastnn.backends.base import Data, Engine
+from fastnn._sklearn import StrOptions
+from fastnn.backends.base import Data
 from fastnn.core.activations import Array
 from fastnn.core.losses import LOSSES, Loss
-from fastnn.core.network import NetworkSpec
-from fastnn.estimators.base import unchanged_on_error
-from fastnn.estimators.parameters import hidden_sizes
+from fastnn.core.optimizers import Optimizer
+from fastnn.core.schedules import Schedule
+from fastnn.estimators import targets
+from fastnn.estimators.targets import Targets
+from fastnn.tabular.base import BaseTabular
 from fastnn.tabular.conformal import class_sets, intervals
-from fastnn.tabular.embed import EmbeddingEncoder, as_table, is_missing
-from fastnn.tabular.recipe import PRESETS, Recipe, first_parameters
-from fastnn.training.bag import Bag, BagRules, Member
-from fastnn.training.data import refuse_dates, row_weights
-from fastnn.training.model import thread_limit
-
-FLOAT32 = np.dtype(np.float32)
+from fastnn.tabular.embed import is_missing
+from fastnn.tabular.parameters import ATTRIBUTES, PARAMETERS, TabularParameters
+from fastnn.training.data import refuse_dates
 
 
-class BaseTabular(BaseEstimator):
-    """What the classifier and the regressor of tables share."""
+class TabularClassifier(ClassifierMixin, BaseTabular):  # noqa: D101 - see below
+    __doc__ = f"""A bag of small networks for tables: classes.
 
-    _engines: dict[tuple[str, int | None], Engine]  # by backend and threads; absent from pickles
+    Parameters
+    ----------
+    {PARAMETERS}
+    class_weight : dict of label to float, 'balanced' or None, default=None
+        How much the rows of each class count, beside ``sample_weight``; 1 for a label that is not
+        named. 'balanced' is ``n_samples / (n_classes * count of the class)``. It applies to rows
+        that are held out, too.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The class labels.
+    {ATTRIBUTES}
+
+    Examples
+    --------
+    >>> from fastnn import TabularClassifier
+    >>> from sklearn.datasets import load_iris
+    >>> X, y = load_iris(return_X_y=True, as_frame=True)
+    >>> model = TabularClassifier("fast", random_state=0).fit(X, y)
+    >>> model.predict(X[:3])
+    array([0, 0, 0])
+    """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "preset": [StrOptions(set(PRESETS))],
-        "n_members": [None, Interval(Integral, 1, None, closed="left")],
-        "hidden_layer_sizes": [None, "array-like", Interval(Integral, 1, None, closed="left")],
-        "max_iter": [None, Interval(Integral, 1, None, closed="left")],
-        "n_bins": [None, Interval(Integral, 1, 255, closed="both")],
-        "embedding_size": [None, Interval(Integral, 1, 64, closed="both")],
-        "learning_rate_init": [None, Interval(Real, 0, None, closed="neither")],
-        "batch_size": [None, Interval(Integral, 1, None, closed="left")],
-        "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
-        "max_time": [None, Interval(Real, 0, None, closed="neither")],
-        "random_state": ["random_state"],
-        "backend": [StrOptions({"auto", *BACKENDS})],
-        "n_threads": [None, Interval(Integral, 1, None, closed="left")],
-        "verbose": ["verbose"],
+        **TabularParameters._parameter_constraints,
+        "class_weight": [None, dict, StrOptions({"balanced"})],
     }
 
     def __init__(
@@ -66,226 +70,31 @@ class BaseTabular(BaseEstimator):
         *,
         n_members: int | None = None,
         hidden_layer_sizes: Any = None,
+        activation: Any = None,
         max_iter: int | None = None,
         n_bins: int | None = None,
         embedding_size: int | None = None,
+        max_categories: int | None = None,
+        solver: str | Optimizer | None = None,
+        learning_rate: str | Schedule | Callable[[float], float] | None = None,
         learning_rate_init: float | None = None,
+        bias_rate: float | None = None,
+        embedding_rate: float | None = None,
+        scale_rate: float | None = None,
         batch_size: int | None = None,
+        dtype: str | None = None,
         categorical_features: Any = "from_dtype",
+        eval_metric: Any = None,
+        cv: Any = None,
         max_time: float | None = None,
+        importance_repeats: int = 0,
         random_state: Any = None,
         backend: str = "auto",
         n_threads: int | None = None,
         verbose: bool = False,
+        class_weight: Any = None,
     ) -> None:
-        self.preset = preset
-        self.n_members = n_members
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.max_iter = max_iter
-        self.n_bins = n_bins
-        self.embedding_size = embedding_size
-        self.learning_rate_init = learning_rate_init
-        self.batch_size = batch_size
-        self.categorical_features = categorical_features
-        self.max_time = max_time
-        self.random_state = random_state
-        self.backend = backend
-        self.n_threads = n_threads
-        self.verbose = verbose
-
-    # ---- fitting
-
-    @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
-        """Fit a bag of networks to a table.
-
-        Parameters
-        ----------
-        X : DataFrame, array-like or sparse matrix of shape (n_samples, n_features)
-            Numbers and categories; cells may be missing.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-        sample_weight : array-like of shape (n_samples,), default=None
-
-        Returns
-        -------
-        self : object
-
-        Raises
-        ------
-        ValueError, TypeError
-            If the input is not usable, or training diverges; the model is then as it was before.
-        """
-        with unchanged_on_error(self):
-            return self._fit(as_table(X), y, sample_weight)
-
-    def _fit(self, X: Any, y: Any, sample_weight: Any) -> Any:
-        """As :meth:`fit`; what fails may leave the model half fitted."""
-        recipe = self._recipe()
-        validate_data(self, X, y, skip_check_array=True)
-        y = self._checked_targets(y)
-        check_consistent_length(X, y)
-        counts = np.ones(X.shape[0], bool)
-        weight = row_weights(sample_weight, len(counts), FLOAT32)
-        if weight is not None and not weight.all():  # as if these rows were not there
-            counts = weight > 0
-            kept = np.flatnonzero(counts)
-            X, y, weight = safe_indexing(X, kept), safe_indexing(y, kept), weight[kept]
-        encoder = EmbeddingEncoder(
-            recipe.n_bins, recipe.embedding_size, self.categorical_features
-        ).fit(X)
-        encoded = encoder.transform(X)
-        n_rows = encoded.shape[0]
-        if n_rows < 2:
-            raise ValueError(f"X must have at least 2 samples, got {n_rows} sample.")
-        values, n_out, loss = self._learned(y)
-        random_state = check_random_state(self.random_state)
-        for name in ("n_features_in_", "feature_names_in_"):
-            if hasattr(encoder, name):
-                setattr(self, name, getattr(encoder, name))
-
-        spec = recipe.network(encoder.embedding_, n_out, loss)
-        n_folds = min(recipe.n_folds, n_rows)
-        folds = stratified_folds(values, n_folds, random_state)
-        held_out = [np.flatnonzero(folds == j % n_folds) for j in range(recipe.n_members)]
-        members = [
-            Member(
-                np.setdiff1d(np.arange(n_rows), rows, assume_unique=True),
-                rows,
-                first_parameters(spec, random_state),
-            )
-            for rows in held_out
-        ]
-        n_fewest = min(len(member.rows) for member in members)
-        batch_size = recipe.batch_size_for(n_fewest)
-        plan = recipe.plan(spec, batch_size)
-        engine = choose(self.backend, spec, FLOAT32, plan).engine(
-            spec, FLOAT32, thread_limit(self.n_threads)
-        )
-        data = Data(encoded, values, weight)
-        bag = Bag(engine, plan, n_out, data, self._measure(data), random_state)
-        rules = BagRules(recipe.max_iter, recipe.cycle_ends(), self.max_time)
-        bag.train(
-            members, recipe.rates(spec, n_fewest // batch_size), rules, self._on_epoch(members)
-        )
-        self._engines = {}
-        self._encoder, self._recipe_used, self._n_out = encoder, recipe, n_out
-        self._params = np.stack([member.best_params for member in members])
-        self.n_iter_ = max(len(member.values) for member in members)
-        self.loss_curve_ = _mean_curve([member.losses for member in members])
-        self.validation_curve_ = _mean_curve([member.values for member in members])
-        self._keep_out_of_fold(engine, data, members, counts)
-        return self
-
-    def _recipe(self) -> Recipe:
-        """The preset, with the parameters that are not None in place of its own."""
-        own = {field.name: getattr(self, field.name, None) for field in fields(Recipe)}
-        given = {name: value for name, value in own.items() if value is not None}
-        if "hidden_layer_sizes" in given:
-            given["hidden_layer_sizes"] = tuple(hidden_sizes(given["hidden_layer_sizes"]))
-        return replace(PRESETS[self.preset], **given)
-
-    def _measure(self, data: Data) -> Any:
-        """How bad predictions of held-out rows are: the loss that is trained."""
-        loss = self._loss()
-
-        def measure(member: Member, predictions: Array) -> float:
-            weight = None if data.weight is None else data.weight[member.held_out]
-            return loss_of(loss, predictions, data.y[member.held_out], weight)
-
-        return measure
-
-    def _on_epoch(self, members: Sequence[Member]) -> Any:
-        def on_epoch(epoch: int) -> None:
-            if self.verbose:
-                values = [member.values[-1] for member in members if len(member.values) == epoch]
-                print(f"Epoch {epoch}, validation loss = {np.mean(values):.6f}")
-
-        return on_epoch
-
-    def _keep_out_of_fold(
-        self, engine: Engine, data: Data, members: Sequence[Member], counts: NDArray[np.bool_]
-    ) -> None:
-        """Each row answered by the members that did not see it; NaN where none or all have."""
-        sums, n_answers = np.zeros((len(counts), self._n_out)), np.zeros(len(counts))
-        given = np.flatnonzero(counts)  # the rows of ``data`` among those given to fit
-        self._misses = []
-        for member in members:
-            out = np.empty((len(member.held_out), self._n_out), np.float32)
-            engine.predict(member.best_params, data.X[member.held_out], out)
-            sums[given[member.held_out]] += out
-            n_answers[given[member.held_out]] += 1
-            self._misses.append(self._missed_by(out, data.y[member.held_out]))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            self.oof_prediction_ = self._shown(sums / n_answers[:, None])
-
-    # ---- predicting
-
-    def _by_member(self, X: Any) -> NDArray[np.float32]:
-        """Each member's predictions, ``(n_members, n_samples, n_outputs)``."""
-        check_is_fitted(self)
-        encoded, engine = self._encoder.transform(X), self._engine()
-        out = np.empty((len(self._params), encoded.shape[0], self._n_out), np.float32)
-        for params, own in zip(self._params, out, strict=True):
-            engine.predict(params, encoded, own)
-        return out
-
-    def _predictions(self, X: Any) -> NDArray[np.float64]:
-        """The mean of the members' predictions, ``(n_samples, n_outputs)``."""
-        return self._by_member(X).mean(axis=0, dtype=np.float64)
-
-    def _engine(self) -> Engine:
-        """What runs the members' network; made once for each choice of backend and threads."""
-        key = self.backend, self.n_threads
-        if key not in self._engines:
-            spec = self._network()
-            backend = choose(self.backend, spec, FLOAT32)
-            self._engines[key] = backend.engine(spec, FLOAT32, thread_limit(self.n_threads))
-        return self._engines[key]
-
-    def _network(self) -> NetworkSpec:
-        """The members' network."""
-        return self._recipe_used.network(self._encoder.embedding_, self._n_out, self._loss())
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = super().__getstate__()
-        return {name: value for name, value in state.items() if name != "_engines"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        self._engines = {}
-
-    @abstractmethod
-    def _checked_targets(self, y: Any) -> np.ndarray:
-        """Targets ``(n_samples,)`` or ``(n_samples, n_outputs)`` that can be learned."""
-
-    @abstractmethod
-    def _learned(self, y: np.ndarray) -> tuple[np.ndarray, int, Loss]:
-        """Targets as an engine reads them, the network's outputs, and the loss."""
-
-    @abstractmethod
-    def _loss(self) -> Loss:
-        """What is minimised."""
-
-    @abstractmethod
-    def _missed_by(self, predictions: Array, y: np.ndarray) -> NDArray[np.float64]:
-        """How far predictions of held-out rows are from the truth, for intervals and sets."""
-
-    @abstractmethod
-    def _shown(self, predictions: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Predictions of the network on the user's scale."""
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = tags.input_tags.allow_nan = True
-        tags.input_tags.string = tags.input_tags.categorical = True
-        return tags
-
-
-class TabularClassifier(ClassifierMixin, BaseTabular):
-    """A bag of small networks for tables: classes."""
-
-    def _loss(self) -> Loss:
-        return LOSSES["log_loss"]
+        self._keep(locals())
 
     def _checked_targets(self, y: Any) -> np.ndarray:
         y = column_or_1d(y, warn=True)
@@ -295,20 +104,32 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         check_classification_targets(y)
         return y
 
-    def _learned(self, y: np.ndarray) -> tuple[np.ndarray, int, Loss]:
+    def _learned(self, y: np.ndarray) -> Targets:
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(
                 f"y holds one class only, {self.classes_.tolist()[0]!r}; a classifier needs at"
                 " least 2 classes."
             )
-        return codes.astype(np.int32), len(self.classes_), self._loss()
+        weights = None
+        if self.class_weight is not None:
+            weights = targets.weights_of_classes(self.class_weight, self.classes_, y, False)
+        loss = LOSSES["log_loss"].filled()
+        return Targets(codes.astype(np.int32), len(self.classes_), loss, class_weight=weights)
+
+    def _as_learned(self, y: np.ndarray) -> np.ndarray:
+        if len(unknown := np.setdiff1d(y, self.classes_)):
+            raise ValueError(f"y_val holds classes that y does not: {unknown.tolist()}.")
+        return np.searchsorted(self.classes_, y).astype(np.int32)
 
     def _shown(self, predictions: NDArray[np.float64]) -> NDArray[np.float64]:
-        return predictions
+        return predictions / predictions.sum(axis=1, keepdims=True)  # 1 in float64, too
 
     def _missed_by(self, predictions: Array, y: np.ndarray) -> NDArray[np.float64]:
         return 1 - predictions[np.arange(len(y)), y].astype(np.float64)
+
+    def _judged(self, predictions: Array, held_out: Data) -> float:
+        return targets.accuracy(predictions, held_out)
 
     def predict_set(self, X: Any, coverage: float = 0.9) -> NDArray[np.bool_]:
         """Which classes each row may have, by CV+; see :mod:`fastnn.tabular.conformal`.
@@ -324,12 +145,11 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         sets : ndarray of bool, shape (n_samples, n_classes)
             In the order of ``classes_``. Rows of no class are unlike those of the training.
         """
-        return class_sets(self._by_member(X).astype(np.float64), self._misses, coverage)
+        return class_sets(self._by_judged(X), self._misses, coverage)
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Probabilities of the classes, ``(n_samples, n_classes)``."""
-        probabilities = self._predictions(X)
-        return probabilities / probabilities.sum(axis=1, keepdims=True)  # 1 in float64, too
+        return self._shown(self._predictions(X))
 
     def predict(self, X: Any) -> np.ndarray:
         """The likeliest class, ``(n_samples,)``."""
@@ -337,19 +157,79 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         return self.classes_[probabilities.argmax(axis=1)]
 
 
-class TabularRegressor(RegressorMixin, BaseTabular):
-    """A bag of small networks for tables: numbers."""
+class TabularRegressor(RegressorMixin, BaseTabular):  # noqa: D101 - see below
+    __doc__ = f"""A bag of small networks for tables: numbers.
 
-    def _loss(self) -> Loss:
-        return LOSSES["squared_error"]
+    Parameters
+    ----------
+    {PARAMETERS}
+    loss : str or Loss, default='squared_error'
+        What is minimised, of targets that are divided by their standard deviation: 'squared_error',
+        'absolute_error', 'huber', 'quantile' (the median); or 'poisson', which needs ``y >= 0``,
+        or 'gamma', which needs ``y > 0``, of targets divided by their mean: these predict through
+        an exponential. An object of :mod:`fastnn.losses` brings its own settings:
+        ``Huber(delta=0.5)``, ``Quantile([0.05, 0.5, 0.95])``. A bag predicts the mean of what its
+        members predict, on the scale of the targets.
+
+    Attributes
+    ----------
+    {ATTRIBUTES}
+
+    Examples
+    --------
+    >>> from fastnn import TabularRegressor
+    >>> from sklearn.datasets import load_diabetes
+    >>> X, y = load_diabetes(return_X_y=True, as_frame=True)
+    >>> model = TabularRegressor("fast", random_state=0).fit(X, y)
+    >>> model.predict(X[:3]).shape
+    (3,)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **TabularParameters._parameter_constraints,
+        "loss": [StrOptions(targets.NUMBER_LOSSES), Loss],
+    }
+
+    def __init__(
+        self,
+        preset: str = "balanced",
+        *,
+        n_members: int | None = None,
+        hidden_layer_sizes: Any = None,
+        activation: Any = None,
+        max_iter: int | None = None,
+        n_bins: int | None = None,
+        embedding_size: int | None = None,
+        max_categories: int | None = None,
+        solver: str | Optimizer | None = None,
+        learning_rate: str | Schedule | Callable[[float], float] | None = None,
+        learning_rate_init: float | None = None,
+        bias_rate: float | None = None,
+        embedding_rate: float | None = None,
+        scale_rate: float | None = None,
+        batch_size: int | None = None,
+        dtype: str | None = None,
+        categorical_features: Any = "from_dtype",
+        eval_metric: Any = None,
+        cv: Any = None,
+        max_time: float | None = None,
+        importance_repeats: int = 0,
+        random_state: Any = None,
+        backend: str = "auto",
+        n_threads: int | None = None,
+        verbose: bool = False,
+        loss: str | Loss = "squared_error",
+    ) -> None:
+        self._keep(locals())
 
     def _checked_targets(self, y: Any) -> np.ndarray:
         refuse_dates(np.asarray(y), "y")
         y = check_array(y, ensure_2d=False, dtype=np.float64, order="C", input_name="y")
         return column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
 
-    def _learned(self, y: np.ndarray) -> tuple[np.ndarray, int, Loss]:
-        self._one_target = y.ndim == 1
+    def _learned(self, y: np.ndarray) -> Targets:
+        loss = targets.chosen_loss(self, LOSSES, "numbers")
+        encoded = targets.encode_numbers(y, loss)
         y = y.reshape(len(y), -1)
         self._low, self._high = y.min(axis=0), y.max(axis=0)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -360,19 +240,33 @@ class TabularRegressor(RegressorMixin, BaseTabular):
                 f"y has a variance that float64 cannot hold, with numbers from"
                 f" {self._low[wrong][0]:g} to {self._high[wrong][0]:g}. Fit it in another unit."
             )
+        if loss.inverse_link == "exp":  # what is predicted must stay positive
+            self._mean, self._std = np.zeros_like(self._mean), self._mean
         self._std[self._std == 0] = 1
-        return ((y - self._mean) / self._std).astype(np.float32), y.shape[1], self._loss()
+        return replace(encoded, values=(y - self._mean) / self._std)
+
+    def _as_learned(self, y: np.ndarray) -> np.ndarray:
+        columns = y.reshape(len(y), -1)
+        if columns.shape[1] != len(self._mean):
+            raise ValueError(f"y_val has {columns.shape[1]} outputs, but y has {len(self._mean)}.")
+        targets.encode_numbers(y, self._loss)  # refuses what the loss is not made for
+        return (columns - self._mean) / self._std
 
     def _shown(self, predictions: NDArray[np.float64]) -> NDArray[np.float64]:
         columns = self._shown_columns(predictions)
-        return columns.ravel() if self._one_target else columns
+        return columns.ravel() if self._n_out == 1 else columns
 
     def _shown_columns(self, predictions: np.ndarray) -> NDArray[np.float64]:
-        """The same of any number of axes, the last of which counts the targets."""
+        """The same of any number of axes, the last of which counts the outputs."""
         return np.clip(predictions * self._std + self._mean, self._low, self._high)
 
     def _missed_by(self, predictions: Array, y: np.ndarray) -> NDArray[np.float64]:
         return np.abs(self._shown_columns(predictions) - self._shown_columns(y))
+
+    def _judged(self, predictions: Array, held_out: Data) -> float:
+        shown, y = self._shown_columns(predictions), self._shown_columns(held_out.y)
+        held_out = replace(held_out, y=y)
+        return targets.score_of_numbers(self._loss, shown, held_out)
 
     def predict_interval(
         self, X: Any, coverage: float = 0.9
@@ -389,43 +283,30 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         -------
         low, high : ndarray of shape (n_samples,) or (n_samples, n_outputs)
         """
-        shown = self._shown_columns(self._by_member(X))
+        shown = self._shown_columns(self._by_judged(X))
         ends = [
             intervals(shown[:, :, i], [miss[:, i] for miss in self._misses], coverage)
             for i in range(shown.shape[2])
         ]
         low, high = (np.stack(columns, axis=1) for columns in zip(*ends, strict=True))
-        return (low.ravel(), high.ravel()) if self._one_target else (low, high)
+        return (low.ravel(), high.ravel()) if self._n_out == 1 else (low, high)
 
     def predict(self, X: Any) -> NDArray[np.float64]:
-        """Predicted values, ``(n_samples,)`` or ``(n_samples, n_outputs)``."""
+        """Predicted values, ``(n_samples,)`` or ``(n_samples, n_outputs)``.
+
+        Of several quantiles ``(n_samples, n_quantiles)``, in increasing order in each row.
+        """
         return self._shown(self._predictions(X))
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return R2 on the given data; for a loss of quantiles the mean D2 pinball score."""
+        check_is_fitted(self)
+        if self._loss.levels:
+            predictions = self.predict(X).reshape(-1, self._n_out)
+            return targets.d2_pinball(self._loss, predictions, np.asarray(y), sample_weight)
+        return super().score(X, y, sample_weight)
 
-def loss_of(loss: Loss, predictions: Array, y: np.ndarray, weight: Array | None) -> float:
-    """The mean log loss of probabilities, or squared error of numbers."""
-    if loss.y_is_codes:
-        tiny = np.finfo(predictions.dtype).tiny
-        each = -np.log(np.maximum(predictions[np.arange(len(y)), y], tiny))
-    else:
-        with np.errstate(over="ignore", invalid="ignore"):  # infinite is what it then is
-            each = ((predictions - y) ** 2).mean(axis=1)
-    return float(np.average(each, weights=weight))
-
-
-def stratified_folds(
-    values: np.ndarray, n_folds: int, random_state: np.random.RandomState
-) -> NDArray[np.int64]:
-    """The fold of each row: equal shares of each class, or of each part of a target's range."""
-    order = random_state.permutation(len(values))
-    first = values if values.ndim == 1 else values[:, 0]
-    order = order[np.argsort(first[order], kind="stable")]
-    folds = np.empty(len(values), np.int64)
-    folds[order] = (np.arange(len(values)) + random_state.randint(n_folds)) % n_folds
-    return folds
-
-
-def _mean_curve(curves: Sequence[Sequence[float]]) -> list[float]:
-    """The mean over the members that still trained in each epoch."""
-    longest = max(map(len, curves))
-    return [float(np.mean([c[i] for c in curves if i < len(c)])) for i in range(longest)]
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags

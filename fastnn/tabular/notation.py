@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +28,12 @@ PREFIX = (
 _UNIT = r"[^\d\s.,()+\-'][^\d()]"
 SUFFIX = rf"(?:{_UNIT}{{0,11}}|(?:{_UNIT}{{0,9}})?\pL[23])"
 MINUS = "\u2212\ufe63\uff0d"
+# Ways to write a negative number besides a hyphen before it, each by minus five written so.
+NEGATIVES = {
+    "(5)": r"^\([^()]*\)$",
+    "5-": r"^\d.*-$",
+    "\u22125": rf"[{MINUS}]",
+}
 APOSTROPHE = "['\u2019]"
 BLANK = "[ \u00a0\u2009\u202f]"
 _AFFIXES = (
@@ -63,6 +69,8 @@ class Notation:
         The unit that may stand before or after the number.
     words : tuple of str
         Texts seen among the numbers, taken as missing.
+    negatives : tuple of str
+        The keys of `NEGATIVES` that were seen; all of them are read.
     """
 
     decimal: str = "."
@@ -70,6 +78,7 @@ class Notation:
     prefix: str = ""
     suffix: str = ""
     words: tuple[str, ...] = ()
+    negatives: tuple[str, ...] = ()
 
     def read(self, text: pa.Array) -> np.ndarray:
         """Return the numbers.
@@ -84,7 +93,7 @@ class Notation:
             float64; NaN where a cell is null or no number in this notation.
         """
         pa, pc = require("pyarrow"), require("pyarrow.compute")
-        if not self.unusual:
+        if self.is_plain:
             try:
                 return to_floats(text)
             except pa.ArrowInvalid:
@@ -120,9 +129,27 @@ class Notation:
     def occurs_in(self, text: pa.Array) -> bool:
         """Whether any cell has one of the marks or units; marks may be said and yet be nowhere."""
         signs = [self.decimal.strip("."), self.thousands, self.prefix, self.suffix]
-        return any(_any_holds(text, sign) for sign in signs if sign.strip()) or (
-            self.thousands == " " and _any_holds(text, r"\d" + BLANK + r"\d", regex=True)
+        return (
+            bool(self.negatives)
+            or any(_any_holds(text, sign) for sign in signs if sign.strip())
+            or (self.thousands == " " and _any_holds(text, r"\d" + BLANK + r"\d", regex=True))
         )
+
+    def negatives_in(self, text: pa.Array) -> tuple[str, ...]:
+        """Return the keys of `NEGATIVES` by which numbers of ``text`` (n_values,) are written."""
+        pc = require("pyarrow.compute")
+        text = strip(text)
+        found = []
+        for kind, pattern in NEGATIVES.items():
+            so = text.filter(pc.fill_null(pc.match_substring_regex(text, pattern), False))
+            if len(so) and not np.isnan(self.read(so)).all():
+                found.append(kind)
+        return tuple(found)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether plain numbers are read as they are."""
+        return self.decimal == "." and not (self.thousands or self.prefix or self.suffix)
 
     @property
     def unusual(self) -> str:
@@ -131,6 +158,7 @@ class Notation:
         said += [f"the thousands mark {self.thousands!r}"] if self.thousands else []
         said += [f"{self.prefix!r} before them"] if self.prefix else []
         said += [f"{self.suffix!r} after them"] if self.suffix else []
+        said += [f"{' and '.join(map(repr, self.negatives))} for -5"] if self.negatives else []
         return " and ".join(said)
 
 
@@ -203,7 +231,10 @@ def find_notation(
             n_read = counts[~np.isnan(numbers)].sum()
             if n_read > least or (best is None and n_read >= least):
                 best, least, read = notation, n_read, numbers
-    return None if best is None else (best, read)
+    if best is None:
+        return None
+    best = replace(best, negatives=best.negatives_in(found.values))
+    return best, read
 
 
 def _commonest(parts: pa.Array, counts: np.ndarray) -> str:
@@ -218,26 +249,48 @@ def _commonest(parts: pa.Array, counts: np.ndarray) -> str:
     return unit if unit and 2 * units[unit] >= total else ""
 
 
+def mixed_units(found: Distinct) -> list[str]:
+    """Return the commonest two units where nearly all cells are numbers with units that differ."""
+    parts = require("pyarrow.compute").extract_regex(_signed(found.values), _AFFIXES)
+    n_cells: dict[str, int] = {}
+    for part, count in zip(parts.to_pylist(), found.counts.tolist(), strict=True):
+        if part is not None and (unit := (part["prefix"] or part["suffix"] or "").strip()):
+            n_cells[unit] = n_cells.get(unit, 0) + count
+    total = sum(n_cells.values())
+    # Where nearly every number has a unit of its own, as in 1st, 2nd, 3rd, it is a word instead.
+    if total < NEARLY_ALL * found.counts.sum() or len(found.values) < 3 * len(n_cells):
+        return []
+    return sorted(n_cells, key=lambda unit: -n_cells[unit])[:2] if len(n_cells) > 1 else []
+
+
 # ---- dates
 
 _TIME = (
     r"(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2}(?:[.,]\d+)?))?"
     r"(?:\s*(?P<half>[AaPp]\.?[Mm]\.?))?"
 )
-_LATER = rf"(?:(?:T|,?\s+){_TIME}\s*(?:Z|UTC|[+-]\d{{2}}:?(?:\d{{2}})?)?)?$"
+_ZONE = r"\s*(?:Z|UTC|GMT|[+-]\d{2}:?(?:\d{2})?)?"
+_LATER = rf"(?:(?:T|,?\s+){_TIME}{_ZONE})?$"
+_COMPACT_TIME = rf"(?:T?(?P<hour>\d{{2}})(?P<minute>\d{{2}})(?P<second>\d{{2}})?{_ZONE})?$"
 _MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 _WORD = rf"(?P<word>(?i:{'|'.join(_MONTHS)}))[A-Za-z]*\.?"
 _YEAR, _MONTH, _DAY = r"(?P<year>\d{4}|\d{2})", r"(?P<month>\d{1,2})", r"(?P<day>\d{1,2})"
+_THIS_YEAR = r"(?P<year>(?:19|20)\d{2})"  # of this century or the last
 # The orders of a date, each with its pattern; where two read as many cells, the first holds.
 ORDERS = {
     "year-month-day": rf"^(?P<year>\d{{4}})[-/.]{_MONTH}[-/.]{_DAY}{_LATER}",
+    "yearmonthday": rf"^{_THIS_YEAR}(?P<month>\d{{2}})(?P<day>\d{{2}}){_COMPACT_TIME}",
     "year-month": rf"^(?P<year>\d{{4}})[-/]{_MONTH}$",
+    "year-week": r"^(?P<year>\d{4})-?W(?P<week>\d{2})(?:-?(?P<weekday>[1-7]))?$",
+    "month/year": rf"^{_MONTH}[-/.]{_THIS_YEAR}$",
     "month/day/year": rf"^{_MONTH}[-/]{_DAY}[-/]{_YEAR}{_LATER}",
     "day/month/year": rf"^{_DAY}[-/.]{_MONTH}[-/.]{_YEAR}{_LATER}",
     "day month year": rf"^{_DAY}\.?[-\s]*{_WORD}[-,\s]*{_YEAR}{_LATER}",
     "month day year": rf"^{_WORD}\s*{_DAY},?\s+{_YEAR}{_LATER}",
-    "hour:minute": rf"^{_TIME}$",
+    "hour:minute": rf"^{_TIME}{_ZONE}$",
 }
+# Those whose dates are also numbers: a column is taken for them where every cell is such a date.
+ALSO_NUMBERS = ("yearmonthday", "month/year")
 AMBIGUOUS = ("month/day/year", "day/month/year")
 
 
@@ -291,12 +344,21 @@ def read_times(text: pa.Array, order: str) -> np.ndarray:
     months = (y - 1970).astype("M8[Y]").astype("M8[M]") + (m - 1)
     lengths = ((months + 1).astype("M8[D]") - months.astype("M8[D]")).astype(np.int64)
     known &= (1 <= d) & (d <= lengths)
+    days = months.astype("M8[D]") + (d - 1)
+    if "week" in names:
+        week, weekday = part("week", 1).astype(np.int64), part("weekday", 1).astype(np.int64)
+        days = _first_mondays(y) + 7 * (week - 1) + (weekday - 1)
+        known &= (week >= 1) & (_first_mondays(y) + 7 * week <= _first_mondays(y + 1))
     seconds = hour * 3600 + minute * 60 + second
-    times = (months.astype("M8[D]") + (d - 1)).astype("M8[us]") + np.round(
-        np.where(known, seconds, 0) * 1e6
-    ).astype("m8[us]")
+    times = days.astype("M8[us]") + np.round(np.where(known, seconds, 0) * 1e6).astype("m8[us]")
     out[known] = times[known]
     return out
+
+
+def _first_mondays(year: np.ndarray) -> np.ndarray:
+    """Return the Monday of each year's first ISO week, the one that holds the fourth of January."""
+    fourth = (year - 1970).astype("M8[Y]").astype("M8[D]") + 3
+    return fourth - (fourth.astype(np.int64) + 3) % 7
 
 
 def find_order(
@@ -324,7 +386,7 @@ def find_order(
     """
     first = found.values.slice(0, 20)
     pc = require("pyarrow.compute")
-    if not pc.any(pc.match_substring_regex(first, r"\d.*[-/.: ]\w|[a-z].*\d")).as_py():
+    if not pc.any(pc.match_substring_regex(first, r"\d.*[-/.: ]\w|[a-zW].*\d|^\d{8}")).as_py():
         return None
     possible = [order for order in orders if not np.isnat(read_times(first, order)).all()]
     times = {order: read_times(found.values, order) for order in possible}

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from fastnn.tabular.notation import AMBIGUOUS, ORDERS
-from fastnn.tabular.schema import MISSING, MISSING_LABELS, TASKS, TableError, mark_numbers
+from fastnn.tabular.schema import (
+    DASHES,
+    MISSING,
+    MISSING_LABELS,
+    TASKS,
+    TableError,
+    mark_numbers,
+    usual_or,
+)
 
 
 @dataclass(frozen=True)
@@ -19,14 +27,18 @@ class TypeOptions:
     task : str or None
         "binary", "multiclass" or "regression".
     categorical : sequence of str
-        Columns that are categories although they hold numbers. Here and in ``drop`` and ``keep``, a
-        text that names no column is a list of columns with commas between.
+        Columns that are categories although they hold numbers. Here and in the next three, a text
+        that names no column is a list of columns with commas between.
+    numeric : sequence of str
+        Columns that are numbers although they look like codes, dates or identifiers.
     drop : sequence of str
         Columns to leave out.
     keep : sequence of str
         Columns to use although they look like identifiers or names.
     missing : sequence of str or None
         What stands for a missing cell, in place of the usual marks; an empty cell always does.
+    also_missing : sequence of str
+        What stands for a missing cell besides these.
     decimal, thousands : str or None
         The marks in numbers: before the fraction, and between groups of digits.
     day_first : bool or None
@@ -37,9 +49,11 @@ class TypeOptions:
 
     task: str | None = None
     categorical: Sequence[str] = ()
+    numeric: Sequence[str] = ()
     drop: Sequence[str] = ()
     keep: Sequence[str] = ()
     missing: Sequence[str] | None = None
+    also_missing: Sequence[str] = ()
     decimal: str | None = None
     thousands: str | None = None
     day_first: bool | None = None
@@ -48,7 +62,7 @@ class TypeOptions:
     def __post_init__(self) -> None:
         if self.task not in (None, *TASKS):
             raise TableError(f"There is no task {self.task!r}; there are {', '.join(TASKS)}.")
-        for name in ("categorical", "drop", "keep", "missing"):
+        for name in ("categorical", "numeric", "drop", "keep", "missing", "also_missing"):
             if isinstance(getattr(self, name), str):
                 raise TableError(f"{name}={getattr(self, name)!r} is a text; give a list of texts.")
         if self.decimal not in (None, ".", ","):
@@ -65,12 +79,17 @@ class TypeOptions:
     @property
     def marks(self) -> tuple[str, ...]:
         """What stands for a missing cell."""
-        return MISSING if self.missing is None else tuple(self.missing)
+        return usual_or(MISSING, self.missing, self.also_missing)
 
     @property
     def label_marks(self) -> tuple[str, ...]:
         """What stands for a missing cell in a column of labels."""
-        return MISSING_LABELS if self.missing is None else tuple(self.missing)
+        return usual_or(MISSING_LABELS, self.missing, self.also_missing)
+
+    @property
+    def number_marks(self) -> tuple[str, ...]:
+        """What stands for a missing cell in a column of numbers."""
+        return usual_or(MISSING + DASHES, self.missing, self.also_missing)
 
     @cached_property
     def mark_numbers(self) -> list[float]:

@@ -18,14 +18,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastnn._optional import require
-from fastnn.tabular.schema import TableError, refuse_repeated
+from fastnn.tabular.layout import (
+    find_layout,
+    length_of_record,
+    look_for_merged_rows,
+    other_separator,
+    rows_of,
+    said_above,
+)
+from fastnn.tabular.schema import TableError, counted, refuse_repeated, shown
 from fastnn.tabular.unpack import decode, unpack
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
-
-SEPARATORS = ",;\t|"
 
 
 def read_table(
@@ -82,7 +88,8 @@ def read_table(
     refuse_repeated(name, list(frame.columns))
     if not len(frame):
         raise TableError(
-            f"{name} has no rows: a header of {frame.shape[1]} columns and nothing below it."
+            f"{name} has no rows: a header of {counted(frame.shape[1], 'column')} and nothing "
+            "below it."
         )
     return frame
 
@@ -171,8 +178,7 @@ def _json_rows(name: str, text: str) -> list[dict[str, Any]] | None:
             lines = re.split(r"[\r\n]+", text)  # no others: JSON's texts may hold those
             rows = [json.loads(line) for line in lines if line.strip()]
     except json.JSONDecodeError as error:
-        first = text.lstrip().partition("\n")[0]
-        if first.rstrip().endswith("}"):
+        if re.match(r'\s*\[?\s*\{\s*["}]', text):
             raise TableError(
                 f"{name} begins like JSON lines, but holds no JSON: {error}"
             ) from error
@@ -189,86 +195,74 @@ def _read_text(
     name: str, text: str, sep: str | None, remembered: str | None, note: Callable[[str], None]
 ) -> pa.Table:
     """Parse delimited text; ``name`` is what the messages call it."""
-    text = text.rstrip("\x1a").strip("\r\n")
+    text = text.rstrip("\x1a").rstrip("\r\n")
     if not text.strip():
         raise TableError(
             f"{name} is empty. "
             "A table has a first line with the names of its columns, and rows below."
         )
-    if said := re.match(r'"?sep=(.)"?(?:\r\n|\n|\r)+(?=.)', text):  # as Excel is told
-        text, sep = text[said.end() :], sep or said[1]
-    sep = _separator(name, text, sep, remembered)
-    length = _length_of_record(text)
-    header = next(_rows(text[:length], sep))
+    start = _start_of_line(text, 0)
+    if said := re.match(r'"?sep=(.)"?(?:\r\n|\n|\r)+(?=.)', text[start:]):  # as Excel is told
+        start, sep = _start_of_line(text, start + said.end()), sep or said[1]
+    layout = find_layout(name, text[start:], sep, remembered)
+    sep = layout.sep
+    if layout.above:
+        note(said_above(layout.above, _n_lines(text[:start]) + 1))
+    for title in layout.above:
+        start = _start_of_line(text, text.index(title, start) + len(title))
+    line, text = _n_lines(text[:start]) + 1, text[start:]
+    length = length_of_record(text)
+    header = next(rows_of(text[:length], sep))
     rest = text[length:].lstrip("\r\n")
     if not rest:
         raise TableError(
-            f"{name} has no rows: a header of {len(header)} columns and nothing below it."
+            f"{name} has no rows: a header of {counted(len(header), 'column')} and nothing below "
+            "it."
         )
-    width = len(next(_rows(rest[: _length_of_record(rest)], sep)))
+    first_row = line + _n_lines(text[: len(text) - len(rest)])
+    width = len(next(rows_of(rest[: length_of_record(rest)], sep)))
     columns = _parse(rest, sep, width)
     if columns is None:
-        columns = _parse_slowly(name, text, sep, width)
+        columns = _parse_slowly(name, rest, sep, width, first_row)
     last = columns[-1][-1].as_py() or ""
     if "\n" in last and not text.rstrip().endswith('"'):
         raise TableError(
             f"{name} is not a regular table: the last row's last cell has {last.count(chr(10)) + 1}"
             " lines and no quote at its end. A quote may not be closed."
         )
+    n_breaks = rest.count("\n") or rest.count("\r")
+    if '"' in rest and width > 1 and n_breaks >= len(columns[0]):
+        look_for_merged_rows(name, rest, sep, width, first_row, note)
+    if width == len(header) - 1 and not header[-1].strip():
+        header = header[:-1]
+        note("the header ends with a separator, and the rows do not: its last, empty name left out")
     if width == len(header) + 1:
         header = _names_for_one_more(name, header, columns, sep, note)
     elif width != len(header):
-        line = text[: len(text) - len(rest)].count("\n") + 1
+        title = f" If line {line} is a title, take it away." if len(header) == 1 else ""
         raise TableError(
-            f"{name} is not a regular table: its header has {len(header)} names, but line {line} "
-            f"has {width} cells (cells are separated by {sep!r}; --sep changes that)."
+            f"{name} is not a regular table: its header has {counted(len(header), 'name')}, but "
+            f"line {first_row} has {counted(width, 'cell')} (cells are separated by {sep!r}; --sep "
+            f"changes that).{title}"
         )
     if width == 1:
-        note(f"{name} has one column only; if its cells are separated by something, say --sep")
+        other = repr(mark) if (mark := other_separator(text)) else "something"
+        option = f"--sep {mark!r}" if mark else "--sep"
+        note(f"{name} has one column only; if its cells are separated by {other}, say {option}")
     kept = _named(header, [column.null_count == len(column) for column in columns], note)
     refuse_repeated(name, [label for _, label in kept])
     pa = require("pyarrow")
     return pa.table([columns[j] for j, _ in kept], names=[label for _, label in kept])
 
 
-def _separator(name: str, text: str, sep: str | None, remembered: str | None) -> str:
-    """Return what separates cells: as said, as remembered where the header has it, or found."""
-    if sep is not None:
-        sep = {"\\t": "\t", "tab": "\t"}.get(sep, sep)
-        if len(sep) != 1 or sep in '"\r\n' or not sep.isascii():
-            raise TableError(
-                f"--sep {sep!r} is not one character, such as ; or | or a tab (--sep tab)."
-            )
-        return sep
-    bare = re.sub(r'"[^"]*"', "", text[: _length_of_record(text)])
-    if remembered and remembered in bare:
-        return remembered
-    found = max(SEPARATORS, key=bare.count)
-    if found in bare:
-        return found
-    # Blanks, where every row has as many of them: as R writes tables.
-    start = text[:100_000].splitlines()[:50]
-    widths = {len(row) for row in csv.reader(start, delimiter=" ") if row}
-    header = len(next(csv.reader(start, delimiter=" ")))
-    regular = header >= 2 and widths <= {header, header + 1} and len(widths - {header}) < 2
-    return " " if regular and len(start) > 2 else ","
+def _start_of_line(text: str, start: int) -> int:
+    """Return where the first line that is not empty begins, from ``start`` on."""
+    return len(text) - len(text[start:].lstrip("\r\n"))
 
 
-def _length_of_record(text: str) -> int:
-    """Return how many characters the first record has: a line break in quotes does not end it."""
-    quoted = False
-    for match in re.finditer(r'"|\r\n|\n|\r', text):
-        if match[0] == '"':
-            quoted = not quoted
-        elif not quoted:
-            return match.start()
-    return len(text) if not quoted else len(text.partition("\n")[0])
-
-
-def _rows(text: str, sep: str) -> Any:
-    """Return an iterator over the rows of ``text``."""
-    csv.field_size_limit(sys.maxsize)
-    return csv.reader(io.StringIO(text, newline=""), delimiter=sep, skipinitialspace=True)
+def _n_lines(text: str) -> int:
+    """Return how many lines end in ``text``."""
+    return len(re.findall(r"\r\n|\n|\r", text))
 
 
 def _parse(rest: str, sep: str, width: int) -> list[pa.Array] | None:
@@ -304,12 +298,11 @@ def _one(column: pa.ChunkedArray) -> pa.Array:
     return pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole
 
 
-def _parse_slowly(name: str, text: str, sep: str, width: int) -> list[pa.Array]:
+def _parse_slowly(name: str, text: str, sep: str, width: int, first_line: int) -> list[pa.Array]:
     """Return the columns by Python's own reader, which knows the line of a row that is ragged."""
     pa = require("pyarrow")
-    reader = _rows(text, sep)
-    next(reader)
-    rows, line = [], reader.line_num + 1
+    reader = rows_of(text, sep)
+    rows, line = [], first_line
     try:
         for row in reader:
             if width > 1 and len(row) == 1 and not row[0].strip():
@@ -317,13 +310,13 @@ def _parse_slowly(name: str, text: str, sep: str, width: int) -> list[pa.Array]:
             if len(row) != width and row:
                 quote = " A quote may not be closed." if any("\n" in cell for cell in row) else ""
                 raise TableError(
-                    f"{name} is not a regular table: line {line} has {len(row)} "
-                    f"cell{'s' if len(row) != 1 else ''} and the first row {width} (cells are "
-                    f"separated by {sep!r}; --sep changes that).{quote}"
+                    f"{name} is not a regular table: line {line} has {counted(len(row), 'cell')} "
+                    f"and the first row {width} (cells are separated by {sep!r}; --sep changes "
+                    f"that).{quote}"
                 )
             if row:
                 rows.append([cell or None for cell in row])
-            line = reader.line_num + 1
+            line = reader.line_num + first_line
     except csv.Error as error:
         raise TableError(
             f"{name} is not a regular table: line {line}: {error} (--sep changes what separates)."
@@ -340,12 +333,13 @@ def _names_for_one_more(
     first = columns[0]
     if first.null_count or len(first.unique()) < len(first):
         raise TableError(
-            f"{name} is not a regular table: its header has {len(header)} names, but every row has "
-            f"{len(columns)} cells (cells are separated by {sep!r}; --sep changes that)."
+            f"{name} is not a regular table: its header has {counted(len(header), 'name')}, but "
+            f"every row has {len(columns)} cells (cells are separated by {sep!r}; --sep changes "
+            "that)."
         )
     note(
         f"the header has one name fewer than the rows have cells, as R writes tables: "
-        f"the first of them names the second column ({header[0]!r})"
+        f"the first of them names the second column ({shown(header[0])})"
     )
     return ["row names", *header]
 

@@ -7,7 +7,8 @@ Every constant is that of a study of nineteen tables; most go back to RealMLP (H
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +18,13 @@ from fastnn.core.activations import Array
 from fastnn.core.embedding import Embedding
 from fastnn.core.losses import Loss
 from fastnn.core.network import NetworkSpec, Segment, initialise_embedding
-from fastnn.core.optimizers import Adam
-from fastnn.core.schedules import CosLog4
+from fastnn.core.optimizers import Adam, Optimizer
+from fastnn.core.schedules import CosLog4, Schedule
 
-N_CYCLES = 4  # of the schedule
+
+def averaging_adam() -> Adam:
+    """Adam with an average of the parameters (EMA)."""
+    return Adam(beta_1=0.9, beta_2=0.95, epsilon=1e-8, ema=0.99)
 
 
 @dataclass(frozen=True)
@@ -32,30 +36,48 @@ class Recipe:
     n_members, n_folds : int
         Member j holds out fold j of ``n_folds``.
     hidden_layer_sizes : tuple of int
+    activation : str, Activation, list of these or None
+        None means SELU for classes and Mish for numbers.
     max_iter : int
         Epochs.
     n_bins, embedding_size : int
         Of a numeric column.
+    max_categories : int
+        Of a categorical column.
+    solver : Optimizer
+    learning_rate : Schedule
     learning_rate_init : float or None
         None means 0.04 for classes and 0.07 for numbers.
+    bias_rate, embedding_rate, scale_rate : float
+        What multiplies the learning rate of the biases, of the embedding and of the scaling layer
+        that follows it.
     batch_size : int or None
         None means 64 for at most 1024 rows, 128 for at most 8192, else 256.
+    dtype : str
     """
 
     n_members: int = 4
     n_folds: int = 8
     hidden_layer_sizes: tuple[int, ...] = (128, 128)
+    activation: Any = None
     max_iter: int = 64
     n_bins: int = 32
     embedding_size: int = 8
+    max_categories: int = 254
+    solver: Optimizer = field(default_factory=averaging_adam)
+    learning_rate: Schedule = field(default_factory=CosLog4)
     learning_rate_init: float | None = None
+    bias_rate: float = 0.1
+    embedding_rate: float = 2.0
+    scale_rate: float = 6.0
     batch_size: int | None = None
+    dtype: str = "float32"
 
     def network(self, embedding: Embedding, n_out: int, loss: Loss) -> NetworkSpec:
-        """SELU for classes, Mish for numbers."""
+        """What a member is."""
         units = [embedding.n_out, *self.hidden_layer_sizes, n_out]
-        spec = NetworkSpec.dense(units, "selu" if loss.y_is_codes else "mish", loss)
-        return replace(spec, embedding=embedding)
+        activation = self.activation or ("selu" if loss.y_is_codes else "mish")
+        return replace(NetworkSpec.dense(units, activation, loss), embedding=embedding)
 
     def batch_size_for(self, n_rows: int) -> int:
         """Rows of a batch, where a member trains on ``n_rows``."""
@@ -63,47 +85,50 @@ class Recipe:
         return min(self.batch_size or by_rows, n_rows)
 
     def plan(self, spec: NetworkSpec, batch_size: int) -> Plan:
-        """Adam with an average of the parameters, and the factors of each segment."""
-        optimizer = Adam(beta_1=0.9, beta_2=0.95, epsilon=1e-8, ema=0.99)
-        return Plan(optimizer, batch_size, segments=_segments(spec))
+        """The optimizer, and the factors of each segment."""
+        return Plan(self.solver, batch_size, segments=self._segments(spec))
 
-    def rates(self, spec: NetworkSpec, n_steps: int) -> NDArray[np.float64]:
+    def rates(self, spec: NetworkSpec, batch_size: int, n_steps: int) -> NDArray[np.float64]:
         """The learning rate of each step, ``(max_iter, n_steps)``."""
         rate = self.learning_rate_init or (0.04 if spec.loss.y_is_codes else 0.07)
-        t = np.arange(self.max_iter * n_steps) / (self.max_iter * n_steps)
-        return (rate * CosLog4().factor(t)).reshape(self.max_iter, n_steps)
+        schedule = self.learning_rate.filled(
+            {"learning_rate_init": rate, "max_iter": self.max_iter, "power_t": 0.5}
+        )
+        rows_before = np.arange(self.max_iter) * n_steps * batch_size
+        return schedule.rates(0, n_steps, rows_before.tolist(), schedule.learning_rate_init)
 
     def cycle_ends(self) -> frozenset[int]:
         """The epochs after which the schedule's rate is 0, but for the last."""
-        shares = [(2**j - 1) / (2**N_CYCLES - 1) for j in range(1, N_CYCLES)]
+        shares = self.learning_rate.cycle_ends
         return frozenset(max(1, round(self.max_iter * share)) for share in shares)
 
+    def _segments(self, spec: NetworkSpec) -> tuple[Segment, ...]:
+        """The factors of each segment.
 
-def _segments(spec: NetworkSpec) -> tuple[Segment, ...]:
-    """The factors of each segment.
-
-    Weights drawn with variance 1 and divided by ``sqrt(n_in)`` in each product, as the study has
-    them, are weights of variance ``1 / n_in`` with the learning rate divided, and epsilon
-    multiplied, by that root.
-    """
-    layout = spec.layout
-    roots = [math.sqrt(layer.n_in) for layer in spec.layers]
-    weights = [
-        replace(segment, rate=1 / root, epsilon=root, penalty=0.0)
-        for segment, root in zip(layout.weights, roots, strict=True)
-    ]
-    biases = [replace(segment, rate=0.1, penalty=0.0) for segment in layout.biases]
-    factors = (2.0, 2.0, 2.0, 6.0)  # bins, linear, bias; scale
-    embedding = [
-        replace(segment, rate=factor, penalty=0.0)
-        for segment, factor in zip(layout.embedding, factors, strict=True)
-    ]
-    return (*weights, *biases, *embedding)
+        Weights drawn with variance 1 and divided by ``sqrt(n_in)`` in each product, as the study
+        has them, are weights of variance ``1 / n_in`` with the learning rate divided, and epsilon
+        multiplied, by that root.
+        """
+        layout = spec.layout
+        roots = [math.sqrt(layer.n_in) for layer in spec.layers]
+        weights = [
+            replace(segment, rate=1 / root, epsilon=root, penalty=0.0)
+            for segment, root in zip(layout.weights, roots, strict=True)
+        ]
+        biases = [replace(one, rate=self.bias_rate, penalty=0.0) for one in layout.biases]
+        factors = (*[self.embedding_rate] * 3, self.scale_rate)  # bins, linear, bias; scale
+        embedding = [
+            replace(segment, rate=factor, penalty=0.0)
+            for segment, factor in zip(layout.embedding, factors, strict=True)
+        ]
+        return (*weights, *biases, *embedding)
 
 
-def first_parameters(spec: NetworkSpec, random_state: np.random.RandomState) -> Array:
-    """Parameters ``(n_params,)`` in float32 before the first step; the output layer is 0."""
-    params, layout = np.zeros(spec.layout.n_params, np.float32), spec.layout
+def first_parameters(
+    spec: NetworkSpec, dtype: np.dtype, random_state: np.random.RandomState
+) -> Array:
+    """Parameters ``(n_params,)`` before the first step; the output layer is 0."""
+    params, layout = np.zeros(spec.layout.n_params, dtype), spec.layout
     hidden = zip(spec.layers[:-1], layout.weights[:-1], layout.biases[:-1], strict=True)
     for layer, weight, bias in hidden:
         scale = 1 / math.sqrt(layer.n_in)

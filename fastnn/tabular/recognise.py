@@ -10,13 +10,16 @@ import numpy as np
 
 from fastnn.tabular.cells import Distinct, cells, distinct, is_text, is_time, is_usable
 from fastnn.tabular.columns import (
+    COMPOSED,
     MAX_FREE_TEXT_VALUES,
     Columns,
     Notes,
     Numbers,
     almost_numbers,
+    as_dates,
     as_numbers,
     merged,
+    no_number,
     say_notation,
 )
 from fastnn.tabular.notation import Notation, find_order
@@ -24,10 +27,13 @@ from fastnn.tabular.options import TypeOptions
 from fastnn.tabular.schema import (
     Schema,
     TableError,
+    counted,
+    cut,
     find,
     is_plain_integer,
     plain_columns,
     refuse_repeated,
+    shown,
 )
 
 if TYPE_CHECKING:
@@ -78,6 +84,7 @@ def recognise(
     options = replace(
         options,
         categorical=columns_named(frame, options.categorical),
+        numeric=columns_named(frame, options.numeric),
         drop=columns_named(frame, options.drop),
         keep=columns_named(frame, options.keep),
     )
@@ -95,7 +102,7 @@ def recognise(
         goal = _recognise_target(target, array, settled, said_of_target)
     if not finder.numbers and not finder.categorical and not finder.dates:
         reasons = (
-            "; ".join(f"{name!r}: {why}" for name, why in finder.left_out.items())
+            "; ".join(f"{shown(name)}: {why}" for name, why in finder.left_out.items())
             or "there is no other column"
         )
         raise TableError(f"Nothing is left to predict {target!r} from: {reasons}.")
@@ -112,6 +119,7 @@ def recognise(
         finder.categorical,
         finder.left_out,
         None if options.missing is None else list(options.missing),
+        list(options.also_missing),
         options.ignore_case,
         notes + said_of_target.lines() + said.lines(),
         dict(reading or {}),
@@ -159,21 +167,29 @@ def _recognise_target(name: str, array: pa.Array, options: TypeOptions, notes: N
     found = distinct(array, options.label_marks)
     if not len(found.values):
         raise TableError(f"The target {name!r} is missing in every row.")
-    read = as_numbers(array, options)
+    read = as_numbers(array, options, as_said=options.task == "regression")
     numbers = read if isinstance(read, Numbers) else None
     if numbers is not None and np.isinf(numbers.values).any():
-        n_infinite = int(np.isinf(numbers.values).sum())
-        raise TableError(f"The target {name!r} holds infinity in {n_infinite} rows.")
+        infinite = np.isinf(numbers.values)
+        raise TableError(
+            f"The target {name!r} holds infinity, or a number too large for one, in "
+            f"{counted(int(infinite.sum()), 'row')}, such as row {int(np.argmax(infinite)) + 1}."
+        )
     if numbers is not None and options.task != "regression":
         # Codes and words are classes together, and so are 007 and 7 where there is nothing else.
         mixed = bool(numbers.notation.words) and _are_classes(numbers.values)
         n_values = len(np.unique(numbers.values[~np.isnan(numbers.values)]))
         if mixed or (n_values == 1 < len(found.values)):
             numbers = None
-    if numbers is None and (is_time(array) or find_order(found, options.orders)):
+    if numbers is None:
+        are_dates = is_time(array) or find_order(found, options.orders) is not None
+    else:
+        are_dates = options.task is None and as_dates(array, numbers) is not None
+    if are_dates:
+        way_out = "" if numbers is None else ", or say --task regression to learn it as it is"
         raise TableError(
-            f"The target {name!r} holds dates ({found.values[0]}). "
-            "Turn it into a number first, such as days from a start."
+            f"The target {name!r} holds dates ({cut(found.values[0])}). "
+            f"Turn it into a number first, such as days from a start{way_out}."
         )
     values = np.zeros(0) if numbers is None else numbers.values[~np.isnan(numbers.values)]
     whole = numbers is not None and bool(np.all(np.floor(values) == values))
@@ -182,7 +198,8 @@ def _recognise_target(name: str, array: pa.Array, options: TypeOptions, notes: N
     if n == 1:
         kind = "class" if whole or numbers is None else "value"
         raise TableError(
-            f"The target {name!r} holds one {kind} only ({found.values[0]}) in all {n_rows} rows: "
+            f"The target {name!r} holds one {kind} only ({cut(found.values[0])}) in all "
+            f"{counted(n_rows, 'row')}: "
             "nothing to learn. Choose another --target, or a table with more."
         )
     task, reason = options.task, "as asked for"
@@ -193,7 +210,7 @@ def _recognise_target(name: str, array: pa.Array, options: TypeOptions, notes: N
     if task == "regression":
         if numbers is None:
             raise TableError(
-                f"Regression needs a target of numbers, but {name!r} holds {_no_number(found)!r}."
+                f"Regression needs a target of numbers, but {name!r} holds {no_number(found)}."
             )
         say_notation(name, numbers, notes)
         return _Goal(task, reason, [], False, numbers, ~np.isnan(numbers.values))
@@ -205,7 +222,8 @@ def _recognise_target(name: str, array: pa.Array, options: TypeOptions, notes: N
     n = len(labels)
     if n == 1:
         raise TableError(
-            f"The target {name!r} holds one class only ({labels[0]}) in all {n_rows} rows: "
+            f"The target {name!r} holds one class only ({cut(labels[0])}) in all "
+            f"{counted(n_rows, 'row')}: "
             "nothing to learn. Choose another --target, or a table with more."
         )
     if task is not None and (task == "binary") != (n == 2):
@@ -216,7 +234,7 @@ def _recognise_target(name: str, array: pa.Array, options: TypeOptions, notes: N
         if numbers is None and n > max(MAX_FREE_TEXT_VALUES, n_rows / 2):
             raise TableError(
                 f"The target {name!r} holds {n} different texts in {n_rows} rows "
-                f"(such as {found.values[0].as_py()!r}): neither classes nor numbers"
+                f"(such as {shown(found.values[0])}): neither classes nor numbers"
                 + (almost_numbers(found) or "; merge rare classes, or choose another --target")
                 + "."
             )
@@ -239,24 +257,19 @@ def _are_classes(values: np.ndarray) -> bool:
     return n <= 2 or (n <= MAX_INTEGER_CLASSES and n * MIN_ROWS_PER_INTEGER_CLASS <= len(values))
 
 
-def _no_number(found: Distinct) -> str:
-    """Return a text that is no number."""
-    numbers = Notation().read(found.values)
-    odd = np.flatnonzero(np.isnan(numbers))
-    return str(found.values[int(odd[0]) if len(odd) else 0].as_py())
-
-
 def _labels(name: str, found: Distinct, options: TypeOptions, notes: Notes) -> list[str]:
     """Return the classes, sorted, and note what is odd about them."""
     if found.n_blank:
         notes.add(name, "blanks around the classes are taken away", found.n_blank)
+    if found.n_decomposed:
+        notes.add(name, COMPOSED, found.n_decomposed)
     labels = merged(name, found, options.ignore_case, notes)
     single = [label for label, count in labels.items() if count == 1]
     if single and len(single) < len(labels):
-        shown = ", ".join(map(repr, single[:3])) + (" ..." if len(single) > 3 else "")
+        examples = ", ".join(map(shown, single[:3])) + (" ..." if len(single) > 3 else "")
         notes.add(
             name,
-            f"{len(single)} of {len(labels)} classes have one row only ({shown})",
+            f"{counted(len(single), 'class')} of {len(labels)} with one row only ({examples})",
             way_out="more rows of them, or one name for rare classes, make them learnable",
         )
     return sorted(labels)

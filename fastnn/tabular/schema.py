@@ -25,10 +25,18 @@ TASKS = ("binary", "multiclass", "regression")
 MISSING = (
     "NA", "N/A", "n/a", "NaN", "nan", "-NaN", "-nan", "null", "NULL", "Null", "None", "<NA>",
     "#N/A", "#N/A N/A", "#NA", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN", "?", "NaT",
+    "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#NULL!",
 )  # fmt: skip
+# Among numbers a dash, too, which among texts may be a value.
+DASHES = ("-", "--", "\u2013", "\u2014")
 # Of these, what only programs write: missing in a column of labels, too, where None and NA may be
 # answers.
-MISSING_LABELS = ("NaN", "nan", "-NaN", "-nan", "<NA>", "#N/A", "#N/A N/A", "#NA", "?", "NaT")
+MISSING_LABELS = tuple(
+    mark
+    for mark in MISSING
+    if mark[0] in "#<?" or mark.strip("-").lower() == "nan" or mark == "NaT"
+)
+LONGEST_SHOWN = 60  # characters of a cell or a name in a message
 FORMAT = 2  # of `Schema.to_dict`
 
 
@@ -97,6 +105,8 @@ class Schema:
         Columns that are not used, each with the reason. Later tables need not have them.
     missing : list of str or None
         What stands for a missing cell; None for the usual marks.
+    also_missing : list of str
+        What stands for a missing cell besides those.
     ignore_case : bool
         Whether categories and labels that differ in case alone are the same.
     notes : list of str
@@ -117,6 +127,7 @@ class Schema:
     categorical: dict[str, list[str]] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     missing: list[str] | None = None
+    also_missing: list[str] = field(default_factory=list)
     ignore_case: bool = False
     notes: list[str] = field(default_factory=list)
     reading: dict[str, str] = field(default_factory=dict)
@@ -163,12 +174,17 @@ class Schema:
     @property
     def marks(self) -> tuple[str, ...]:
         """What stands for a missing cell."""
-        return MISSING if self.missing is None else tuple(self.missing)
+        return usual_or(MISSING, self.missing, self.also_missing)
 
     @property
     def label_marks(self) -> tuple[str, ...]:
         """What stands for a missing cell in a column of labels."""
-        return MISSING_LABELS if self.missing is None else tuple(self.missing)
+        return usual_or(MISSING_LABELS, self.missing, self.also_missing)
+
+    @property
+    def number_marks(self) -> tuple[str, ...]:
+        """What stands for a missing cell in a column of numbers."""
+        return usual_or(MISSING + DASHES, self.missing, self.also_missing)
 
     def written_with(self, decimal: str | None = None, thousands: str | None = None) -> Schema:
         """Return this schema for a table whose numbers have other marks; None keeps a mark."""
@@ -185,8 +201,32 @@ class Schema:
         )
 
 
+def usual_or(
+    usual: tuple[str, ...], said: Sequence[str] | None, also: Sequence[str]
+) -> tuple[str, ...]:
+    """Return the marks of missing cells: the usual ones unless others are said, and ``also``."""
+    return (*(usual if said is None else said), *also)
+
+
+def counted(n: int, noun: str) -> str:
+    """Return a number of things: 1 row, 2 rows."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}{'e' if noun.endswith('s') else ''}s"
+
+
+def cut(text: Any) -> str:
+    """Return a value as text, cut where it is long."""
+    text = str(text)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 3]}..."
+
+
+def shown(text: Any) -> str:
+    """Return a value as messages show it: quoted, and cut where it is long."""
+    return repr(cut(text))
+
+
 def _notation(plain: dict[str, Any]) -> Notation:
-    return Notation(**{**plain, "words": tuple(plain["words"])})
+    tuples = {name: tuple(plain[name]) for name in ("words", "negatives")}
+    return Notation(**{**plain, **tuples})
 
 
 # ---- what reading by a schema and finding one share
@@ -229,7 +269,7 @@ def refuse_repeated(what: str, names: Sequence[str]) -> None:
     )
     if repeated:
         raise TableError(
-            f"{what} has more than one column named {', '.join(map(repr, repeated))}; rename them."
+            f"{what} has more than one column named {', '.join(map(shown, repeated))}; rename them."
         )
 
 
@@ -244,11 +284,11 @@ def find(frame: pd.DataFrame, name: str) -> None:
         if name.lower() in lower
         else difflib.get_close_matches(name.lower(), lower, n=3)
     )
-    meant = f" Did you mean {' or '.join(repr(lower[close]) for close in near)}?" if near else ""
-    shown = ", ".join(map(repr, names[:30])) + (
+    meant = f" Did you mean {' or '.join(shown(lower[close]) for close in near)}?" if near else ""
+    listed = ", ".join(map(shown, names[:30])) + (
         f" and {len(names) - 30} more" if len(names) > 30 else ""
     )
-    raise TableError(f"There is no column {name!r}.{meant} The columns are: {shown}.")
+    raise TableError(f"There is no column {name!r}.{meant} The columns are: {listed}.")
 
 
 def mark_numbers(missing: Sequence[str]) -> list[float]:

@@ -6,19 +6,35 @@ parameters that did best. All members that still train go into one call of the e
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.backends.base import Data, Engine, Passes, Plan, TrainState
 from fastnn.core.activations import Array
+from fastnn.training.callbacks import Callback, pass_ended, watching
 from fastnn.training.loop import INTERRUPTED, NON_FINITE, InterruptedWarning
 
 Rows = NDArray[np.int64]
+
+
+class Measured(NamedTuple):
+    """How bad predictions of held-out rows are; smaller is better.
+
+    Attributes
+    ----------
+    value : float
+        By this the best epoch is chosen.
+    loss : float
+        By this a cycle is judged.
+    """
+
+    value: float
+    loss: float
 
 
 @dataclass(frozen=True)
@@ -30,14 +46,12 @@ class BagRules:
     max_iter : int
         The most epochs.
     cycle_ends : frozenset of int
-        Epochs, counted from 1, after which a member stops that did not improve since the last one.
-    max_time : float or None
-        Seconds; the epoch in which they end is the last.
+        Epochs, counted from 1, after which a member stops whose least loss on the rows that it
+        holds out is that of the cycles before.
     """
 
     max_iter: int
     cycle_ends: frozenset[int] = frozenset()
-    max_time: float | None = None
 
 
 @dataclass
@@ -50,35 +64,80 @@ class Member:
         The rows to train and to validate on.
     best_params : ndarray of shape (n_params,)
     best_value : float
-        The measure of ``best_params``; smaller is better.
+        The value of ``best_params``; smaller is better.
+    best_predictions : ndarray of shape (n_held_out, n_out)
+        What they predict of the rows held out; empty before the first epoch.
     best_iter : int
         Their epoch, from 1.
-    losses, values : list of float
-        The training loss and the measure of each epoch.
+    losses, values, held_out_losses : list of float
+        The training loss, and what was measured of the rows held out, of each epoch.
     """
 
     rows: Rows
     held_out: Rows
     best_params: Array
+    best_predictions: Array = field(default_factory=lambda: np.empty((0, 0)))
     best_value: float = np.inf
     best_iter: int = 0
     losses: list[float] = field(default_factory=list)
     values: list[float] = field(default_factory=list)
-    value_at_cycle: float = np.inf
+    held_out_losses: list[float] = field(default_factory=list)
+    loss_at_cycle: float = np.inf
 
-    def record(self, loss: float, value: float, params: Array) -> None:
-        """Note an epoch; keep its parameters where none were better."""
+    def record(self, loss: float, measured: Measured, params: Array, predictions: Array) -> None:
+        """Note an epoch; keep its parameters and predictions where none were better."""
+        value = measured.value
         self.losses.append(loss)
         self.values.append(value)
+        self.held_out_losses.append(measured.loss)
         if value <= self.best_value and np.isfinite(value):
             self.best_value, self.best_iter = value, len(self.values)
             self.best_params[...] = params
+            self.best_predictions = predictions
 
     def ends_cycle(self) -> bool:
         """Whether this member stops at the end of a cycle: no better than at the last one."""
-        stops = self.best_value >= self.value_at_cycle
-        self.value_at_cycle = self.best_value
+        least = float(np.fmin.reduce(self.held_out_losses))
+        stops = least >= self.loss_at_cycle
+        self.loss_at_cycle = least
         return stops
+
+
+@dataclass
+class BagLoop:
+    """What callbacks see of a bag; the names are those of `fastnn.training.state.LoopState`.
+
+    Attributes
+    ----------
+    members : sequence of Member
+    rules : BagRules
+    n_iter : int
+        Epochs done.
+    losses, validation_losses, values : list of float
+        The training loss, and the loss and the value of the rows held out, of each epoch; means of
+        the members that trained in it.
+    stopped : bool
+        Whether anything has ended the training.
+    """
+
+    members: Sequence[Member]
+    rules: BagRules
+    n_iter: int = 0
+    losses: list[float] = field(default_factory=list)
+    validation_losses: list[float] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)
+    stopped: bool = False
+
+    def record_epoch(self, active: Sequence[Member]) -> None:
+        """Note an epoch of the members that trained in it."""
+        self.n_iter += 1
+        last = [
+            (member.losses[-1], member.held_out_losses[-1], member.values[-1]) for member in active
+        ]
+        for curve, mean in zip(
+            (self.losses, self.validation_losses, self.values), np.mean(last, axis=0), strict=True
+        ):
+            curve.append(float(mean))
 
 
 @dataclass(frozen=True)
@@ -89,12 +148,11 @@ class Bag:
     ----------
     engine : Engine
     plan : Plan
-        Its batch size must not exceed the rows of any member. The rows left over by whole batches
-        wait for another epoch, with another order.
+        All batches are whole: rows left over wait for another epoch, with another order.
     n_out : int
         The network's outputs.
     data : Data
-    measure : callable ``(member, predictions (n_held_out, n_out)) -> float``
+    measure : callable ``(member, predictions (n_held_out, n_out)) -> Measured``
         How bad a member's predictions of its held-out rows are.
     random_state : RandomState
         Draws the orders of the rows.
@@ -104,69 +162,65 @@ class Bag:
     plan: Plan
     n_out: int
     data: Data
-    measure: Callable[[Member, Array], float]
+    measure: Callable[[Member, Array], Measured]
     random_state: np.random.RandomState
 
     def train(
         self,
-        members: Sequence[Member],
+        loop: BagLoop,
         rates: NDArray[np.float64],
-        rules: BagRules,
-        on_epoch: Callable[[int], bool | None] = lambda epoch: None,
+        callbacks: tuple[Callback, ...] = (),
     ) -> None:
         """Train each member from its ``best_params``, which are its best at the end.
 
         Parameters
         ----------
-        members : sequence of Member
+        loop : BagLoop
         rates : ndarray of shape (max_iter, n_steps)
-            The learning rate of each step.
-        rules : BagRules
-        on_epoch : callable ``epoch -> bool or None``
-            Called after each epoch; True ends the training.
+            The learning rate of each step. A member with fewer rows than an epoch's steps visit
+            visits them more than once.
+        callbacks : tuple of Callback
+            Told of each epoch, before those of ``watched_by``; they see ``loop``.
 
         Raises
         ------
         ValueError
             If a member has measured nothing finite.
         """
+        members = loop.members
         try:
-            self._train(members, rates, rules, on_epoch)
+            self._train(loop, rates, (*callbacks, *watching()))
         except KeyboardInterrupt:
             if not all(member.values for member in members):  # nothing is worth keeping yet
                 raise
+            loop.stopped = True
             warnings.warn(INTERRUPTED, InterruptedWarning, stacklevel=2)
         if not all(member.best_iter for member in members):
             raise ValueError(NON_FINITE)
 
     def _train(
-        self,
-        members: Sequence[Member],
-        rates: NDArray[np.float64],
-        rules: BagRules,
-        on_epoch: Callable[[int], bool | None],
+        self, loop: BagLoop, rates: NDArray[np.float64], callbacks: tuple[Callback, ...]
     ) -> None:
         """As :meth:`train`, whatever comes of it."""
         trainer, optimizer = self.engine.trainer(self.plan), self.plan.optimizer
-        params = np.stack([member.best_params for member in members])
-        state, active = TrainState(params, optimizer.new_slots(params)), list(members)
-        held_out = {id(member): self.data.X[member.held_out] for member in members}
-        n_visits, started = rates.shape[1] * self.plan.batch_size, time.monotonic()
-        for epoch in range(1, rules.max_iter + 1):
-            orders = [self.random_state.permutation(member.rows)[:n_visits] for member in active]
-            rows = np.stack(orders)[:, None].astype(np.int64, copy=False)
-            losses = trainer.train(state, self.data, Passes(rows, rates[None, None, epoch - 1]))
+        active, shown = list(loop.members), cast(Any, loop)  # it has what callbacks look at
+        params = np.stack([member.best_params for member in active])
+        state = TrainState(params, optimizer.new_slots(params))
+        held_out = {id(member): self.data.X[member.held_out] for member in active}
+        n_visits = rates.shape[1] * self.plan.batch_size
+        while not loop.stopped and active and loop.n_iter < loop.rules.max_iter:
+            drawn = [self.random_state.permutation(member.rows) for member in active]
+            rows = np.stack([np.resize(order, n_visits) for order in drawn])[:, None]
+            passes = Passes(rows.astype(np.int64, copy=False), rates[None, None, loop.n_iter])
+            losses = trainer.train(state, self.data, passes)
             averaged = state.params if optimizer.ema is None else state.slots[:, -1]
             for member, loss, vector in zip(active, losses[:, 0], averaged, strict=True):
                 out = np.empty((len(member.held_out), self.n_out), vector.dtype)
                 self.engine.predict(vector, held_out[id(member)], out)
-                member.record(float(loss), self.measure(member, out), vector)
-            timed_out = rules.max_time is not None and time.monotonic() - started >= rules.max_time
-            if on_epoch(epoch) or timed_out:
-                return
-            if epoch in rules.cycle_ends:
+                member.record(float(loss), self.measure(member, out), vector, out)
+            loop.record_epoch(active)
+            pass_ended(shown, callbacks)
+            if loop.n_iter in loop.rules.cycle_ends:
                 goes_on = [not member.ends_cycle() for member in active]
                 active = [member for member, on in zip(active, goes_on, strict=True) if on]
-                if not active:
-                    return
                 state = replace(state, params=state.params[goes_on], slots=state.slots[goes_on])

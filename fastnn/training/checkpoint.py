@@ -55,7 +55,7 @@ class Checkpoint:
         In ``fit``, if the file is damaged or no checkpoint, or belongs to a fit with other
         parameters, data or starting point.
     ValueError
-        In ``fit``, if the solver is 'lbfgs'; in ``fit_batches``.
+        In ``fit``, if the solver is 'lbfgs' or the estimator is a bag; in ``fit_batches``.
     FileNotFoundError
         In ``fit``, if the file's folder does not exist.
 
@@ -75,6 +75,11 @@ class Checkpoint:
 
     def on_fit_begin(self, loop: LoopState, origin: Origin) -> None:
         """Put ``loop`` where the file says, if there is one."""
+        if not isinstance(loop, LoopState):
+            raise ValueError(
+                "Checkpoint keeps the fit of one network, and a bag trains several side by side."
+                " Remove the callback by set_callbacks()."
+            )
         if loop.plan is None:
             raise ValueError(
                 "Checkpoint cannot be used with solver='lbfgs': SciPy keeps what L-BFGS remembers,"

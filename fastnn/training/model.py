@@ -13,7 +13,8 @@ from fastnn.backends.base import Engine
 from fastnn.backends.threads import available_cpus
 from fastnn.core.activations import ACTIVATIONS, Activation, Array
 from fastnn.core.cost import check_memory
-from fastnn.core.losses import INVERSE_LINKS, Loss
+from fastnn.core.links import INVERSE_LINKS
+from fastnn.core.losses import Loss
 from fastnn.core.network import NetworkSpec, initialise
 from fastnn.training.data import design_matrix
 
@@ -126,8 +127,8 @@ class Network:
         key = backend, dtype, n_threads
         engine = self._engines.get(key)
         if engine is None:
-            chosen = choose(backend, self.spec, dtype)
-            engine = chosen.engine(self.spec, dtype, thread_limit(n_threads))
+            spec = self.spec.predicting
+            engine = choose(backend, spec, dtype).engine(spec, dtype, thread_limit(n_threads))
             self._engines[key] = engine
         predictions = np.empty((X.shape[0], self.spec.n_out), dtype)
         engine.predict(self.params.astype(dtype, copy=False), design_matrix(X, dtype), predictions)

@@ -12,7 +12,8 @@ import pytest
 from support.problems import fresh_state, problem
 
 from fastnn.core.activations import ACTIVATIONS
-from fastnn.core.losses import INVERSE_LINKS, LOSSES
+from fastnn.core.links import INVERSE_LINKS
+from fastnn.core.losses import LOSSES
 from fastnn.core.network import NetworkSpec
 from fastnn.core.optimizers import OPTIMIZERS, SGD
 

@@ -1,4 +1,4 @@
-"""Does an activation that a user writes run on every backend, and is it said where it cannot?"""
+"""Does what a user writes, activation or loss, run on every backend, and is it said where not?"""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from support.problems import as_csr, fresh_state, problem
 
 from fastnn import backends
 from fastnn.backends.base import Passes, Plan
+from fastnn.core import losses
 from fastnn.core.activations import ACTIVATIONS, Function
 from fastnn.core.network import NetworkSpec
 from fastnn.core.optimizers import Adam
@@ -63,7 +64,7 @@ CLOSE = {"float64": {"rtol": 1e-10, "atol": 1e-12}, "float32": {"rtol": 1e-3, "a
 def results(backend, spec, dtype, data):
     """Predictions of many rows and of one, gradient, and parameters after training."""
     engine = backends.load(backend).engine(spec, np.dtype(dtype))
-    plan, n = Plan(Adam(epsilon=1e-2), 20, 0.1), len(data.y)
+    plan, n = Plan(Adam(epsilon=1e-2, max_norm=0.1), 20, 0.1), len(data.y)
     state = fresh_state(spec, plan.optimizer, dtype, n_members=2)
     out, grad = np.empty((n, spec.n_out), dtype), np.empty_like(state.params)
     engine.forward(state.params[0], data.X, out)
@@ -91,6 +92,46 @@ def test_one_text_gives_the_same_numbers_everywhere(compiled_backend, member, sp
         np.testing.assert_allclose(found, expected, **CLOSE[dtype])
 
 
+def poisson(raw, y):
+    return np.exp(raw) - y * raw + np.where(y > 0, y * np.log(np.maximum(y, 1e-30)) - y, 0)
+
+
+def slope_of_poisson(raw, y):
+    return np.exp(raw) - y
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("n_out", [1, 3, 16])
+def test_a_loss_is_that_of_the_same_formula(compiled_backend, n_out, dtype):
+    own = losses.Function(poisson, slope_of_poisson, inverse_link="exp")
+    specs = [NetworkSpec.dense([5, 9, n_out], "tanh", loss) for loss in (own, "poisson")]
+    data = problem(specs[1], 45, dtype, weighted=True)
+    own.check_targets(data.y)
+    each = [results(compiled_backend, specs[0], dtype, data)]
+    each += [results("numpy", spec, dtype, data) for spec in specs]
+    for found, of_numpy, expected in zip(*each, strict=True):
+        np.testing.assert_allclose(found, expected, **CLOSE[dtype])
+        np.testing.assert_allclose(of_numpy, expected, **CLOSE[dtype])
+
+
+def log_of_target(raw, y):
+    return raw + np.log(y)
+
+
+def test_rows_that_fill_up_a_vector_have_targets_of_their_own(compiled_backend):
+    # At a target of 0 this loss is infinite: nothing of that may reach a gradient.
+    loss = losses.Function(log_of_target, lambda raw, y: 1 / y)
+    spec = NetworkSpec.dense([2, 3], "relu", loss)
+    data = problem(spec, 5)
+    data.y[...] = np.abs(data.y) + 0.5
+    engine = backends.load(compiled_backend).engine(spec, np.dtype(np.float64))
+    state = fresh_state(spec, Adam())
+    grad = np.empty_like(state.params)
+    (loss,), _ = engine.gradient(state, data, np.arange(5)[None], grad)
+    assert np.isfinite(loss)
+    assert np.isfinite(grad).all()
+
+
 def test_it_stands_beside_the_built_in_ones(compiled_backend):
     own = Function(silu, slope_of_silu)
     networks = [["tanh", own, "relu"], ["tanh", "silu", "relu"]]
@@ -110,13 +151,26 @@ def in_place(z):
     return np.multiply(z, 2.0, dtype=z.dtype)  # nor has it that keyword
 
 
-@pytest.mark.parametrize("value", [odd, in_place])
-def test_what_numba_cannot_compile_runs_on_numpy(compiled_backend, value):
-    member = Function(value, lambda z: 0 * z + 2, name="odd")
-    spec, float64 = NetworkSpec.dense([3, 4, 1], member, "squared_error"), np.dtype(np.float64)
-    with pytest.raises(ValueError, match=r"Numba cannot compile the function 'odd': "):
+def odd_loss(raw, y):
+    return odd(raw - y)
+
+
+ODD = {
+    "odd": (Function(odd, lambda z: 0 * z + 2, name="odd"), "squared_error"),
+    "in place": (Function(in_place, lambda z: 0 * z + 2, name="odd"), "squared_error"),
+    "loss": ("tanh", losses.Function(odd_loss, lambda raw, y: 0 * raw + 2, name="odd")),
+}
+
+
+@pytest.mark.parametrize(("activation", "loss"), ODD.values(), ids=ODD)
+def test_what_numba_cannot_compile_runs_on_numpy(compiled_backend, activation, loss):
+    spec, float64 = NetworkSpec.dense([3, 4, 1], activation, loss), np.dtype(np.float64)
+    reason = r"Numba cannot compile the function 'odd': "
+    with pytest.raises(ValueError, match=reason):
         backends.choose(compiled_backend, spec, float64)
-    assert backends.choose("auto", spec, float64).name == "numpy"
+    slower = rf"^backend='auto' runs this network on NumPy, which is slower: {reason}[^\n]*$"
+    with pytest.warns(UserWarning, match=slower):
+        assert backends.choose("auto", spec, float64).name == "numpy"
 
 
 def test_without_numba_c_refuses_and_numpy_runs_it(monkeypatch):
@@ -134,7 +188,8 @@ def test_without_numba_c_refuses_and_numpy_runs_it(monkeypatch):
     )
     with pytest.raises(ValueError, match=reason):
         backends.choose("cython", spec, np.dtype(np.float64))
-    assert backends.choose("auto", spec, np.dtype(np.float64)).name == "numpy"
+    with pytest.warns(UserWarning, match=r"on NumPy, which is slower: to compile the function"):
+        assert backends.choose("auto", spec, np.dtype(np.float64)).name == "numpy"
 
 
 def test_numpy_gives_new_arrays_in_the_dtype_of_z():

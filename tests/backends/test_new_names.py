@@ -22,7 +22,8 @@ from support.problems import fresh_state, problem
 from fastnn import MLPClassifier, MLPRegressor, backends
 from fastnn.backends.base import Data, Passes, Plan
 from fastnn.core.activations import ACTIVATIONS
-from fastnn.core.losses import INVERSE_LINKS, LOSSES, InverseLink
+from fastnn.core.links import INVERSE_LINKS, InverseLink
+from fastnn.core.losses import LOSSES
 from fastnn.core.network import NetworkSpec
 from fastnn.core.optimizers import OPTIMIZERS, SGD, Optimizer
 from fastnn.estimators.targets import negative_loss

@@ -10,7 +10,8 @@ from support.problems import as_csr, fresh_state, problem
 
 from fastnn.backends import load
 from fastnn.backends.checks import NotFinite
-from fastnn.core.losses import INVERSE_LINKS, Quantile
+from fastnn.core.links import INVERSE_LINKS
+from fastnn.core.losses import Quantile
 from fastnn.core.network import NetworkSpec
 from fastnn.core.optimizers import SGD
 

@@ -106,6 +106,16 @@ def test_columns_are_kept_before_the_predictions():
     assert everything["predicted kind"].tolist() == kept["kind"].tolist()
     with pytest.raises(ValueError, match=r"There is no column 'Town'\. Did you mean 'town'\?"):
         commands.predict(found.model, HOMES, keep=["Town"])
+    # columns that have the names of the predictions
+    reporter = Notes()
+    again = commands.predict(found.model, everything, keep=None, reporter=reporter)
+    again = commands.predict(found.model, again, keep=None, proba=True, reporter=reporter)
+    assert list(again.columns)[4:8] == [
+        "predicted kind", "predicted kind (2)", "predicted kind (3)", "probability of cheap"
+    ]  # fmt: skip
+    assert again["predicted kind"].tolist() == again["predicted kind (3)"].tolist()
+    told = "the table has a column 'predicted kind': what is predicted is in 'predicted kind (3)'"
+    assert told in reporter.notes
 
 
 @pytest.mark.parametrize(
@@ -156,6 +166,20 @@ def test_another_ending_is_refused_before_anything_is_read(name, got):
     with pytest.raises(ValueError, match=message):
         commands.predict("no model", TableFile("no table"), output=name)
     assert not os.path.exists(name)
+
+
+def test_constants_are_those_of_the_training_rows():
+    found = commands.fit(HOMES, Goal("kind", holdout=0), training=SHORT)
+    assert found.model.about["class_shares"] == [0.5, 0.5]
+    frame = homes().drop(columns="price").sort_values("kind").head(50)  # 40 and 10 of a class
+    metrics = commands.evaluate(found.model, frame).metrics
+    assert metrics["always_most_frequent"] == 0.8
+    assert metrics["always_shares_log_loss"] == pytest.approx(np.log(2))
+    prices = homes().drop(columns="kind")
+    found = commands.fit(prices, Goal("price", holdout=0), training=SHORT, output="m")
+    few = prices.sort_values("price").head(20)
+    rmse = np.sqrt(np.mean((few["price"] - prices["price"].mean()) ** 2))
+    assert commands.evaluate("m", few).metrics["always_mean_rmse"] == pytest.approx(rmse)
 
 
 def test_evaluate_measures_what_predict_says():

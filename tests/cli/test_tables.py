@@ -129,7 +129,7 @@ def test_unknown_categories_and_missing_targets_are_noted(run):
     later.to_csv("later.csv", index=False)
     status, out, err = run("evaluate", "m.skops", "later.csv")
     assert status == 0 and re.search(r"^rows +70$", out, re.M)
-    assert "10 of 80 rows are left out: their target 'kind' is missing" in err
+    assert "10 rows of 80 left out: the target 'kind' is missing there" in err
     assert "column 'town' holds values never seen in training ('Bern') in 70 rows" in err
 
 

@@ -84,6 +84,13 @@ def test_candidates_move_the_status(n_trials, share):
     assert status.text == "measuring the front"
 
 
+def test_the_same_note_is_printed_once(capsys):
+    reporter = Terminal()
+    for note in ("one", "two", "one"):
+        reporter.note(note)
+    assert capsys.readouterr().err == "fastnn: note: one\nfastnn: note: two\n"
+
+
 def test_without_a_terminal_nothing_is_drawn(capsys):
     reporter = Terminal()
     with reporter.busy("reading"), reporter.training(3):
@@ -171,10 +178,24 @@ def test_no_encoding_fails(encoding, expected, monkeypatch):
     assert stream.buffer.getvalue().decode(encoding) == expected + "\n"
 
 
-def python_m_fastnn(*argv, **settings):
+def python_m_fastnn(*argv, options=(), **settings):
     root = os.path.dirname(os.path.dirname(fastnn.__file__))
     environment = {**os.environ, "PYTHONPATH": root}
-    return subprocess.Popen([sys.executable, "-m", "fastnn", *argv], env=environment, **settings)
+    command = [sys.executable, *options, "-m", "fastnn", *argv]
+    return subprocess.Popen(command, env=environment, **settings)
+
+
+def test_a_prediction_imports_what_it_needs_and_no_more(run):
+    run("fit", "homes.csv", "--target", "kind", "-o", "m.skops", "--epochs", 5)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    argv = ("predict", "m.skops", "homes.csv")
+    process = python_m_fastnn(*argv, options=["-X", "importtime"], **pipes)
+    out, err = process.communicate(timeout=60)
+    imported = {line.split()[-1] for line in err.decode().splitlines() if line[:6] == "import"}
+    assert out.startswith(b"kind") and {"pandas", "fastnn.estimators.mlp"} <= imported
+    # what takes long and is for other commands, or for functions that predicting does not call
+    heavy = "optuna numba matplotlib skops scipy.stats._stats_py sklearn.metrics onnx torch"
+    assert not imported & set(heavy.split())
 
 
 def test_a_reader_that_leaves_is_no_disaster(run):

@@ -83,7 +83,7 @@ FORMULAS = {
         SCHEDULES["coslog4"],
         lambda t: 0.5 * (1 - math.cos(2 * math.pi * math.log2(1 + 15 * t))),
     ),
-    "a function": (Function(function=lambda t: 3 - 2 * t), lambda t: 3 - 2 * t),
+    "a function": (Function(lambda t: 3 - 2 * t), lambda t: 3 - 2 * t),
 }
 assert {ours.name for ours, _ in FORMULAS.values()} == {*SCHEDULES, "function"} - {*SKLEARNS}
 
@@ -99,6 +99,16 @@ def test_every_step_has_the_rate_of_the_formula(ours, formula):
     # Beyond the horizon the last rate stays, as where partial_fit goes on.
     beyond = rates(ours, 2 * MAX_ITER)[n:]
     np.testing.assert_array_equal(beyond, rates(ours)[-1])
+
+
+@pytest.mark.parametrize("n", [1, 2, 29])
+def test_few_steps_of_four_cycles_take_the_mean_of_their_time(n):
+    """Whose sum is that of any number of steps: the first of few is not 0."""
+    ours = SCHEDULES["coslog4"].filled({"learning_rate_init": 1.0, "max_iter": n})
+    found = ours.rates(0, 1, range(n), 1.0)
+    assert found[0] > 0.3
+    many = ours.factor(np.arange(0.5, 30_000) / 30_000)
+    assert found.mean() == pytest.approx(many.mean(), rel=1e-3)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
@@ -121,7 +131,7 @@ def test_a_warm_up_that_takes_the_whole_fit_leaves_nothing_to_fall():
 
 @pytest.mark.parametrize("value", [-0.5, math.nan, math.inf, "x", None])
 def test_a_function_that_gives_no_factor_is_refused(value):
-    ours = Function(function=lambda t: value if t > 0.5 else 1.0).filled()
+    ours = Function(lambda t: value if t > 0.5 else 1.0).filled()
     with pytest.raises(
         ValueError,
         match=rf"^learning_rate must be a function whose values are finite and not negative, got"
@@ -142,7 +152,7 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("ours", [*SCHEDULES.values(), Function(function=abs)], ids=repr)
+@pytest.mark.parametrize("ours", [*SCHEDULES.values(), Function(abs)], ids=repr)
 def test_settings_out_of_range_are_refused_by_name_and_value(ours):
     for setting in ours.get_params():
         value, allowed = WRONG[setting]

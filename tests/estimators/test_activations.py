@@ -73,7 +73,7 @@ def test_what_means_the_same_gives_the_same_numbers(given, same):
             r"^activation=ELU\(alpha=0\): alpha must be a number in \(0, inf\), got",
         ),
         (ELU("1"), r"alpha must be a number in \(0, inf\), got '1'\."),
-        (Function(bent, 3), r"slope must be a function of an array, got 3\."),
+        (Function(bent, 3), r"slope must be a function, got 3\."),
         (Function(bent, bent, keeps="all"), r"keeps must be 'input' or 'output', got 'all'\."),
         (
             Function(np.tanh, np.tanh),

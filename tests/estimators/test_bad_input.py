@@ -280,6 +280,9 @@ CASES = {
             ("n_threads", 0, "None or an int in the range [1, inf). Got 0 instead."),
             ("n_threads", -1, "None or an int in the range [1, inf). Got -1 instead."),
             ("n_threads", 1.5, "None or an int in the range [1, inf). Got 1.5 instead."),
+            ("n_threads", True, "None or an int in the range [1, inf). Got True instead."),
+            ("max_time", True, "None or a float in the range (0.0, inf). Got True instead."),
+            ("dropout", False, "a float in the range [0.0, 1.0) or an array-like. Got False"),
             ("n_threads", "all", "None or an int in the range [1, inf). Got 'all' instead."),
             (
                 "dtype",

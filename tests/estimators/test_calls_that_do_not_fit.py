@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -334,7 +335,8 @@ def test_arrays_edited_into_shapes_that_do_not_fit(backend, edit, message):
 
 
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
-def test_another_number_of_layers_cannot_go_on(method):
+@pytest.mark.parametrize("sizes", [(7, 7), (7,), ()], ids=str)
+def test_other_hidden_layers_cannot_go_on(method, sizes):
     model = fastnn.MLPRegressor(
         hidden_layer_sizes=(4,), max_iter=2, warm_start=True, tol=0, random_state=0
     )
@@ -342,12 +344,13 @@ def test_another_number_of_layers_cannot_go_on(method):
         warnings.simplefilter("ignore")
         model.fit(X, X[:, 0])
     before = [W.copy() for W in model.coefs_]
-    model.set_params(hidden_layer_sizes=(7, 7))
-    message = (
-        r"hidden_layer_sizes is \[7, 7\], but the model to go on from has 1 hidden layers\. "
-        "Set warm_start=False"
+    model.set_params(hidden_layer_sizes=sizes)
+    message = re.escape(
+        f"hidden_layer_sizes is {list(sizes)}, but the model to go on from has hidden layers of"
+        " [4] neurons. Set warm_start=False and call fit to start anew, or set"
+        " hidden_layer_sizes=[4]."
     )
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
         getattr(model, method)(X, X[:, 0])
     for W, old in zip(model.coefs_, before, strict=True):
         np.testing.assert_array_equal(W, old)

@@ -95,11 +95,7 @@ REFUSED = {
         r"^class_weight gives the classes the weights \[0.0, 0.0, 0.0\], which leave no row any"
         r" weight\.$",
     ),
-    "a label that is none": (
-        {0: 1.0, 7: 2.0},
-        LABELS["multiclass"],
-        r"^The classes, \[1, 2\], are not in class_weight",
-    ),
+    "a truth value": ({0: True}, LABELS["multiclass"], r">= 0, got {0: True}\.$"),
     "another name": ("even", LABELS["binary"], "The 'class_weight' parameter of MLPClassifier"),
 }
 
@@ -108,6 +104,34 @@ REFUSED = {
 def test_what_it_cannot_weigh_is_refused(class_weight, y, message):
     with pytest.raises(ValueError, match=message):
         MLPClassifier(**SETTINGS, class_weight=class_weight).fit(X, y)
+
+
+@pytest.mark.parametrize("named", [{0: 1.0, 7: 2.0}, {7: 2.0}])
+def test_a_name_that_is_no_class_is_told(named):
+    y = LABELS["multiclass"]
+    model = MLPClassifier(**SETTINGS, class_weight=named)
+    with pytest.warns(UserWarning, match=r"} names \[7\], but the classes of y are \[0, 1, 2\]\.$"):
+        model.fit(X, y)
+    assert model.loss_curve_ == MLPClassifier(**SETTINGS).fit(X, y).loss_curve_
+
+
+def test_rows_that_lack_a_class_may_have_a_weight_for_it():
+    y = LABELS["multiclass"]
+    weights, rows = {0: 3.0, 1: 1.0, 2: 0.5}, y != 1
+    model = MLPClassifier(**SETTINGS, class_weight=weights).fit(X[rows], y[rows])
+    w = compute_sample_weight({0: 3.0, 2: 0.5}, y[rows])
+    assert model.loss_curve_ == MLPClassifier(**SETTINGS).fit(X[rows], y[rows], w).loss_curve_
+
+
+def test_a_batch_of_classes_that_weigh_nothing_teaches_nothing():
+    y = LABELS["multiclass"]
+    parts = [(X[y == label], y[y == label]) for label in (1, 0)]
+    model = MLPClassifier(**SETTINGS, class_weight={0: 0.0}, solver="sgd", momentum=0.0)
+    expected = MLPClassifier(**SETTINGS, solver="sgd", momentum=0.0)
+    model.fit_batches(parts, classes=[0, 1, 2])
+    expected.fit_batches(parts[:1], classes=[0, 1, 2])
+    for found, of_the_other in zip(model.coefs_, expected.coefs_, strict=True):
+        np.testing.assert_array_equal(found, of_the_other)
 
 
 def test_a_part_of_the_rows_has_no_balance():

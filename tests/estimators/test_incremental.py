@@ -52,7 +52,7 @@ def test_epochs_shuffle_as_a_fit_does():
 
 
 @kinds
-@pytest.mark.parametrize("n_epochs", [0, 1.5, "2"])
+@pytest.mark.parametrize("n_epochs", [0, 1.5, 2.0, "2", True])
 def test_other_numbers_of_epochs_are_refused(kind, n_epochs):
     message = f"^n_epochs must be a whole number, at least 1, got {n_epochs!r}.$"
     model = kind(**SETTINGS)

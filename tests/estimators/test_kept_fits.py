@@ -234,11 +234,17 @@ OTHERS = {
         {"alpha": 0.5, "hidden_layer_sizes": (7,)},
         X,
         LABELS,
-        r"with other parameters \(alpha=0.0001 there, alpha=0.5 here; hidden_layer_sizes=\(6, 3\)"
-        r" there, hidden_layer_sizes=\(7,\) here\)\. Delete it to start anew, or give this fit a"
+        r"with other parameters \(alpha=0.0001 there, alpha=0.5 here; hidden_layer_sizes=\[6, 3\]"
+        r" there, hidden_layer_sizes=\[7\] here\)\. Delete it to start anew, or give this fit a"
         r" file of its own\.$",
     ),
     "backend": ({"backend": "numpy"}, X, LABELS, r"backend='?\w+'? there, backend='?numpy'? here"),
+    "own function": (
+        {"learning_rate": lambda t: 1 - 0.5 * t},
+        X,
+        LABELS,
+        "learning_rate='constant' there, learning_rate=<lambda> [0-9a-f]{12} here",
+    ),
     "random state": ({"random_state": 4}, X, LABELS, "random_state=3 there, random_state=4 here"),
     "X": ({}, X + 1, LABELS, r"with other data \(X, y or weights\)\."),
     "X of float32": ({}, X.astype("f4"), LABELS, "with other data"),
@@ -256,6 +262,21 @@ def test_another_fit_is_refused(params, rows, y, message, tmp_path):
     assert str(caught.value).startswith(f"{path} is the checkpoint of a fit with other ")
     assert not hasattr(model, "coefs_")
     assert path.read_bytes() == before
+
+
+def test_numbers_of_numpy_and_functions_of_the_same_text_are_the_same(tmp_path):
+    def rate(slope):
+        return {"learning_rate": lambda t: 1 - slope * t}  # another object in each fit
+
+    callback, shown = Checkpoint(tmp_path / "fit.npz"), []
+    for alpha, slope in ((1e-4, 0.5), (np.float64(1e-4), 0.5), (1e-4, 0.25)):
+        model = MLPClassifier(**SETTINGS, alpha=alpha, **rate(slope)).set_callbacks(callback)
+        if slope == 0.5:
+            shown.append(model.fit(X, LABELS).loss_curve_)
+            continue
+        with pytest.raises(CheckpointError, match=r"learning_rate=.*<lambda> \w{12} there"):
+            model.fit(X, LABELS)
+    assert shown[0] == shown[1]
 
 
 def test_other_weights_are_refused(tmp_path):

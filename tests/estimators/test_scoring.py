@@ -175,3 +175,11 @@ def test_an_unknown_scorer_is_refused_and_the_model_stays():
 def test_a_scorer_that_cannot_score_is_named(params, error, message):
     with pytest.raises(error, match=message):
         MLPClassifier(**SETTINGS, **params).fit(X, LABELS["multiclass"])
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_a_name_that_is_none_is_refused_without_rows_too(solver):
+    model = MLPRegressor(hidden_layer_sizes=(5,), max_iter=2, scoring="foo", solver=solver)
+    with pytest.raises(ValueError, match=r"'foo' is not a valid scor|'scoring' parameter"):
+        model.fit(X, NUMBERS["one"])
+    assert not hasattr(model, "coefs_")

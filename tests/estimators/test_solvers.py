@@ -254,3 +254,47 @@ def test_optimizers_of_their_own_settings_train(backend):
     for solver in (RMSprop(0.9, 0.5), Lion(weight_decay=0.1), SGD(max_norm=0.1, l1=0.01)):
         model = fit(regressor(solver=solver, backend=backend, max_iter=40, learning_rate_init=0.01))
         assert model.loss_curve_[-1] < 0.9 * model.loss_curve_[0]
+
+
+def test_a_setting_of_a_name_makes_the_name_its_object():
+    model = MLPRegressor(solver="adamw", loss="huber", learning_rate="cosine")
+    model.set_params(solver__weight_decay=0.1, loss__delta=0.3, learning_rate__end=0.5, alpha=0)
+    assert repr(model) == (
+        "MLPRegressor(alpha=0, learning_rate=Cosine(end=0.5), loss=Huber(delta=0.3),\n"
+        "             solver=AdamW(weight_decay=0.1))"
+    )
+    model.set_params(solver="rmsprop", solver__rho=0.5)
+    assert model.solver == RMSprop(rho=0.5)
+    assert OPTIMIZERS["adamw"].weight_decay == 0.01  # not that of the family
+
+
+def test_a_grid_names_a_setting_of_a_name():
+    grid = {"solver": ["adamw", "lion"], "solver__weight_decay": [0.0, 0.3]}
+    search = fit(GridSearchCV(regressor(max_iter=2), grid, cv=2))
+    assert len(set(search.cv_results_["mean_test_score"])) == 4
+
+
+@pytest.mark.parametrize(
+    ("params", "sentence"),
+    [
+        (
+            {"alpha": 3.0, "solver__weight_decay": 0.1, "solver": "lbfgs"},
+            r"^solver__weight_decay cannot be set: solver='lbfgs' has no settings\. Set solver to"
+            r" one of \['adam', .*\], or to such an object of fastnn\.$",
+        ),
+        (
+            {"alpha": 3.0, "solver__decay": 0.1},
+            r"^Adam has no setting 'decay'; it has weight_de",
+        ),
+        (
+            {"activation": ["relu"], "activation__alpha": 1},
+            r"activation=\['relu'\] has no setting",
+        ),
+        ({"augment__std": 1}, r"augment=None has no settings\. Set augment to one of \['input_no"),
+    ],
+)
+def test_a_setting_that_there_is_not_changes_nothing(params, sentence):
+    model = MLPRegressor()
+    with pytest.raises(ValueError, match=sentence):
+        model.set_params(**params)
+    assert repr(model) == "MLPRegressor()"

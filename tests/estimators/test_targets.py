@@ -13,6 +13,7 @@ import sklearn.neural_network
 from support.parity import train
 
 from fastnn import MLPClassifier, MLPRegressor
+from fastnn.losses import Quantile
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 3))
@@ -118,36 +119,53 @@ def test_a_class_of_one_row_is_named_as_the_user_named_it(rare, common, named):
         MLPClassifier(**QUICK, early_stopping=True).fit(X, y)
 
 
-@pytest.mark.parametrize(
-    ("first", "then"), [("poisson", "squared_error"), ("squared_error", "poisson")]
-)
 @pytest.mark.parametrize("how", ["warm start", "partial_fit", "pickled", "assigned anew"])
-def test_a_network_goes_on_with_the_loss_it_was_fitted_with(backend, first, then, how):
+def test_a_network_goes_on_with_the_loss_of_now(backend, how):
     y = np.abs(X[:, 0]) + 0.1
     models = []
-    for change in (False, True):
-        model = MLPRegressor(**QUICK, loss=first, backend=backend, warm_start=True)
+    for first in ("gamma", "poisson"):
+        model = MLPRegressor(**QUICK, loss="poisson", backend=backend, warm_start=True)
         train(model, lambda model: model.fit(X, y))
-        if change:
-            model.set_params(loss=then)
+        model.set_params(loss=first)
         if how == "pickled":
             model = pickle.loads(pickle.dumps(model))
         if how == "assigned anew":
             model.coefs_ = [coef.copy() for coef in model.coefs_]
         method = "partial_fit" if how == "partial_fit" else "fit"
+        model.set_params(loss="gamma")
         train(model, lambda model, method=method: getattr(model, method)(X, y))
         models.append(model)
-    assert models[1].out_activation_ == {"poisson": "exp", "squared_error": "identity"}[first]
+    assert models[0]._loss.name == "gamma"
     assert models[0].loss_ == models[1].loss_
     np.testing.assert_array_equal(models[0].predict(X), models[1].predict(X))
+    model = MLPRegressor(**QUICK, loss="poisson", backend=backend, warm_start=True)
+    train(model, lambda model: model.fit(X, y).partial_fit(X, y))
+    assert models[0].loss_ != model.loss_
 
 
-def test_targets_that_the_fitted_loss_is_not_made_for():
-    model = MLPRegressor(**QUICK, loss="poisson", warm_start=True)
-    train(model, lambda model: model.fit(X, np.abs(X[:, 0])))
-    model.set_params(loss="squared_error")
-    with pytest.raises(ValueError, match=r"^loss='poisson' needs y >= 0, got values down to -"):
-        model.fit(X, X[:, 0])
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+@pytest.mark.parametrize(
+    ("first", "then", "sentence"),
+    [
+        (
+            "poisson",
+            "squared_error",
+            r"^loss=SquaredError\(\) needs a network of 1 outputs and the inverse link 'identity',"
+            r" but the model to go on from was fitted with 1 and 'exp', for Poisson\(\)\. Set"
+            r" warm_start=False and call fit to start anew, or set the loss of before\.$",
+        ),
+        (Quantile([0.1, 0.9]), Quantile([0.1, 0.5, 0.9]), r"of 3 outputs .* with 2 and 'sorted'"),
+        (Quantile([0.1, 0.9]), "huber", r"of 1 outputs .* with 2 and 'sorted'"),
+    ],
+)
+def test_a_loss_that_the_network_is_not_made_for(first, then, sentence, method):
+    y = np.abs(X[:, 0])
+    model = MLPRegressor(**QUICK, loss=first, warm_start=True)
+    train(model, lambda model: model.fit(X, y))
+    before = pickle.dumps(model.set_params(loss=then))
+    with pytest.raises(ValueError, match=sentence):
+        getattr(model, method)(X, y)
+    assert pickle.dumps(model) == before
 
 
 def test_one_number_weighs_all_rows():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import threading
 
 import pytest
@@ -14,6 +15,7 @@ from support.timed import CLOCK, Timed, advance
 from fastnn import MLPClassifier, TradeoffSearchCV
 from fastnn.search.measure import Isolated
 from fastnn.search.process import FreshProcesses
+from fastnn.training.callbacks import watched_by
 
 pytest.importorskip("optuna")
 
@@ -211,3 +213,62 @@ def test_what_cannot_be_done_in_time_is_given_up_for_what_can(clock):
         ).fit(X, y)
         assert search.best_params_ == {"skill": 0.25, "seconds": 0.25}
         assert CLOCK.wall() - start <= 10.0 + 9.0
+
+
+# ---- fits that are of no use any more
+
+PASSES = []  # of each fit, in the order in which they ended
+SECONDS = 2.0  # that a pass takes, by the clock of these tests
+
+
+class Ticks:
+    """Moves the clock with each pass; presses Ctrl-C in the tenth where it is to."""
+
+    def __init__(self, interrupts):
+        self.interrupts = interrupts
+
+    def on_pass_end(self, loop):
+        advance(SECONDS)
+        if self.interrupts and loop.n_iter == 10:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+class Counted(MLPClassifier):
+    interrupts = False
+
+    def fit(self, X, y):
+        with watched_by(Ticks(self.interrupts)):
+            super().fit(X, y)
+        PASSES.append(self.n_iter_)
+        return self
+
+
+def no_fold_is_trained():
+    return not any(thread.name.startswith("fastnn-fold") for thread in threading.enumerate())
+
+
+def test_a_fit_ends_with_the_time_of_its_search(clock):
+    PASSES.clear()
+    quick = [{"max_iter": [1], "alpha": [i / 8]} for i in range(8)]
+    slow = {"max_iter": [5000], "alpha": [0.5]}
+    search = TradeoffSearchCV(
+        Counted((2,), tol=0, n_iter_no_change=5000, backend="numpy"), [*quick, slow], cv=2,
+        n_jobs=1, max_time=200.0, random_state=1, objectives=("score", "flops"), refit=False,
+    )  # fmt: skip
+    start = CLOCK.wall()
+    search.fit(X, y)
+    assert 10 < max(PASSES) < 101 and no_fold_is_trained()
+    assert CLOCK.wall() - start <= 200.0 + SECONDS
+    # what was not finished is no candidate
+    assert {params["max_iter"] for params in search.cv_results_["params"]} == {1}
+
+
+@pytest.mark.filterwarnings("ignore:.*interrupted")
+def test_a_fit_ends_with_a_search_that_is_interrupted(clock, monkeypatch):
+    PASSES.clear()
+    monkeypatch.setattr(Counted, "interrupts", True)
+    network = Counted((2,), max_iter=10**5, tol=0, n_iter_no_change=10**5, backend="numpy")
+    search = TradeoffSearchCV(network, {"alpha": [0.25, 0.5]}, cv=2, n_jobs=1, n_trials=2)
+    with pytest.raises(KeyboardInterrupt):
+        search.fit(X, y)
+    assert len(PASSES) == 1 and 10 <= PASSES[0] < 10**5 and no_fold_is_trained()

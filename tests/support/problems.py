@@ -16,6 +16,7 @@ from fastnn.core.embedding import Embedding, Encoded
 from fastnn.core.losses import (
     LOSSES,
     Focal,
+    Function,
     Huber,
     LabelLoss,
     Loss,
@@ -23,20 +24,43 @@ from fastnn.core.losses import (
     batch_objective,
 )
 from fastnn.core.network import NetworkSpec, initialise
-from fastnn.core.optimizers import SGD, Optimizer
+from fastnn.core.optimizers import SGD, Adam, Optimizer, RMSprop
 
-# Every loss with its default settings, and those that have settings with others.
+
+def log_cosh(raw, y):
+    """A loss as a user writes it."""
+    return np.logaddexp(raw - y, y - raw) - np.log(2)
+
+
+def slope_of_log_cosh(raw, y):
+    """Its derivative by raw."""
+    return np.tanh(raw - y)
+
+
+# Every loss with its default settings, those that have settings with others, and a user's.
 LOSS_VARIANTS: dict[str, Loss] = {
     **LOSSES,
     "small huber": Huber(0.3),
     "quantiles": Quantile([0.1, 0.5, 0.9]),
     "sharp focal": Focal(0.5),
+    "own": Function(log_cosh, slope_of_log_cosh, name="own"),
     **{
         f"smoothed {loss.name}": replace(loss, label_smoothing=0.3)
         for loss in LOSSES.values()
         if isinstance(loss, LabelLoss)
     },
 }
+
+
+# Every optimizer's rule, and every setting that goes around it.
+RULES = [
+    SGD(0.9, True),
+    SGD(0.7, False, max_norm=0.5),
+    SGD(0.0, False, l1=0.1),
+    Adam(weight_decay=0.5),
+    Adam(0.8, 0.9, 1e-3, ema=0.5),
+    RMSprop(0.8, 0.5, 1e-1, weight_decay=0.5, l1=0.1, max_norm=0.5, ema=0.5),
+]
 
 
 def problem(

@@ -74,10 +74,14 @@ def test_unknown_and_missing_categories_are_none():
 def test_columns_are_found_by_name():
     X = homes()
     encoder = EmbeddingEncoder().fit(X)
-    turned = encoder.transform(X[X.columns[::-1]].assign(more=1))
+    turned = encoder.transform(X[X.columns[::-1]])
     np.testing.assert_array_equal(turned.fractions, encoder.transform(X).fractions)
     with pytest.raises(ValueError, match=r"X lacks columns .* fitted with: 'area', 'town'"):
         encoder.transform(X.drop(columns=["town", "area"]))
+    with pytest.raises(
+        ValueError, match=r"X has columns .* not fitted with: 'more'\. Leave them out"
+    ):
+        encoder.transform(X.assign(more=1))
 
 
 def test_tables_of_every_kind_are_read_alike():
@@ -225,3 +229,24 @@ def test_numbers_of_any_size_are_scaled(factor):
 def test_cells_that_are_neither_numbers_nor_categories_are_refused(values, message):
     with pytest.raises((TypeError, ValueError), match=message):
         reads_as(pd.Series(values))
+
+
+def test_each_column_knows_what_is_made_of_it():
+    """Changing a column changes those parts of the encoding, and no other."""
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(
+        {
+            "number": rng.normal(size=40),
+            "gaps": np.where(np.arange(40) % 5, rng.normal(size=40), np.nan),
+            "same": 1.0,
+            "two": rng.choice(["a", "b"], 40),
+            "three": rng.choice(["a", "b", "c"], 40),
+        }
+    )
+    encoder = EmbeddingEncoder().fit(X)
+    before = encoder.transform(X)
+    for name, own in zip(X, encoder.encoded_places(), strict=True):
+        after = encoder.transform(X.assign(**{name: X[name].to_numpy()[::-1]}))
+        for part, places in own.items():
+            changed = (getattr(before, part) != getattr(after, part)).any(axis=0)
+            assert np.flatnonzero(changed).tolist() == places, (name, part)

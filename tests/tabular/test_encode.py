@@ -46,7 +46,7 @@ def test_rows_without_a_target_are_left_out_and_counted():
     notes = []
     schema = recognise(frame, "bought")
     assert len(with_known_target(schema, frame, notes.append)) == 38
-    assert notes == ["2 of 40 rows are left out: their target 'bought' is missing"]
+    assert notes == ["2 rows of 40 left out: the target 'bought' is missing there"]
     with pytest.raises(TableError, match="'bought' is missing in 2 of 40 rows"):
         targets(schema, frame)
     with pytest.raises(TableError, match="The target 'bought' is missing in every row"):
@@ -71,7 +71,7 @@ def test_a_later_table_is_put_into_the_same_shape():
     assert X["city"].tolist()[:2] == [UNSEEN, "Rome"] and X["city"].isna().tolist()[2]
     assert notes == [
         "columns the model does not know are ignored: 'more'",
-        "column 'city' holds values never seen in training ('Bern') in 1 rows; they count as "
+        "column 'city' holds values never seen in training ('Bern') in 1 row; they count as "
         "rare ones",
     ]
 
@@ -90,7 +90,7 @@ def test_a_later_table_is_put_into_the_same_shape():
         ),
         (
             lambda f: f.assign(age=[np.inf] + [30.0] * 39),
-            r"'age' holds infinity in 1 rows\. Empty these cells",
+            r"'age' holds infinity, or a number .* for one, in 1 row, such as row 1\. Empty",
         ),
         (
             lambda f: f.assign(age=[-1e200] + [30.0] * 39),

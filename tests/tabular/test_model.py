@@ -66,7 +66,7 @@ def test_numbers(tmp_path):
     model = saved(frame, "price", LinearRegression(), tmp_path / "m", drop=["kind"])
     later = homes(50, 1)
     later.loc[3, "price"] = None
-    with pytest.warns(TableWarning, match=r"1 of 50 rows are left out: their target 'price'"):
+    with pytest.warns(TableWarning, match=r"1 row of 50 left out: the target 'price'"):
         score = model.score(later)
     true = later["price"].dropna().str.replace("[$,]", "", regex=True).astype(float)
     assert score == pytest.approx(r2_score(true, model.predict(later.dropna())))

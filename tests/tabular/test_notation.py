@@ -22,8 +22,12 @@ from fastnn.tabular.schema import TableError  # noqa: E402
         (["€ 1.234,50", "€ 0,99", "€ 12,00"], [1234.5, 0.99, 12], Notation(",", ".", "€")),
         (["CHF 1'234.50", "CHF 7.00", "CHF 8.25"], [1234.5, 7, 8.25], Notation(".", "'", "CHF")),
         (["67.6%", "5%", "-0.5 %"], [67.6, 5, -0.5], Notation(suffix="%")),
-        (["(1,200)", "3,400", "(5)"], [-1200, 3400, -5], Notation(".", ",")),
-        (["($1,200)", "$3,400.5", "$5"], [-1200, 3400.5, 5], Notation(".", ",", "$")),
+        (["(1,200)", "3,400", "(5)"], [-1200, 3400, -5], Notation(".", ",", negatives=("(5)",))),
+        (
+            ["($1,200)", "$3,400.5", "$5"],
+            [-1200, 3400.5, 5],
+            Notation(".", ",", "$", negatives=("(5)",)),
+        ),
         (["1 234,5", "2,25", "12 345 678,0"], [1234.5, 2.25, 12345678], Notation(",", " ")),
         (["1\u00a0234,5", "2,25", "1\u202f000,5"], [1234.5, 2.25, 1000.5], Notation(",", " ")),
         (["4,102", "12,345", "1,234,567"], [4102, 12345, 1234567], Notation(".", ",")),
@@ -38,8 +42,8 @@ from fastnn.tabular.schema import TableError  # noqa: E402
         (["15 °C", "-3 °C", "22.5 °C"], [15, -3, 22.5], Notation(suffix="°C")),
         (["1.2e3", "5E-1", "7"], [1200, 0.5, 7], Notation()),
         (["+5", "-3", "+0.5"], [5, -3, 0.5], Notation()),
-        (["\u22123", "4", "\u22120.5"], [-3, 4, -0.5], Notation()),
-        (["5-", "7", "3.5-"], [-5, 7, -3.5], Notation()),
+        (["\u22123", "4", "\u22120.5"], [-3, 4, -0.5], Notation(negatives=("\u22125",))),
+        (["5-", "7", "3.5-"], [-5, 7, -3.5], Notation(negatives=("5-",))),
         ([" 5", "7 ", "\u00a03.5"], [5, 7, 3.5], Notation()),
         ([".5", "5.", "-.25"], [0.5, 5, -0.25], Notation()),
     ],
@@ -153,9 +157,9 @@ def test_many_texts_among_numbers_make_a_category_with_a_note():
     assert "x" in schema.categorical
     assert schema.notes == [
         "column 'x': a category, though most cells are numbers; others are not, such as "
-        "'not known' (10 cells); if they mean missing, --missing says so"
+        "'not known' (10 cells); if they mean missing, --also-missing says so"
     ]
-    assert learned(frame, missing=["not known"])[0].numbers
+    assert learned(frame, also_missing=["not known"])[0].numbers
     assert not learned(frame, categorical=["x"])[0].notes
 
 
@@ -172,7 +176,7 @@ def test_a_few_texts_among_numbers_are_missing():
     notes = []
     later = beside([*map(str, range(40)), "unheard"])
     assert features(schema, later, notes.append)["x"].isna().sum() == 1
-    assert notes == ["column 'x': texts among the numbers count as missing: 'unheard' (1 cells)"]
+    assert notes == ["column 'x': texts among the numbers count as missing: 'unheard' (1 cell)"]
     # fewer than nearly all: a category, or text
     schema, _, _ = learned(beside([*map(str, [1, 2, 3] * 30), *["unknown"] * 6]))
     assert schema.categorical["x"] == ["1", "2", "3", "unknown"]
@@ -184,10 +188,10 @@ def test_a_number_that_stands_for_missing_is_pointed_out():
     schema, X, _ = learned(beside(x))
     assert schema.notes == [
         "column 'x': -999 stands far from all other numbers (30 cells); "
-        '--missing "-999" if it means missing'
+        '--also-missing "-999" if it means missing'
     ]
     for frame in (beside(x), beside(x.astype(int)), beside(x.astype(int).astype(str))):
-        schema, X, _ = learned(frame, missing=["-999"])
+        schema, X, _ = learned(frame, also_missing=["-999"])
         assert X["x"].isna().sum() == 30 and not schema.notes
         assert features(schema, frame.iloc[:1])["x"].isna().all()
     assert not learned(beside(np.where(x < 0, 99, x)))[0].notes  # not far from the others

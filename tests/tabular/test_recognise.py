@@ -84,7 +84,10 @@ def test_the_task_can_be_overruled():
         (["a"] * 40, r"'y' holds one class only \(a\) in all 40 rows: nothing to learn"),
         ([2.5] * 40, r"'y' holds one value only \(2\.5\) in all 40 rows"),
         ([None] * 40, r"'y' is missing in every row"),
-        ([1.5, np.inf] * 20, r"'y' holds infinity in 20 rows"),
+        (
+            [1.5, np.inf] * 20,
+            r"'y' holds infinity, .* in 20 rows, such as row 2",
+        ),
         (
             [f"2024-01-{i % 28 + 1:02d}" for i in range(40)],
             r"'y' holds dates \(2024-01-01\)\. Turn it into a number first",
@@ -337,7 +340,7 @@ def test_classes_of_one_row_and_one_yes_in_many():
     schema, _, y = learned(frame)
     assert schema.task == "binary" and (y == "yes").sum() == 1
     assert schema.notes == [
-        "column 'y': 1 of 2 classes have one row only ('yes'); "
+        "column 'y': 1 class of 2 with one row only ('yes'); "
         "more rows of them, or one name for rare classes, make them learnable"
     ]
 

@@ -9,7 +9,8 @@ from fastnn.backends import load
 from fastnn.backends.base import Data, Plan
 from fastnn.core.network import NetworkSpec, initialise
 from fastnn.core.optimizers import SGD
-from fastnn.training.bag import Bag, BagRules, Member
+from fastnn.training.bag import Bag, BagLoop, BagRules, Measured, Member
+from fastnn.training.callbacks import watched_by
 from fastnn.training.loop import InterruptedWarning
 
 F64 = np.dtype(np.float64)
@@ -33,37 +34,54 @@ def squared_error(member, predictions):
     return float(np.mean((predictions - DATA.y[member.held_out]) ** 2))
 
 
-def bag(measure=squared_error, ema=None):
+def both(measure):
+    """The same number for value and loss, unless it is two."""
+
+    def measured(member, predictions):
+        found = measure(member, predictions)
+        return Measured(*found) if isinstance(found, tuple) else Measured(found, found)
+
+    return measured
+
+
+def train(members, n, *callbacks, measure=squared_error, ema=None, cycle_ends=()):
+    """Train for n epochs."""
     engine = load("numpy").engine(SPEC, F64)
-    return Bag(engine, Plan(SGD(ema=ema), 16), 1, DATA, measure, np.random.RandomState(0))
+    bag = Bag(engine, Plan(SGD(ema=ema), 16), 1, DATA, both(measure), np.random.RandomState(0))
+    loop = BagLoop(members, BagRules(n, frozenset(cycle_ends)))
+    bag.train(loop, np.full((n, 70 // 16), 0.05), callbacks)
+    return loop
 
 
-def rates(n):
-    return np.full((n, 70 // 16), 0.05)
+class Calls:
+    """A callback that is a function of the loop."""
+
+    def __init__(self, function):
+        self.on_pass_end = function
 
 
 def test_members_end_with_their_best_epoch():
     values = iter([3, 1, 2, 9, 9, 1, 9, 9, 9])  # of three members, epoch by epoch
     first = members()
     starts = [member.best_params.copy() for member in first]
-    bag(lambda member, predictions: next(values)).train(first, rates(3), BagRules(3))
+    train(first, 3, measure=lambda member, predictions: next(values))
     assert [member.best_iter for member in first] == [1, 1, 2]
     assert [member.best_value for member in first] == [3, 1, 1]
     again = members()
-    bag(lambda member, predictions: 0).train(again, rates(1), BagRules(1))
+    train(again, 1, measure=lambda member, predictions: 0)
     np.testing.assert_array_equal(again[0].best_params, first[0].best_params)
     assert all((a != b.best_params).any() for a, b in zip(starts, first, strict=True))
 
 
 def test_equal_values_take_the_later_epoch():
     one = members(1)
-    bag(lambda member, predictions: 1.0).train(one, rates(4), BagRules(4))
+    train(one, 4, measure=lambda member, predictions: 1.0)
     assert one[0].best_iter == 4
 
 
 def test_it_learns():
     each = members()
-    bag().train(each, rates(30), BagRules(30))
+    train(each, 30)
     for member in each:
         assert member.best_value < 0.1 * member.values[0]
 
@@ -71,12 +89,13 @@ def test_it_learns():
 @pytest.mark.parametrize("ema", [None, 0.9])
 def test_what_is_measured_is_what_is_kept(ema):
     each = members()
-    bag(ema=ema).train(each, rates(5), BagRules(5))
+    train(each, 5, ema=ema)
     engine = load("numpy").engine(SPEC, F64)
     for member in each:
         out = np.empty((10, 1))
         engine.predict(member.best_params, X[member.held_out], out)
         assert squared_error(member, out) == min(member.values)
+        np.testing.assert_array_equal(member.best_predictions, out)
 
 
 def test_a_member_stops_at_the_end_of_a_cycle_that_brought_nothing():
@@ -85,53 +104,90 @@ def test_a_member_stops_at_the_end_of_a_cycle_that_brought_nothing():
         return float(len(member.values) if worse else -len(member.values))
 
     each = members()
-    bag(measure).train(each, rates(9), BagRules(9, cycle_ends=frozenset({2, 4})))
+    train(each, 9, measure=measure, cycle_ends={2, 4})
     assert [len(member.values) for member in each] == [4, 9, 9]
+
+
+def test_the_loss_ends_a_cycle_and_the_value_chooses_the_epoch():
+    values, losses = [3, 4, 5, 9], [1, 2, 0.5, np.nan]
+
+    def measure(member, predictions):
+        i = len(member.values)
+        return values[i], losses[i]
+
+    each = members(1)
+    train(each, 9, measure=measure, cycle_ends={2, 3, 4})
+    assert (len(each[0].values), each[0].best_iter) == (4, 1)
 
 
 def test_all_members_stopped_is_the_end():
     each = members()
     calls = []
-    bag(lambda member, predictions: 1.0).train(
-        each, rates(9), BagRules(9, cycle_ends=frozenset({2, 4})), calls.append
-    )
+    noting = Calls(lambda loop: calls.append(loop.n_iter))
+    train(each, 9, noting, measure=lambda member, predictions: 1.0, cycle_ends={2, 4})
     assert calls == [1, 2, 3, 4]
 
 
-def test_time_and_callbacks_end_it_after_an_epoch():
-    each = members()
-    bag().train(each, rates(9), BagRules(9, max_time=1e-9))
-    assert [len(member.values) for member in each] == [1, 1, 1]
-    each = members()
-    bag().train(each, rates(9), BagRules(9), lambda epoch: epoch == 3)
+def test_callbacks_see_the_means_of_an_epoch_and_may_end_it():
+    each, seen = members(), []
+    with watched_by(Calls(lambda loop: seen.append((loop.n_iter, loop.stopped)))):
+        loop = train(each, 9, Calls(lambda loop: loop.n_iter == 3))
+    assert seen == [(1, False), (2, False), (3, True)]
     assert [len(member.values) for member in each] == [3, 3, 3]
+    assert loop.losses == np.mean([member.losses for member in each], axis=0).tolist()
+    assert loop.values == np.mean([m.values for m in each], axis=0).tolist()
+    assert loop.validation_losses == np.mean([m.held_out_losses for m in each], axis=0).tolist()
+
+
+def test_members_of_fewer_rows_visit_them_more_often():
+    """Each epoch is of the same steps: 64 visits, 3 rows are visited 21 times at least."""
+    visits = []
+
+    class Trainer:
+        def train(self, state, data, passes):
+            visits.append(passes.rows[:, 0])
+            return np.zeros((len(passes.rows), 1))
+
+    class Engine:
+        def trainer(self, plan):
+            return Trainer()
+
+        def predict(self, params, X, out):
+            out[...] = 0
+
+    few, many = members(2)
+    few.rows = np.arange(40, 43)
+    bag = Bag(Engine(), Plan(SGD(), 16), 1, DATA, both(squared_error), np.random.RandomState(0))
+    bag.train(BagLoop([few, many], BagRules(1)), np.zeros((1, 4)))
+    assert sorted(np.bincount(visits[0][0])[40:]) == [21, 21, 22]
+    assert len(np.unique(visits[0][1])) == 64
 
 
 def test_a_member_without_a_finite_epoch_is_refused():
     values = iter([1.0, np.nan, 1.0, np.inf])
     with pytest.raises(ValueError, match="Solver produced non-finite parameter weights"):
-        bag(lambda member, predictions: next(values)).train(members(2), rates(2), BagRules(2))
+        train(members(2), 2, measure=lambda member, predictions: next(values))
 
 
 def test_a_member_that_diverges_keeps_its_best_epoch():
     values = iter([1.0, np.nan])
     each = members(1)
-    bag(lambda member, predictions: next(values)).train(each, rates(2), BagRules(2))
+    train(each, 2, measure=lambda member, predictions: next(values))
     assert (each[0].best_iter, each[0].best_value) == (1, 1.0)
 
 
 def test_an_interrupt_keeps_whole_epochs():
-    def interrupt(epoch):
-        if epoch == 2:
+    def interrupt(loop):
+        if loop.n_iter == 2:
             raise KeyboardInterrupt
 
     each = members()
     with pytest.warns(InterruptedWarning, match="Training interrupted by user"):
-        bag().train(each, rates(5), BagRules(5), interrupt)
+        train(each, 5, Calls(interrupt))
     assert [len(member.values) for member in each] == [2, 2, 2]
 
     def at_once(member, predictions):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        bag(at_once).train(members(), rates(5), BagRules(5))
+        train(members(), 5, measure=at_once)

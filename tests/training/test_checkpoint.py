@@ -104,6 +104,7 @@ def test_slots_of_another_network_are_refused():
     model = MLPRegressor(**PARAMS).partial_fit(X, Y[MLPRegressor])
     model.coefs_ = [np.ones((4, 2)), np.ones((2, 3)), np.ones((3, 1))]
     model.intercepts_ = [np.ones(2), np.ones(3), np.ones(1)]
+    model.set_params(hidden_layer_sizes=(2, 3))
     before = pickle.dumps(model)
     message = (
         "^coefs_ and intercepts_ hold 23 numbers, but the optimizer to go on with has trained 55."

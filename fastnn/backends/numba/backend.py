@@ -22,11 +22,11 @@ from fastnn.backends.checks import (
     why_unsupported,
 )
 from fastnn.backends.numba import passes as kernels
-from fastnn.backends.numba.layout import aligned, lay_out
+from fastnn.backends.numba.layout import aligned, kernel, lay_out
 from fastnn.backends.numba.losses import LOSSES
 from fastnn.backends.numba.math import ACTIVATIONS, OPTIMIZERS, code
 from fastnn.core.activations import Array
-from fastnn.core.losses import INVERSE_LINKS
+from fastnn.core.links import INVERSE_LINKS
 from fastnn.core.network import NetworkSpec, Segment
 
 
@@ -61,8 +61,8 @@ class _Scratch:
         n = layout.n_padded
         padded = aligned(n_lines * n, dtype).reshape(n_lines, n)
         work = aligned(layout.n_work, dtype)
-        loss, settings = code(LOSSES, spec.loss.name), spec.loss.settings_for(spec.n_out)
-        return kernels.Network(loss, settings, *layout[:3], padded, work)
+        loss, settings = kernel(LOSSES, spec.loss, dtype), spec.loss.settings_for(spec.n_out)
+        return kernels.Network(*loss, settings, *layout[:3], padded, work)
 
 
 class NumbaTrainer:

@@ -25,7 +25,7 @@ from numba.extending import intrinsic
 from scipy.special import expit
 
 from fastnn.backends.numba import math as ours
-from fastnn.core.activations import Function
+from fastnn.core.functions import Function
 
 # What Numba raises where it cannot compile; before 0.61 unknown bytecode had no class of its own.
 UNCOMPILED = (
@@ -124,22 +124,31 @@ def _compiled(function: Callable, dtype: str) -> Callable:
     return njit(**OPTIONS, **COMPILERS[dtype])(copy)
 
 
+# What a function takes, to how its value and its slope are called; y stands where the slope goes.
+CALLS = {
+    "input": lambda value, slope: (lambda z, y: value(z), lambda z, y: slope(z)),
+    "output": lambda value, slope: (lambda z, y: value(z), lambda z, y: slope(value(z))),
+    "target": lambda value, slope: (value, slope),
+}
+
+
 @cache
-def block_function(value: Callable, slope: Callable, keeps: str, dtype: str) -> object:
-    """``(a, slopes, n, n_slopes)``: weighted inputs become values; and slopes, if asked for."""
-    value, slope = _compiled(value, dtype), _compiled(slope, dtype)
-    real, of_input = types.CPointer(getattr(types, dtype)), keeps == "input"
+def block_function(value: Callable, slope: Callable, takes: str, dtype: str) -> object:
+    """``(a, slopes, n, n_slopes)``: numbers become values; and slopes, if asked for."""
+    calls = CALLS[takes](_compiled(value, dtype), _compiled(slope, dtype))
+    value, slope = (call if takes == "target" else njit(**OPTIONS)(call) for call in calls)
+    real = types.CPointer(getattr(types, dtype))
 
     @cfunc(types.void(real, real, types.intp, types.intp), nopython=True, **OPTIONS)
     def block(a, slopes, n, n_slopes):
         values, found = carray(a, n), carray(slopes, n_slopes)
         for i in range(n_slopes):  # together: what both compute is computed once
-            z = values[i]
-            values[i] = value(z)
-            found[i] = slope(z) if of_input else slope(value(z))
+            z, y = values[i], found[i]
+            values[i] = value(z, y)
+            found[i] = slope(z, y)
         rest = values[n_slopes:]
         for i in range(rest.size):
-            rest[i] = value(rest[i])
+            rest[i] = value(rest[i], rest[i])
 
     return block
 
@@ -150,7 +159,7 @@ def address_of(member: Function, dtype: np.dtype) -> int:
     ValueError, with Numba's reason, if it cannot be compiled.
     """
     try:
-        block = block_function(member.value, member.slope, member.keeps, np.dtype(dtype).name)
+        block = block_function(member.value, member.slope, member.takes, np.dtype(dtype).name)
     except UNCOMPILED as error:
         reason = " ".join(str(error).split())
         raise ValueError(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from fastnn.backends.numba.compiler import SOURCES, VECTOR_BYTES
 from fastnn.backends.numba.functions import address_of
 from fastnn.backends.numba.math import ACTIVATIONS, MAX_SETTINGS, code
-from fastnn.core.activations import Array, Function
+from fastnn.core.family import Member
+from fastnn.core.functions import Array, Function
 from fastnn.core.network import NetworkSpec, Segment
 
 ZEROS = 0  # where the work space holds a row of zeros
@@ -103,10 +104,7 @@ def lay_out(
     inp, ld_in = reserve(0 if sparse else n_rows * spec.n_in), spec.n_in  # a block's rows of X
     for i, (row, layer, ld) in enumerate(zip(layers, spec.layers, widths, strict=True)):
         row["n_in"], row["n_out"], row["ld_in"], row["ld"] = layer.n_in, layer.n_out, ld_in, ld
-        if isinstance(layer.activation, Function):
-            row["function"] = address_of(layer.activation, dtype)
-        else:
-            row["activation"] = code(ACTIVATIONS, layer.activation.name)
+        row["activation"], row["function"] = kernel(ACTIVATIONS, layer.activation, dtype)
         settings = layer.activation.settings()
         row["settings"][: len(settings)] = settings
         row["inp"], row["out"], row["delta"] = inp, reserve(n_rows * ld), reserve(n_rows * ld)
@@ -138,6 +136,13 @@ def lay_out(
                 start = parts.pop()[0]
             parts.append((start, stop, *factors))
     return Layout(layers, np.array(table, SEGMENT), np.array(parts, PART), n_padded, n_work)
+
+
+def kernel(known: Mapping[str, Any], member: Member, dtype: np.dtype) -> tuple[int, int]:
+    """A member's code among ``known`` and 0; or, of a user's, 0 and its function's address."""
+    if isinstance(member, Function):
+        return 0, address_of(member, dtype)
+    return code(known, member.name), 0
 
 
 def _row_length(n: int, lanes: int) -> int:

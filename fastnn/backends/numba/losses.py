@@ -18,10 +18,16 @@ from fastnn.backends.numba.math import by_code, exp, expit
 
 
 @fast
+def clip(x, low, high):
+    """X within [low, high]; a NaN stays."""
+    x = low if x < low else x
+    return high if x > high else x
+
+
+@fast
 def clip_probability(p, eps):
-    """P within [eps, 1 - eps]; a NaN stays."""
-    p = eps if p < eps else p
-    return type(p)(1) - eps if p > type(p)(1) - eps else p
+    """P within [eps, 1 - eps]."""
+    return clip(p, eps, type(p)(1) - eps)
 
 
 @fast
@@ -169,8 +175,7 @@ def huber(settings, value, delta, n_out):
     bound = real(settings[0])
     for j in range(value.size):
         error = value[j] - delta[j]
-        clipped = -bound if error < -bound else error
-        clipped = bound if clipped > bound else clipped
+        clipped = clip(error, -bound, bound)
         delta[j] = clipped
         value[j] = clipped * (error - real(0.5) * clipped)
 

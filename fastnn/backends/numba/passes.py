@@ -39,6 +39,8 @@ class Network(NamedTuple):
     Attributes
     ----------
     loss : int, its code
+    loss_function : int
+        0, or the address of one that takes the loss's place.
     loss_settings : ndarray of float64
         What it reads; of a quantile's loss a level for each output.
     layers, segments, parts : tables; see layout.py
@@ -49,6 +51,7 @@ class Network(NamedTuple):
     """
 
     loss: int
+    loss_function: int
     loss_settings: np.ndarray
     layers: np.ndarray
     segments: np.ndarray
@@ -182,6 +185,24 @@ def forward_block(layers, padded, data, rows, work, place):
 
 
 @fast
+def close_up(value, delta, n_rows, n_out, ld):
+    """Rows of ``ld`` become rows of ``n_out``, without what fills them up to whole vectors."""
+    for i in range(n_rows):
+        for j in range(n_out):
+            value[i * n_out + j], delta[i * n_out + j] = value[i * ld + j], delta[i * ld + j]
+
+
+@fast
+def spread_out(value, delta, n_rows, n_out, ld):
+    """What ``close_up`` did undone; what fills up rows of ``delta`` is 0."""
+    for i in range(n_rows - 1, -1, -1):
+        for j in range(n_out - 1, -1, -1):
+            value[i * ld + j], delta[i * ld + j] = value[i * n_out + j], delta[i * n_out + j]
+        for j in range(n_out, ld):
+            delta[i * ld + j] = 0
+
+
+@fast
 def loss_block(network, layer, data, rows):
     """The weighted sum of the rows' losses, from the raw output in ``out``.
 
@@ -196,7 +217,13 @@ def loss_block(network, layer, data, rows):
             delta[i * ld] = data.codes[rows[i]]
         else:
             copy(data.y[rows[i] * n_out : (rows[i] + 1) * n_out], delta[i * ld : i * ld + n_out])
-    n_shares = find_loss(network.loss, settings, value, delta, m, n_out, ld)
+    if network.loss_function != 0:
+        close_up(value, delta, m, n_out, ld)
+        call_block(network.loss_function, value[: m * n_out], delta[: m * n_out])
+        spread_out(value, delta, m, n_out, ld)
+        n_shares = n_out
+    else:
+        n_shares = find_loss(network.loss, settings, value, delta, m, n_out, ld)
     total = 0.0
     for i in range(m):
         row_value = 0.0

@@ -1,0 +1,428 @@
+"""What do the estimators of tables share? Fitting a bag, and asking its members."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from numbers import Integral
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import Tags, check_consistent_length, check_random_state
+from sklearn.utils.validation import (
+    check_is_fitted,
+    validate_data,
+)
+
+from fastnn._sklearn import fit_context, safe_indexing
+from fastnn.backends import choose
+from fastnn.backends.base import Data, Engine
+from fastnn.core.activations import Array
+from fastnn.core.embedding import Encoded
+from fastnn.core.losses import Loss
+from fastnn.core.network import NetworkSpec
+from fastnn.estimators.base import unchanged_on_error
+from fastnn.estimators.callbacks import CallbackSupport
+from fastnn.estimators.targets import Targets, ValidationRows
+from fastnn.tabular.embed import EmbeddingEncoder, as_table
+from fastnn.tabular.folds import (
+    Counted,
+    Rows,
+    Split,
+    checked_groups,
+    fold_splits,
+    given_splits,
+)
+from fastnn.tabular.importances import permutation_importances
+from fastnn.tabular.metrics import measure_by
+from fastnn.tabular.parameters import TabularParameters
+from fastnn.tabular.recipe import Recipe, first_parameters
+from fastnn.training.bag import Bag, BagLoop, BagRules, Member
+from fastnn.training.callbacks import Callback, Origin, fit_begins, watched_by
+from fastnn.training.data import row_weights
+from fastnn.training.model import thread_limit
+from fastnn.training.stopping import TimeLimit
+
+
+@dataclass
+class FittedMember:
+    """What is known of a member of a bag after the fit.
+
+    Attributes
+    ----------
+    held_out : ndarray of int
+        The rows of those given to ``fit`` that it did not see; with ``X_val`` none.
+    n_iter : int
+        Epochs that it trained.
+    best_iter : int
+        The epoch, from 1, whose parameters it has.
+    best_value : float
+        The measure then; less is better.
+    loss_curve, validation_curve : list of float
+        Its training loss and the measure of each epoch.
+    """
+
+    held_out: Rows
+    n_iter: int
+    best_iter: int
+    best_value: float
+    loss_curve: list[float]
+    validation_curve: list[float]
+
+
+@dataclass(frozen=True)
+class Given:
+    """What ``fit`` is given."""
+
+    X: Any
+    y: Any
+    weight: Any
+    groups: Any
+    validation: ValidationRows | None
+
+
+@dataclass(frozen=True)
+class Learnable:
+    """What a bag learns from: rows that count, then rows to validate on where some are given.
+
+    Attributes
+    ----------
+    data : Data
+    y : ndarray
+        The targets as the user gave them.
+    counted : Counted
+    splits : list of Split
+        One for each member.
+    """
+
+    data: Data
+    y: np.ndarray
+    counted: Counted
+    splits: list[Split]
+
+    @property
+    def has_validation(self) -> bool:
+        """Whether rows to validate on are given."""
+        return len(self.y) > len(self.counted.first)
+
+
+def _data(X: Encoded, learned: Targets, weight: Array | None, dtype: np.dtype) -> Data:
+    """What an engine reads of encoded rows, their targets and weights."""
+    return Data(X.astype(dtype), learned.as_dtype(dtype), learned.weigh(weight, dtype))
+
+
+def _joined(one: Data, other: Data) -> Data:
+    """The rows of two."""
+    both = [(getattr(one.X, f.name), getattr(other.X, f.name)) for f in fields(Encoded)]
+    weight = None
+    if one.weight is not None or other.weight is not None:
+        each = [
+            np.ones(len(d.y), d.X.dtype) if d.weight is None else d.weight for d in (one, other)
+        ]
+        weight = np.concatenate(each)
+    return Data(Encoded(*map(np.concatenate, both)), np.concatenate([one.y, other.y]), weight)
+
+
+def _check_weights(weight: Array | None, splits: Sequence[Split]) -> None:
+    """ValueError if the rows that a member trains on, or is measured on, have no weight at all."""
+    for j, split in enumerate(splits if weight is not None else ()):
+        for what, rows in (("trains on", split.rows), ("holds out", split.held_out)):
+            if not weight[rows].any():  # type: ignore[index]
+                raise ValueError(
+                    f"Member {j} {what} {len(rows)} rows whose weights are all 0. Give them weights"
+                    " by sample_weight and class_weight, or other folds by cv."
+                )
+
+
+class PrintEpoch:
+    """Prints the mean loss and measure of each epoch."""
+
+    def on_pass_end(self, loop: Any) -> None:
+        """Print both."""
+        loss, value = loop.losses[-1], loop.values[-1]
+        print(f"Epoch {loop.n_iter}, loss = {loss:.6f}, validation = {value:.6f}")
+
+
+class BaseTabular(CallbackSupport, TabularParameters):
+    """What the classifier and the regressor of tables share."""
+
+    _engines: dict[tuple[str, int | None], Engine]  # by backend and threads; absent from pickles
+    _loss: Loss  # what the bag was trained by
+
+    # ---- fitting
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+        groups: Any = None,
+    ) -> Any:
+        """Fit a bag of networks to a table.
+
+        Parameters
+        ----------
+        X : DataFrame, array-like or sparse matrix of shape (n_samples, n_features)
+            Numbers and categories; cells may be missing.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), default=None
+            How much each row counts; rows of weight 0 are as if absent.
+        X_val : DataFrame, array-like or sparse matrix of shape (n_val, n_features), default=None
+            Rows on which all members choose their best epoch, in place of folds that they hold
+            out: every member then trains on all of X.
+        y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
+            Their targets.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            How much each of them counts.
+        groups : array-like of shape (n_samples,), default=None
+            Rows of a group are held out together.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError, TypeError
+            If the input is not usable, or training diverges; the model is then as it was before.
+        """
+        validation = ValidationRows.given(X_val, y_val, sample_weight_val)
+        given = Given(as_table(X), y, sample_weight, groups, validation)
+        limits = () if self.max_time is None else (TimeLimit(self.max_time),)
+        recipe = self._recipe()
+        with (
+            watched_by(*limits),
+            self._watched(X, y, sample_weight, recipe.max_iter),
+            unchanged_on_error(self),
+        ):
+            return self._fit(recipe, given)
+
+    def _fit(self, recipe: Recipe, given: Given) -> Any:
+        """As :meth:`fit`; what fails may leave the model half fitted."""
+        random_state = check_random_state(self.random_state)
+        learnable = self._learnable(recipe, given, random_state)
+        data, dtype = learnable.data, np.dtype(recipe.dtype)
+        self._recipe_used, self._engines = recipe, {}
+        spec = self.network_
+        members = [
+            Member(*split, first_parameters(spec, dtype, random_state))
+            for split in learnable.splits
+        ]
+        n_mean = sum(len(member.rows) for member in members) // len(members)
+        batch_size = recipe.batch_size_for(n_mean)
+        plan = recipe.plan(spec, batch_size)
+        engine = choose(self.backend, spec, dtype, plan).engine(
+            spec, dtype, thread_limit(self.n_threads)
+        )
+        measure = measure_by(self.eval_metric, self, self._loss, data, learnable.y)
+        loop = BagLoop(members, BagRules(recipe.max_iter, recipe.cycle_ends()))
+        fit_begins(cast(Any, loop), Origin(spec, data))  # it has what callbacks look at
+        printing: tuple[Callback, ...] = (PrintEpoch(),) if self.verbose else ()
+        bag = Bag(engine, plan, self._n_out, data, measure, random_state)
+        bag.train(loop, recipe.rates(spec, batch_size, n_mean // batch_size), printing)
+        self._show(loop, learnable)
+        self.__dict__.pop("feature_importances_", None)
+        if self.importance_repeats:
+            self.feature_importances_ = permutation_importances(
+                bag, members, self._encoder, self.importance_repeats
+            )
+        return self
+
+    def _learnable(
+        self, recipe: Recipe, given: Given, random_state: np.random.RandomState
+    ) -> Learnable:
+        """Validate, encode and split what ``fit`` was given."""
+        X, groups = given.X, checked_groups(given.groups)
+        validate_data(self, X, given.y, skip_check_array=True)
+        y = self._checked_targets(given.y)
+        check_consistent_length(X, y, groups)
+        dtype = np.dtype(recipe.dtype)
+        weight = row_weights(given.weight, X.shape[0], dtype)
+        splits = None
+        if given.validation is not None and (self.cv is not None or groups is not None):
+            raise ValueError(
+                "X_val takes the place of folds: leave out cv and groups, or X_val and y_val."
+            )
+        if self.cv is None or isinstance(self.cv, Integral):
+            counted = Counted.of(X.shape[0], weight)
+        else:
+            splits = given_splits(self.cv, X, y, groups)
+            counted = Counted.distinct(X, y, weight, splits)
+            splits = counted.of_splits(splits)
+        rows = counted.first
+        if not np.array_equal(rows, np.arange(X.shape[0])):
+            X, y = safe_indexing(X, rows), y[rows]
+            groups = None if groups is None else groups[rows]
+        encoder = EmbeddingEncoder(
+            recipe.n_bins, recipe.embedding_size, self.categorical_features, recipe.max_categories
+        ).fit(X)
+        n_rows = len(rows)
+        if n_rows < 2:
+            raise ValueError(f"X must have at least 2 samples, got {n_rows} sample.")
+        self._encoder = encoder
+        for name in ("n_features_in_", "feature_names_in_"):
+            if hasattr(encoder, name):
+                setattr(self, name, getattr(encoder, name))
+        learned = self._learned(y)
+        self._loss, self._n_out = learned.loss, learned.n_outputs
+        data = _data(encoder.transform(X), learned, counted.weight, dtype)
+        if given.validation is not None:
+            validation, y_val = self._validation(given.validation, learned, dtype)
+            data, y = _joined(data, validation), np.concatenate([y, y_val])
+            held_out = np.arange(n_rows, len(y))
+            splits = [Split(np.arange(n_rows), held_out)] * recipe.n_members
+        elif splits is None:
+            splits = fold_splits(data.y, groups, recipe.n_folds, recipe.n_members, random_state)
+        n_members = self.n_members or len(splits)
+        splits = [splits[j % len(splits)] for j in range(n_members)]
+        _check_weights(data.weight, splits)
+        return Learnable(data, y, counted, splits)
+
+    def _validation(
+        self, given: ValidationRows, like: Targets, dtype: np.dtype
+    ) -> tuple[Data, np.ndarray]:
+        """The rows to validate on, and their targets as given."""
+        try:
+            X, y = as_table(given.X), self._checked_targets(given.y)
+            check_consistent_length(X, y)
+            learned = replace(like, values=self._as_learned(y))
+            weight = row_weights(given.weight, X.shape[0], dtype)
+            return _data(self._encoder.transform(X), learned, weight, dtype), y
+        except ValueError as error:
+            raise ValueError(f"X_val, y_val, sample_weight_val: {error}") from error
+
+    def _show(self, loop: BagLoop, learnable: Learnable) -> None:
+        """What the members have learned, and what they answer of rows that they did not see."""
+        members, data, counted = loop.members, learnable.data, learnable.counted
+        self._params = np.stack([member.best_params for member in members])
+        self.n_iter_ = loop.n_iter
+        self.loss_curve_, self.validation_curve_ = loop.losses, loop.values
+        self.members_ = [
+            FittedMember(
+                np.flatnonzero(np.isin(counted.places, member.held_out)),
+                len(member.values),
+                member.best_iter,
+                member.best_value,
+                member.losses,
+                member.values,
+            )
+            for member in members
+        ]
+        sums, n_answers = np.zeros((len(learnable.y), self._n_out)), np.zeros(len(learnable.y))
+        for member in members:
+            sums[member.held_out] += member.best_predictions
+            n_answers[member.held_out] += 1
+        answered = np.flatnonzero(n_answers)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            answers = sums / n_answers[:, None]
+        asked = [(member.held_out, member.best_predictions) for member in members]
+        if learnable.has_validation:  # which the whole bag answers
+            asked = [(answered, answers[answered])]
+        self._misses = [self._missed_by(own, data.y[rows]) for rows, own in asked]
+        weight = None if data.weight is None else data.weight[answered]
+        self.validation_score_ = np.nan
+        if len(answered) > 1:
+            judged = Data(data.X[answered], data.y[answered], weight)
+            self.validation_score_ = self._judged(answers[answered], judged)
+        places = np.where(counted.places < 0, len(answers), counted.places)
+        answers = np.vstack([answers, np.full(self._n_out, np.nan)])[places]
+        self.oof_prediction_ = self._shown(answers)
+
+    def _as_of(self, loop: Any, origin: Origin) -> dict[str, Any]:
+        params = [member.best_params for member in loop.members]
+        return {"_params": np.stack(params), "n_iter_": loop.n_iter}
+
+    @property
+    def partial_fit(self) -> Any:
+        """Absent: a bag needs the whole table."""
+        raise AttributeError(
+            f"{type(self).__name__} has no partial_fit: the edges of its bins, its categories and"
+            " the folds of its members need the whole table. Call fit with all rows, or use"
+            " MLPClassifier or MLPRegressor."
+        )
+
+    # ---- predicting
+
+    def _by_member(self, X: Any) -> Array:
+        """Each member's predictions, ``(n_members, n_samples, n_outputs)``."""
+        check_is_fitted(self)
+        dtype = self._params.dtype
+        encoded, engine = self._encoder.transform(X).astype(dtype), self._engine()
+        out = np.empty((len(self._params), encoded.shape[0], self._n_out), dtype)
+        for params, own in zip(self._params, out, strict=True):
+            engine.predict(params, encoded, own)
+        return out
+
+    def _by_judged(self, X: Any) -> NDArray[np.float64]:
+        """Predictions of those whose misses are known: each member, or with X_val all as one."""
+        by_member = self._by_member(X).astype(np.float64)
+        return by_member if len(self._misses) > 1 else by_member.mean(axis=0, keepdims=True)
+
+    def _predictions(self, X: Any) -> NDArray[np.float64]:
+        """The mean of the members' predictions, ``(n_samples, n_outputs)``."""
+        return self._by_member(X).mean(axis=0, dtype=np.float64)
+
+    def _engine(self) -> Engine:
+        """What runs the members' network; made once for each choice of backend and threads."""
+        key = self.backend, self.n_threads
+        if key not in self._engines:
+            spec = self.network_
+            dtype = self._params.dtype
+            backend = choose(self.backend, spec, dtype)
+            self._engines[key] = backend.engine(spec, dtype, thread_limit(self.n_threads))
+        return self._engines[key]
+
+    @property
+    def n_members_(self) -> int:
+        """How many networks it holds."""
+        return len(self._params)
+
+    @property
+    def network_(self) -> NetworkSpec:
+        """What each of them is."""
+        return self._recipe_used.network(self._encoder.embedding_, self._n_out, self._loss)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        return {name: value for name, value in state.items() if name != "_engines"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._engines = {}
+
+    @abstractmethod
+    def _checked_targets(self, y: Any) -> np.ndarray:
+        """Targets ``(n_samples,)`` or ``(n_samples, n_outputs)`` that can be learned."""
+
+    @abstractmethod
+    def _learned(self, y: np.ndarray) -> Targets:
+        """Targets as a network learns them, and the loss; what was found in them is kept."""
+
+    @abstractmethod
+    def _as_learned(self, y: np.ndarray) -> np.ndarray:
+        """Targets of other rows, as those of the fit under way are learned."""
+
+    @abstractmethod
+    def _missed_by(self, predictions: Array, y: np.ndarray) -> NDArray[np.float64]:
+        """How far predictions of held-out rows are from the truth, for intervals and sets."""
+
+    @abstractmethod
+    def _judged(self, predictions: Array, held_out: Data) -> float:
+        """What ``score`` gives."""
+
+    @abstractmethod
+    def _shown(self, predictions: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Predictions of the network on the user's scale."""
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = tags.input_tags.allow_nan = True
+        tags.input_tags.string = tags.input_tags.categorical = True
+        return tags
