@@ -155,7 +155,7 @@ def test_networks_are_averaged_by_rows_after_each_pass(client, rows):
     X, y, _, _ = rows
     settings = {**SMALL, "solver": "sgd", "momentum": 0, "shuffle": False, "max_iter": 2}
     _, there = on_each_worker(client, X[:80], X[80:])
-    model = DaskMLPRegressor(**settings).fit(there, cut(y, (80, 40)))
+    model = DaskMLPRegressor(**settings).fit(there, on_each_worker(client, y[:80], y[80:])[1])
     each = [MLPRegressor(**settings) for _ in range(2)]
     for _ in range(2):
         for own, part in zip(each, (slice(80), slice(80, 120)), strict=True):
@@ -173,7 +173,7 @@ def test_the_optimizers_memory_is_averaged_too(client, rows):
     X, y, _, _ = rows
     _, twice = on_each_worker(client, X, X)
     settings = {**SMALL, "shuffle": False}
-    model = DaskMLPRegressor(**settings).fit(twice, cut(np.tile(y, 2), (120, 120)))
+    model = DaskMLPRegressor(**settings).fit(twice, on_each_worker(client, y, y)[1])
     expected = MLPRegressor(**settings).fit(X, y)
     for own, other in zip(model.coefs_, expected.coefs_, strict=True):
         np.testing.assert_allclose(own, other, 1e-9)
@@ -435,7 +435,7 @@ def test_what_cannot_be_computed_again_is_said(client, rows):
         r" and the cluster cannot compute them again.*client\.scatter"
     )
     with pytest.raises(WorkersLost, match=message):
-        within(60, lambda: model.fit(there, cut(y, (80, 40))))
+        within(60, lambda: model.fit(there, on_each_worker(client, y[:80], y[80:])[1]))
     assert not hasattr(model, "coefs_")
 
 
