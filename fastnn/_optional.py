@@ -11,6 +11,8 @@ from typing import Any
 
 # Which extra of pyproject.toml brings each package.
 EXTRAS = {
+    "dask": "dask",
+    "distributed": "dask",
     "matplotlib": "plot",
     "numba": "numba",
     "onnx": "onnx",

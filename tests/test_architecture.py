@@ -24,7 +24,7 @@ FLOORS = [
     {"training"},
     {"callbacks"},
     {"estimators", "display", "environment", "persistence_parts"},
-    {"search", "tabular", "export"},
+    {"search", "tabular", "export", "dask"},
     {"persistence"},
     {"report"},
     {"cli", "__main__"},
@@ -59,6 +59,8 @@ LAZY = {
     "llvmlite",
     "onnx",
     "skl2onnx",
+    "dask",
+    "distributed",
 }  # not installed with the base
 LOADED_ON_DEMAND = DOORS["numba"]  # imported lazily, see backends/__init__.py
 MAX_LINES = 600

@@ -10,6 +10,6 @@ cd "$WORK/old"
 export FASTNN_REQUIRE=cython,numba PYTEST_ADDOPTS="-q -W default"
 FASTNN_TEST_BACKENDS=cython,numba pytest tests/backends/test_agreement.py tests/estimators/test_dtype.py
 FASTNN_TEST_BACKENDS=cython pytest --numprocesses=2 tests/core tests/estimators tests/training tests/search tests/tabular \
-    tests/export tests/report tests/cli tests/test_display.py \
+    tests/export tests/report tests/cli tests/test_display.py tests/test_dask.py \
     --ignore=tests/estimators/test_parity.py --ignore=tests/search/test_process.py --ignore=tests/search/test_choice.py \
     --ignore=tests/export/test_c_source.py --ignore=tests/cli/test_output.py --ignore=tests/cli/test_terminal.py

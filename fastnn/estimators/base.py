@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 
 from fastnn._sklearn import fit_context
 from fastnn.backends import choose
-from fastnn.backends.base import Data, Engine, Plan
+from fastnn.backends.base import Data, Plan
 from fastnn.backends.checks import NotFinite
 from fastnn.core.activations import Array
 from fastnn.core.augmentations import Augmentation
@@ -27,12 +27,12 @@ from fastnn.estimators import targets
 from fastnn.estimators.batches import check_n_epochs, learn
 from fastnn.estimators.callbacks import CallbackSupport
 from fastnn.estimators.parameters import SharedParameters
+from fastnn.estimators.site import Site
 from fastnn.estimators.subclasses import name_constructor, warn_of_hooks
 from fastnn.estimators.targets import Targets, ValidationRows
 from fastnn.training import lbfgs
 from fastnn.training.callbacks import Origin, Validation, fit_begins, watched_by
-from fastnn.training.data import design_matrix, hold_out, row_numbers, row_weights, select_rows
-from fastnn.training.loop import train
+from fastnn.training.data import design_matrix, hold_out, row_weights, select_rows
 from fastnn.training.model import Network, thread_limit
 from fastnn.training.state import LoopState
 from fastnn.training.stopping import NoImprovement
@@ -47,8 +47,8 @@ def refuse_without_passes(estimator: BaseEstimator, **used: Any) -> None:
     for name in [name for name, use in used.items() if use]:
         raise ValueError(
             f"{name}={getattr(estimator, name)!r} cannot be used with solver='lbfgs', which"
-            " compares losses of the same network on the same rows. Choose another solver, or leave"
-            f" {name} out."
+            " compares losses of the same network on the same rows in float64. Choose another"
+            f" solver, or leave {name} out."
         )
 
 
@@ -131,7 +131,7 @@ class BaseMLP(CallbackSupport, SharedParameters):
             If the network is too large for this machine.
         """
         given = ValidationRows.given(X_val, y_val, sample_weight_val)
-        more = {} if given is None else {"validation": given}
+        more: dict[str, Any] = {} if given is None else {"validation": given}
         with (
             watched_by(*self._time_limit()),
             self._watched(X, y, sample_weight, self.max_iter),
@@ -146,8 +146,12 @@ class BaseMLP(CallbackSupport, SharedParameters):
         sample_weight: Any,
         incremental: int,
         validation: ValidationRows | None = None,
+        site: Callable[..., Site] = Site,
     ) -> Any:
-        """Train; ``incremental`` is the number of passes to add to what is there, or 0."""
+        """Train; ``incremental`` is the number of passes to add to what is there, or 0.
+
+        ``site(engine, origin, targets)`` is where the rows are: X and y may be samples of them.
+        """
         if incremental:
             self._validate_params()  # scikit-learn does so at the first call only
         if self.early_stopping and incremental and self.solver != "lbfgs":
@@ -157,7 +161,8 @@ class BaseMLP(CallbackSupport, SharedParameters):
         X, y = self._checked(X, y, reset=first)
         encoded = self._encode_targets(y, bool(incremental))
         known = None if first else self._network_to_go_on(hidden, encoded)
-        dtype = X.dtype if known is None else known.params.dtype
+        rounds = self.dtype == "bfloat16"
+        dtype = X.dtype if known is None or rounds else known.params.dtype
         if self.solver == "lbfgs":
             dtype = np.dtype(np.float64)  # as in scikit-learn, whatever X is
         data = self._data(X, sample_weight, encoded, dtype)
@@ -168,13 +173,14 @@ class BaseMLP(CallbackSupport, SharedParameters):
         else:
             spec = known.spec
         self._loss, self.out_activation_ = spec.loss, spec.loss.inverse_link
-        given = None if validation is None else self._encode_rows(validation, encoded, dtype)
+        given = None if validation is None else self._encode_given(validation, encoded, dtype)
 
         random_state = check_random_state(self.random_state)
         loop = self._begin(incremental)
-        trained, augmentations = spec.with_dropout(self.dropout), self._augmentations(data.X)
+        trained = replace(spec.with_dropout(self.dropout), bfloat16=rounds)
+        augmentations = self._augmentations(data.X)
         if loop.plan is None:
-            refuse_without_passes(self, dropout=trained.drops, augment=augmentations)
+            refuse_without_passes(self, dropout=trained.drops, augment=augmentations, dtype=rounds)
         backend = choose(self.backend, trained, dtype, loop.plan)  # refuses before any draw
 
         network = known or Network.create(spec, X.dtype, random_state)
@@ -191,12 +197,13 @@ class BaseMLP(CallbackSupport, SharedParameters):
             warm=known is not None,
             seeded=self.random_state is not None,
         )
+        place = site(engine, origin, encoded)
         if loop.plan is None:
-            self._fit_full_batch(loop, engine, origin)
+            self._fit_full_batch(loop, place)
         else:
             if trained.drops or augmentations:  # else scikit-learn's stream of draws is untouched
                 loop.draw_seed()
-            self._fit_minibatches(loop, engine, origin, encoded.strata, augmentations)
+            self._fit_minibatches(loop, place, augmentations)
         network.params[...] = loop.params  # the same memory, unless they are an average
         self.n_outputs_ = spec.n_out
         self.n_layers_ = len(spec.layers) + 1
@@ -219,7 +226,8 @@ class BaseMLP(CallbackSupport, SharedParameters):
 
     def _data(self, X: Any, weight: Any, encoded: Targets, dtype: np.dtype) -> Data:
         """Checked X, a user's row weights, and targets, as an engine reads them."""
-        weight = encoded.weigh(row_weights(weight, X.shape[0], dtype), dtype)
+        weight = row_weights(weight, X.shape[0], dtype, encoded.may_weigh_nothing)
+        weight = encoded.weigh(weight, dtype)
         return Data(design_matrix(X, dtype), encoded.as_dtype(dtype), weight)
 
     def _learn_more(self, X: Any, y: Any, sample_weight: Any, n_epochs: int) -> Any:
@@ -263,48 +271,44 @@ class BaseMLP(CallbackSupport, SharedParameters):
         plan = Plan(self._new_optimizer(), alpha=self.alpha)
         return LoopState.begin(rules, plan, self._new_schedule(), earlier)
 
-    def _fit_full_batch(self, loop: LoopState, engine: Engine, origin: Origin) -> None:
+    def _fit_full_batch(self, loop: LoopState, site: Site) -> None:
         """Train by L-BFGS, and show what happened."""
-        fit_begins(loop, origin)
-        validation = self._validation(engine, origin, loop)
-        objective = lbfgs.full_batch(engine, origin.spec, origin.data, self.alpha)
+        fit_begins(loop, site.origin)
+        validation = self._validation(site, loop)
+        objective = lbfgs.full_batch(site.sums(), site.origin.spec, self.alpha)
         callbacks = self._callbacks(validation, None)
         self.loss_ = lbfgs.minimise(loop, objective, self.max_fun, callbacks)
         self.n_iter_ = loop.n_iter
         self._show_validation(loop, validation)
 
     def _fit_minibatches(
-        self,
-        loop: LoopState,
-        engine: Engine,
-        origin: Origin,
-        strata: np.ndarray | None,
-        augmentations: tuple[Augmentation, ...],
+        self, loop: LoopState, site: Site, augmentations: tuple[Augmentation, ...]
     ) -> None:
         """Hold out rows if asked to, train, and show what happened."""
-        loop.rows = row_numbers(origin.data.X.shape[0])
+        origin = site.origin
+        loop.rows = site.row_numbers()
         if self.early_stopping:
             loop.best_loss = np.inf  # what is judged is the score
             if origin.validation is None:
                 assert loop.random_state is not None
                 loop.rows, loop.held_out = hold_out(
-                    loop.rows, self.validation_fraction, strata, loop.random_state
+                    loop.rows, self.validation_fraction, site.targets.strata, loop.random_state
                 )
         assert loop.plan is not None
         loop.plan = replace(loop.plan, batch_size=self._batch_size_for(len(loop.rows)))
         fit_begins(loop, origin)
-        validation = self._validation(engine, origin, loop)
+        validation = self._validation(site, loop)
         if validation and self._restores() and not origin.warm and not loop.n_iter:
             # A later fit keeps its last parameters unless a better score comes.
             loop.best_params = loop.params.copy()
         callbacks = self._callbacks(validation, NoImprovement())
-        train(loop, engine, origin.data, callbacks, augmentations)
+        site.train(loop, callbacks, augmentations)
         self._show(loop)
         self._show_validation(loop, validation)
 
-    def _validation(self, engine: Engine, origin: Origin, loop: LoopState) -> Validation | None:
+    def _validation(self, site: Site, loop: LoopState) -> Validation | None:
         """What measures the validation rows, those given or those held out, if there are any."""
-        scorer = self._scorer()  # refuses a name that is none, rows or not
+        origin, scorer = site.origin, self._scorer()  # refuses a name that is none, rows or not
         rows = origin.validation
         if rows is None and len(loop.held_out):
             rows = select_rows(origin.data, loop.held_out)
@@ -317,7 +321,7 @@ class BaseMLP(CallbackSupport, SharedParameters):
                 )
             return None
         loss = partial(targets.mean_loss, origin.spec.loss)
-        return Validation(engine, origin.spec.n_out, rows, loss, scorer)
+        return Validation(site.engine, origin.spec.n_out, rows, loss, scorer)
 
     def _show(self, loop: LoopState) -> None:
         """What a fit remembers, under scikit-learn's names.
@@ -377,20 +381,29 @@ class BaseMLP(CallbackSupport, SharedParameters):
     def _encode_known(self, y: np.ndarray) -> Targets:
         """Targets of other rows, as those of the fit under way are encoded."""
 
-    def _encode_rows(self, rows: ValidationRows, like: Targets, dtype: np.dtype) -> Data:
+    def _encode_given(self, rows: ValidationRows, like: Targets, dtype: np.dtype) -> Data:
         """What ``fit`` was given to validate on; ValueError if it does not go with the rest."""
         try:
-            X, y = self._checked(rows.X, rows.y, reset=False)
-            encoded = replace(self._encode_known(y), class_weight=like.class_weight)
-            if encoded.n_outputs != like.n_outputs:
-                raise ValueError(
-                    f"y_val has {encoded.n_outputs} outputs, but y has {like.n_outputs}."
-                )
-            if X.shape[0] < 2:
+            encoded = self._encode_rows(rows, like, dtype)
+            if encoded.X.shape[0] < 2:
                 raise ValueError("X_val has one row only; at least two are needed.")
-            return self._data(X, rows.weight, encoded, dtype)
+            return encoded
         except ValueError as error:
             raise ValueError(f"X_val, y_val, sample_weight_val: {error}") from error
+
+    def _encode_rows(
+        self, rows: ValidationRows, like: Targets, dtype: np.dtype, part: bool = False
+    ) -> Data:
+        """Other rows, encoded as ``like``, those of the fit under way.
+
+        The weights of a ``part`` of the rows that are learned may all be zero.
+        """
+        X, y = self._checked(rows.X, rows.y, reset=False)
+        known = self._encode_known(y)
+        if known.n_outputs != like.n_outputs:
+            raise ValueError(f"y_val has {known.n_outputs} outputs, but y has {like.n_outputs}.")
+        encoded = replace(known, class_weight=like.class_weight, may_weigh_nothing=part)
+        return self._data(X, rows.weight, encoded, dtype)
 
     @abstractmethod
     def _default_score(self, predictions: Array, held_out: Data) -> float:
@@ -537,9 +550,10 @@ class BaseMLP(CallbackSupport, SharedParameters):
 
     def _converts_to(self, auto: Any) -> Any:
         """What ``validate_data`` converts X to: ``auto``, unless ``dtype`` names a type."""
-        if self.dtype not in ("auto", "float32", "float64"):  # set after the fit that checks it
-            raise ValueError(f"dtype must be 'auto', 'float32' or 'float64', got {self.dtype!r}.")
-        return auto if self.dtype == "auto" else self.dtype
+        types = {"auto": auto, "float32": "float32", "float64": "float64", "bfloat16": "float32"}
+        if self.dtype not in types:  # set after the fit that checks it
+            raise ValueError(f"dtype must be one of {list(types)}, got {self.dtype!r}.")
+        return types[self.dtype]
 
     def _is_plain(self, X: Any) -> bool:
         """Whether validation could only find numbers that are not finite.

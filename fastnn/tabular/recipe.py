@@ -73,6 +73,11 @@ class Recipe:
     batch_size: int | None = None
     dtype: str = "float32"
 
+    @property
+    def floats(self) -> np.dtype:
+        """The floating type of all arrays; in bfloat16 nothing but operands is."""
+        return np.dtype(np.float32 if self.dtype == "bfloat16" else self.dtype)
+
     def network(self, embedding: Embedding, n_out: int, loss: Loss) -> NetworkSpec:
         """What a member is."""
         units = [embedding.n_out, *self.hidden_layer_sizes, n_out]

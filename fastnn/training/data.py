@@ -36,15 +36,18 @@ def _contiguous(X: Any, dtype: np.dtype) -> Array | scipy.sparse.csr_array:
     if scipy.sparse.issparse(X):
         matrix = scipy.sparse.csr_array(X, dtype=dtype)
         check_csr(matrix)
-        return matrix
+        parts = (matrix.data, matrix.indices, matrix.indptr)
+        return matrix if all(part.flags.aligned for part in parts) else matrix.copy()
     return np.require(X, dtype, ["C", "ALIGNED"])
 
 
-def row_weights(sample_weight: Any, n_rows: int, dtype: np.dtype) -> Array | None:
+def row_weights(
+    sample_weight: Any, n_rows: int, dtype: np.dtype, part: bool = False
+) -> Array | None:
     """Weights ``(n_rows,)`` of the engine's dtype; None stays None, one number counts for all rows.
 
     Another shape, weights that are negative, not finite or all zero raise ValueError, dates
-    TypeError.
+    TypeError. Those of a ``part`` of the rows may all be zero.
     """
     if sample_weight is None:
         return None
@@ -63,7 +66,7 @@ def row_weights(sample_weight: Any, n_rows: int, dtype: np.dtype) -> Array | Non
     if weight.shape != (n_rows,):
         raise ValueError(f"sample_weight.shape == {weight.shape}, expected {(n_rows,)}!")
     check_non_negative(weight, "`sample_weight`")
-    if not weight.any():
+    if not part and not weight.any():
         raise ValueError("Sample weights must contain at least one non-zero number.")
     return np.require(weight, requirements=["C", "ALIGNED"])
 

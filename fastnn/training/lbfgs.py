@@ -18,20 +18,32 @@ from fastnn.training.loop import INTERRUPTED, InterruptedWarning, check_finite_p
 from fastnn.training.state import LoopState
 
 Objective = Callable[[Array], tuple[float, Array]]
+# ``(loss_sum, weight_sum, grad (n_params,))`` of all rows, for ``params (n_params,)``.
+Sums = Callable[[Array], tuple[float, float, Array]]
 
 
-def full_batch(engine: Engine, spec: NetworkSpec, data: Data, alpha: float) -> Objective:
+def full_batch(sums: Sums, spec: NetworkSpec, alpha: float) -> Objective:
     """The penalised mean loss of all rows and its gradient, functions of ``params (n_params,)``."""
-    rows = np.arange(data.X.shape[0], dtype=np.int64)[None]
 
     def loss_and_grad(params: Array) -> tuple[float, Array]:
-        grad = np.empty_like(params)
-        state = TrainState(params[None], np.empty((1, 0, len(params))))
-        (loss_sum,), (weight_sum,) = engine.gradient(state, data, rows, grad[None])
+        loss_sum, weight_sum, grad = sums(params)
         segments = spec.layout.segments
         return batch_objective(loss_sum, weight_sum, params, grad, segments, alpha), grad
 
     return loss_and_grad
+
+
+def sums_of(engine: Engine, data: Data) -> Sums:
+    """The sums over all rows of ``data``, as ``full_batch`` takes them."""
+    rows = np.arange(data.X.shape[0], dtype=np.int64)[None]
+
+    def sums(params: Array) -> tuple[float, float, Array]:
+        grad = np.empty_like(params)
+        state = TrainState(params[None], np.empty((1, 0, len(params))))
+        (loss_sum,), (weight_sum,) = engine.gradient(state, data, rows, grad[None])
+        return loss_sum, weight_sum, grad
+
+    return sums
 
 
 def minimise(

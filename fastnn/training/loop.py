@@ -8,7 +8,8 @@ cut into several calls, so that Ctrl-C is answered soon.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,12 +68,24 @@ def train(
         If parameters become NaN or infinite, and there is no snapshot of better ones.
     """
     assert loop.plan is not None  # L-BFGS alone has none
-    callbacks = (*callbacks, *watching())
     trainer = trainer_of(engine, loop.plan, augmentations)
+    go_on(loop, partial(drawn_passes, loop, trainer, data), callbacks)
+
+
+def go_on(
+    loop: LoopState,
+    passes: Callable[[int], Sequence[float]],
+    callbacks: tuple[Callback, ...] = (),
+) -> None:
+    """As :func:`train`, whatever does the passes.
+
+    ``passes(n)`` trains the network of ``loop`` in place for ``n`` passes, and returns the mean
+    loss of each.
+    """
+    callbacks = (*callbacks, *watching())
     try:
         while not loop.stopped and loop.n_iter < loop.rules.max_iter:
-            orders, rates = _draw(loop, _passes_of_next_call(loop, callbacks))
-            losses = _run(loop, trainer, data, orders, rates)
+            losses = passes(_passes_of_next_call(loop, callbacks))
             if loop.best_params is None:
                 check_finite_params(loop.params)
             for loss in losses:
@@ -114,6 +127,11 @@ def _passes_of_next_call(loop: LoopState, callbacks: tuple[Callback, ...]) -> in
         else:
             limits.append(1)
     return max(1, min(limits))
+
+
+def drawn_passes(loop: LoopState, trainer: Trainer, data: Data, n_passes: int) -> list[float]:
+    """Do passes over ``loop.rows`` of ``data``, in orders that are drawn here."""
+    return _run(loop, trainer, data, *_draw(loop, n_passes))
 
 
 def _draw(loop: LoopState, n_passes: int) -> tuple[NDArray[np.integer], NDArray[np.float64]]:

@@ -1,0 +1,11 @@
+"""How is a table learned that is larger than one machine? Where it lies, on a Dask cluster."""
+
+from __future__ import annotations
+
+from fastnn._lazy import submodules
+from fastnn.dask.cluster import WorkersLost
+from fastnn.dask.estimators import DaskMLPClassifier, DaskMLPRegressor
+
+__all__ = ["DaskMLPClassifier", "DaskMLPRegressor", "WorkersLost"]
+
+__getattr__ = submodules(__name__)
