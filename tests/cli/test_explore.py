@@ -14,7 +14,8 @@ from sklearn.metrics import accuracy_score
 from support.homes import homes
 
 from fastnn.cli import commands
-from fastnn.cli.kinds import KINDS, compared, kinds_for
+from fastnn.cli.kinds import KINDS as ALL_KINDS
+from fastnn.cli.kinds import compared, kinds_for
 from fastnn.cli.reporter import Reporter
 from fastnn.cli.settings import Goal, Search, TableFile
 from fastnn.cli.terminal import Candidates
@@ -217,7 +218,7 @@ def test_no_kind_reads_a_raw_table(name):
     frame = homes().drop(columns="price")
     schema = recognise(frame, "kind")
     X = features(schema, frame)
-    _, encoder = KINDS[name].make(schema, Goal("kind"))
+    _, encoder = ALL_KINDS[name].make(schema, Goal("kind"))
     encoder = (encoder or TableEncoder()).fit(X)
     assert len(encoder.transform(X)) == len(X)
     with pytest.raises(TableError, match="makes of a table, not the table itself"):
