@@ -12,7 +12,7 @@ from sklearn.model_selection import check_cv
 from sklearn.utils import check_array
 
 from fastnn.core.activations import Array
-from fastnn.tabular.embed import columns_of, sort_key
+from fastnn.tabular.embed import columns_of, is_missing, sort_key
 
 Rows = NDArray[np.int64]
 
@@ -177,4 +177,8 @@ def checked_groups(groups: Any) -> np.ndarray | None:
     """Labels ``(n_samples,)``, numbers or texts; ValueError where one is missing."""
     if groups is None:
         return None
-    return check_array(groups, ensure_2d=False, dtype=None, input_name="groups")
+    labels = np.asarray(groups)
+    if labels.dtype == object and any(map(is_missing, labels)):
+        row = next(i for i, label in enumerate(labels) if is_missing(label))
+        raise ValueError(f"groups has no label for row {row}; each row needs one.")
+    return check_array(labels, ensure_2d=False, dtype=None, input_name="groups")
