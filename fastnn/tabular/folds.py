@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import check_cv
 from sklearn.utils import check_array
 
 from fastnn.core.activations import Array
@@ -101,6 +100,8 @@ def _ranks(column: Any) -> Rows:
 
 def given_splits(cv: Any, X: Any, y: np.ndarray, groups: Any) -> list[Split]:
     """The splits of a splitter of scikit-learn's, or of an iterable of (rows, held out)."""
+    from sklearn.model_selection import check_cv  # it would make importing slower
+
     n_rows, splits = len(y), []
     for i, pair in enumerate(check_cv(cv).split(X, y, groups)):
         parts = [np.asarray(part) for part in pair]
