@@ -12,8 +12,7 @@ from sklearn.utils import check_array
 
 from fastnn.core.activations import Array
 from fastnn.tabular.embed import columns_of, is_missing, sort_key
-
-Rows = NDArray[np.int64]
+from fastnn.training.bag import Rows
 
 
 class Split(NamedTuple):
