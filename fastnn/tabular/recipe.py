@@ -144,7 +144,7 @@ def first_parameters(
 
 
 PRESETS = {
-    "fast": Recipe(n_members=8, hidden_layer_sizes=(64, 64), max_iter=32),
+    "fast": Recipe(n_members=7, hidden_layer_sizes=(64, 64), max_iter=32),
     "balanced": Recipe(),
     "best": Recipe(n_members=8),
 }
