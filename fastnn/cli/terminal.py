@@ -209,7 +209,8 @@ class Epochs(Callback):
         """Take over the epoch and the loss."""
         self.status.text = f"training, loss {loop.losses[-1]:.4f}"
         self.status.share = loop.n_iter / self.n_epochs
-        self.reporter.detail(f"epoch {loop.n_iter}, loss {loop.losses[-1]:.8f}")
+        held_out = [f", held out {loss:.8f}" for loss in loop.validation_losses[-1:]]
+        self.reporter.detail(f"epoch {loop.n_iter}, loss {loop.losses[-1]:.8f}" + "".join(held_out))
 
 
 class Candidates:

@@ -266,7 +266,9 @@ class BaseTabular(CallbackSupport, TabularParameters):
         ).fit(X)
         n_rows = len(rows)
         if n_rows < 2:
-            raise ValueError(f"X must have at least 2 samples, got {n_rows} sample.")
+            raise ValueError(
+                f"X must have at least 2 samples whose weight is above 0, got {n_rows} sample."
+            )
         self._encoder = encoder
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(encoder, name):

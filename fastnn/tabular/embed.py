@@ -7,6 +7,7 @@ numbers are the median, and where the training table has any, an indicator says 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -71,8 +72,9 @@ class Column:
             array = self._floats()
         except (TypeError, ValueError, OverflowError) as error:
             raise ValueError(
-                f"Column {self.name!r} is one of numbers, but not all of its cells are: {error}. If"
-                " it holds categories, name it in categorical_features, and fit."
+                f"Column {self.name!r} is one of numbers or dates, but not all of its cells are:"
+                f" {error}. Read texts of dates as dates, by pandas.to_datetime say. If it holds"
+                " categories, name it in categorical_features, and fit."
             ) from error
         if np.isinf(array).any():
             raise ValueError(
@@ -167,7 +169,9 @@ def as_table(X: Any) -> Any:
     if hasattr(X, "to_pandas"):  # those of Polars and Arrow; not all have the protocol
         return X.to_pandas()
     if hasattr(X, "__dataframe__"):
-        return require("pandas").api.interchange.from_dataframe(X)
+        with warnings.catch_warnings():  # pandas 3 says that the protocol is deprecated
+            warnings.filterwarnings("ignore", "The Dataframe Interchange Protocol")
+            return require("pandas").api.interchange.from_dataframe(X)
     sparse = ("csr", "csc")
     return check_array(X, accept_sparse=sparse, dtype=None, ensure_all_finite="allow-nan")
 
@@ -224,7 +228,9 @@ def as_text(level: Any) -> str:
 
 
 def as_number(level: str) -> float | str:
-    """The number that a text spells, or the text."""
+    """The number or truth value that a text spells, or the text; as :func:`as_text` writes it."""
+    if level in ("False", "True"):
+        return level == "True"
     try:
         return float(level)
     except ValueError:

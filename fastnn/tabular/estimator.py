@@ -1,4 +1,4 @@
-"""What does a scikit-learn user train on a table? A bag of small networks, with honest scores."""
+"""What does a scikit-learn user train on a table? A bag of small networks, with scores."""
 
 from __future__ import annotations
 

@@ -8,13 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import check_cv
 from sklearn.utils import check_array
 
 from fastnn.core.activations import Array
-from fastnn.tabular.embed import columns_of, sort_key
-
-Rows = NDArray[np.int64]
+from fastnn.tabular.embed import columns_of, is_missing, sort_key
+from fastnn.training.bag import Rows
 
 
 class Split(NamedTuple):
@@ -101,6 +99,8 @@ def _ranks(column: Any) -> Rows:
 
 def given_splits(cv: Any, X: Any, y: np.ndarray, groups: Any) -> list[Split]:
     """The splits of a splitter of scikit-learn's, or of an iterable of (rows, held out)."""
+    from sklearn.model_selection import check_cv  # it would make importing slower
+
     n_rows, splits = len(y), []
     for i, pair in enumerate(check_cv(cv).split(X, y, groups)):
         parts = [np.asarray(part) for part in pair]
@@ -177,4 +177,8 @@ def checked_groups(groups: Any) -> np.ndarray | None:
     """Labels ``(n_samples,)``, numbers or texts; ValueError where one is missing."""
     if groups is None:
         return None
-    return check_array(groups, ensure_2d=False, dtype=None, input_name="groups")
+    labels = np.asarray(groups)
+    if labels.dtype == object and any(map(is_missing, labels)):
+        row = next(i for i, label in enumerate(labels) if is_missing(label))
+        raise ValueError(f"groups has no label for row {row}; each row needs one.")
+    return check_array(labels, ensure_2d=False, dtype=None, input_name="groups")

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from sklearn.base import BaseEstimator
 
-from fastnn._sklearn import HasMethods, Interval, StrOptions
+from fastnn._sklearn import Interval, StrOptions
 from fastnn.backends import BACKENDS
 from fastnn.core.activations import ACTIVATIONS, Activation
 from fastnn.core.family import chosen
@@ -124,12 +124,7 @@ class TabularParameters(BaseEstimator):
         "dtype": [None, StrOptions({"float32", "float64", "bfloat16"})],
         "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
         "eval_metric": [None, str, callable],
-        "cv": [
-            None,
-            Interval(Integral, 2, None, closed="left"),
-            HasMethods(["split", "get_n_splits"]),
-            "cv_object",
-        ],
+        "cv": ["cv_object"],
         "max_time": [None, _POSITIVE],
         "importance_repeats": [Interval(Integral, 0, None, closed="left")],
         "random_state": ["random_state"],

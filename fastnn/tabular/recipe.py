@@ -56,7 +56,7 @@ class Recipe:
     dtype : str
     """
 
-    n_members: int = 4
+    n_members: int = 6
     n_folds: int = 8
     hidden_layer_sizes: tuple[int, ...] = (128, 128)
     activation: Any = None
@@ -145,6 +145,6 @@ def first_parameters(
 
 PRESETS = {
     "fast": Recipe(n_members=7, hidden_layer_sizes=(64, 64), max_iter=32),
-    "balanced": Recipe(n_members=6),
+    "balanced": Recipe(),
     "best": Recipe(n_members=8),
 }

@@ -62,11 +62,13 @@ def test_a_status_line():
     assert "#" * 24 in Status("exploring", seconds=60.0).line(70)
 
 
-def test_epochs_move_the_status():
+def test_epochs_move_the_status(capsys):
     status = Status("training")
-    watch = Epochs(status, 8, Terminal())
-    assert watch.on_pass_end(SimpleNamespace(n_iter=2, losses=[0.7, 0.61234])) is None
+    watch = Epochs(status, 8, Terminal(verbose=True))
+    loop = SimpleNamespace(n_iter=2, losses=[0.7, 0.61234], validation_losses=[0.8, 0.75])
+    assert watch.on_pass_end(loop) is None
     assert (status.text, status.share) == ("training, loss 0.6123", 0.25)
+    assert capsys.readouterr().err == "fastnn: epoch 2, loss 0.61234000, held out 0.75000000\n"
 
 
 @pytest.mark.parametrize(("n_trials", "share"), [(4, 0.25), (None, None)])

@@ -11,7 +11,7 @@ import pytest
 import scipy.sparse
 
 from fastnn.tabular.bins import RobustScale
-from fastnn.tabular.embed import INDICATOR_SCALE, Column, EmbeddingEncoder
+from fastnn.tabular.embed import INDICATOR_SCALE, Column, EmbeddingEncoder, as_table
 
 
 def homes(n=60):
@@ -71,6 +71,25 @@ def test_unknown_and_missing_categories_are_none():
     new = encoder.transform(pd.DataFrame({"town": ["Rome", "Bonn", None], "yes": ["y", "?", None]}))
     assert new.codes.ravel().tolist() == [2, -1, -1]
     assert new.indicators[1] == new.indicators[2] != new.indicators[0]
+
+
+@pytest.mark.parametrize("yes", [True, "True", 1, 1.0, "1"])
+def test_truth_values_are_found_as_they_come(yes):
+    encoder = EmbeddingEncoder().fit(pd.DataFrame({"a": [True, False]}))
+    found = encoder.transform(pd.DataFrame({"a": [yes]}))
+    assert found.indicators[0] == encoder.transform(pd.DataFrame({"a": [True]})).indicators[0] > 0
+
+
+class Interchanged:
+    """A DataFrame that has the interchange protocol and nothing else."""
+
+    def __init__(self, table):
+        self.__dataframe__ = table.__dataframe__
+
+
+def test_a_table_of_the_interchange_protocol_is_a_data_frame():
+    X = homes()[["area", "rooms", "pool", "town"]]
+    pd.testing.assert_frame_equal(as_table(Interchanged(X)), X)
 
 
 def test_columns_are_found_by_name():
@@ -142,7 +161,7 @@ def test_what_cannot_be_read_is_refused(X, message):
 
 def test_text_in_a_column_of_numbers_is_refused():
     encoder = EmbeddingEncoder().fit(pd.DataFrame({"a": [1.0, 2.0]}))
-    with pytest.raises(ValueError, match="Column 'a' is one of numbers, but not all of its cells"):
+    with pytest.raises(ValueError, match="Column 'a' is one of numbers or dates, but not all of"):
         encoder.transform(pd.DataFrame({"a": ["x", "2"]}))
     same = encoder.transform(pd.DataFrame({"a": ["1", "2"]}))
     assert same.fractions.ravel().tolist() == [0.0, 1.0]

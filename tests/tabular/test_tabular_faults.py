@@ -50,8 +50,15 @@ def test_a_column_of_as_many_categories_as_rows():
 def test_numbers_that_come_as_text_are_numbers(regressor):
     texts = X.assign(area=X["area"].map(repr))
     np.testing.assert_array_equal(regressor.predict(texts), regressor.predict(X))
-    with pytest.raises(ValueError, match=r"Column 'area' is one of numbers, but not all .*'large'"):
+    with pytest.raises(ValueError, match=r"Column 'area' is one of numbers or dates, .*'large'"):
         regressor.predict(texts.assign(area="large"))
+
+
+def test_dates_that_come_as_text_are_refused():
+    days = pd.DataFrame({"day": pd.date_range("2026-01-01", periods=60)})
+    model = TabularRegressor(**QUICK).fit(days, Y)
+    with pytest.raises(ValueError, match=r"'2026-01-01'\. Read texts of dates as dates, by pandas"):
+        model.predict(days.astype(str))
 
 
 def test_other_columns_are_named(regressor):
@@ -87,7 +94,7 @@ def test_a_class_of_one_row():
     ("weight", "message"),
     [
         (np.zeros(60), "Sample weights must contain at least one non-zero number"),
-        (np.arange(60) == 3, r"X must have at least 2 samples, got 1 sample\."),
+        (np.arange(60) == 3, r"at least 2 samples whose weight is above 0, got 1 sample\."),
         (-np.ones(60), "Negative values in data passed to `sample_weight`"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import sklearn
 from sklearn import metrics
@@ -130,7 +131,7 @@ def test_where_folds_are_given_weights_are_repetitions_in_any_order():
         ([(np.arange(80), np.arange(80, 161))], "Split 0 of cv must hold row numbers .* to 159"),
         ([(np.arange(80), [])], "Split 0 of cv has 80 rows to train on and 0 to hold"),
         ([], "gives no split; at least 1 is needed"),
-        (1, "'cv' parameter of TabularClassifier must be"),
+        (1, "'cv' parameter of TabularClassifier must be an int in .* an iterable or None. Got 1"),
         (GroupKFold(3), "The 'groups' parameter should not be None"),
     ],
 )
@@ -144,6 +145,9 @@ def test_groups_that_cannot_be_divided_are_refused():
         classifier().fit(X, KIND, groups=["a"] * 160)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         classifier().fit(X, KIND, groups=["a", "b"])
+    for missing in (None, pd.NA):
+        with pytest.raises(ValueError, match="groups has no label for row 1; each row needs one"):
+            classifier().fit(X, KIND, groups=np.array(["a", missing] * 80, object))
 
 
 # ---- metrics
