@@ -280,8 +280,8 @@ class Function(Horizon):
                 value = self.function(share)
             except Exception as error:
                 raise ValueError(
-                    "learning_rate must be a function of one number, the share of the steps that are"
-                    f" done; at t={share!r} it raised {type(error).__name__}: {error}"
+                    "learning_rate must be a function of one number, the share of the steps that"
+                    f" are done; at t={share!r} it raised {type(error).__name__}: {error}"
                 ) from error
             if not NOT_NEGATIVE.holds(np.asarray(value)[()]):  # an array of one number, too
                 raise ValueError(
