@@ -59,7 +59,8 @@ class Function(Member):
         """What the two functions say, two new arrays in the dtype of the first argument."""
         dtype = at[0].dtype
         value = _numbers(self.value(*at), dtype)
-        return value, _numbers(self.slope(*((value,) if self.takes == "output" else at)), dtype)
+        given = (_unwritable(value),) if self.takes == "output" else at
+        return value, _numbers(self.slope(*given), dtype)
 
     def check_slope(self, parameter: str, scale: float = 1.0, **at: Numbers) -> None:
         """Raise ValueError where slope is not the derivative of value by the first argument.

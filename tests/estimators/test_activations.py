@@ -87,11 +87,15 @@ def test_what_means_the_same_gives_the_same_numbers(given, same):
         ),
         (
             Function(lambda z: z if z > 0 else 0 * z, np.tanh),
-            r"keeps='input'\): value and slope must take an array of numbers, leave them as they are,"
-            r" and give as many numbers; where they ask for a sign, by np\.where rather than if\."
-            r" Theirs raised ValueError: The truth value ",
+            r"keeps='input'\): value and slope must take an array of numbers, leave them as they"
+            r" are, and give as many numbers; where they ask for a sign, by np\.where rather than"
+            r" if\. Theirs raised ValueError: The truth value ",
         ),
         (Function(lambda z: np.tanh(z, out=z), np.cos), r"raised ValueError: .*read-only$"),
+        (
+            Function(np.tanh, lambda a: np.subtract(1, a * a, out=a), keeps="output"),
+            r"raised ValueError: .*read-only$",
+        ),
         (Function(lambda z: 1j * z, np.ones_like), r"raised TypeError: Cannot cast .*complex128"),
     ],
 )
