@@ -100,7 +100,7 @@ class Function(Member):
                 f" differences of value give {expected[i]:g}."
             )
 
-    def _difference(self, z: Numbers, others: list[Numbers], step: float) -> Numbers:
+    def _difference(self, z: Array, others: list[Array], step: float) -> Array:
         """The slope of value at z by a step to each side."""
         high, low = z + step, z - step
         above, below = (_numbers(self.value(end, *others), z.dtype) for end in (high, low))
@@ -121,7 +121,7 @@ def _numbers(found: Any, dtype: np.dtype) -> Array:
     return np.asarray(found).astype(dtype, casting="same_kind")
 
 
-def _unwritable(array: Numbers) -> Numbers:
+def _unwritable(array: Array) -> Array:
     """A view that a function cannot write to: what it wrote would be others' numbers."""
     view = array.view()
     view.flags.writeable = False
