@@ -52,7 +52,9 @@ static const fnn_optimizer_entry optimizers[] = {OPTIMIZERS(ENTRY)};
 static const char *const links[] = {INVERSE_LINKS(ENTRY)};
 static const char *const functions[] = {FUNCTIONS(ENTRY)};
 #undef ENTRY
-static const char *const precisions[] = {[FNN_F32] = "float32", [FNN_F64] = "float64"};
+static const char *const precisions[] = {[FNN_F32] = "float32",
+                                         [FNN_F64] = "float64",
+                                         [FNN_BF16] = "bfloat16"};
 
 #define AT(array, i) ((i) < LENGTH(array) ? &(array)[i] : NULL)
 const fnn_activation_entry *fnn_activation_at(int code) { return AT(activations, code); }

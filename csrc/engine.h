@@ -45,7 +45,8 @@ typedef struct {
 } fnn_engine_layer;
 
 struct fnn_engine {
-    const fnn_kernels *k;
+    const fnn_kernels *k;       /* what trains, */
+    const fnn_kernels *answers; /* and what answers: bfloat16 is of training alone */
     fnn_criterion criterion; /* its settings are the engine's own */
     int inverse_link;
     ptrdiff_t n_layers, n_params, n_weights, n_units, max_width;

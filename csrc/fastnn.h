@@ -15,7 +15,8 @@
 #include "math.inc"
 #include "optimizers.inc"
 
-enum fnn_precision { FNN_F32, FNN_F64, FNN_N_PRECISIONS };
+/* FNN_BF16: numbers are float, but products take operands rounded to bfloat16 in training. */
+enum fnn_precision { FNN_F32, FNN_F64, FNN_BF16, FNN_N_PRECISIONS };
 
 /* One code for each entry of the lists, in their order. */
 #define CODE(name, ...) FNN_ACTIVATION_##name,

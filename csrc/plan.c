@@ -24,6 +24,7 @@ fnn_engine *fnn_engine_new(const fnn_isa *isa, int precision, const fnn_network 
         settings[i] = network->loss_settings[i];
     const fnn_kernels *k = isa->kernels[precision];
     e->k = k;
+    e->answers = isa->kernels[precision == FNN_BF16 ? FNN_F32 : precision];
     e->criterion = (fnn_criterion){network->loss, settings, n_fixed == PER_OUTPUT,
                                    network->loss_function};
     e->inverse_link = network->inverse_link;

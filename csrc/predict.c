@@ -12,7 +12,7 @@ static void answer_row(const fnn_engine *e, const void *params, const char *x, c
     for (ptrdiff_t i = 0; i < e->n_layers; i++) {
         const fnn_dense d = fnn_dense_of(e, params, i);
         char *z = i == e->n_layers - 1 ? out : buffers[i % 2];
-        e->k->forward_row(&d, x, z);
+        e->answers->forward_row(&d, x, z);
         x = z;
     }
 }
@@ -21,7 +21,7 @@ static void answer_row(const fnn_engine *e, const void *params, const char *x, c
 static void answer_group(const fnn_engine *e, const void *params, const fnn_rows *group,
                          const fnn_embedder *embedder, char *buffers[2], char *out)
 {
-    const fnn_kernels *k = e->k;
+    const fnn_kernels *k = e->answers;
     const ptrdiff_t panels = fnn_ceil_div(group->n, k->lanes);
     const ptrdiff_t n_out = e->layers[e->n_layers - 1].n_out;
     char *in = buffers[0], *z = buffers[1];
@@ -44,7 +44,7 @@ static void answer_group(const fnn_engine *e, const void *params, const fnn_rows
 static int answer(const fnn_engine *e, const void *params, const fnn_data *data, ptrdiff_t n_rows,
                   int check, void *out, size_t *bytes)
 {
-    const fnn_kernels *k = e->k;
+    const fnn_kernels *k = e->answers;
     const ptrdiff_t n_out = e->layers[e->n_layers - 1].n_out;
     const int dense = data->input == FNN_DENSE, encoded = data->input == FNN_ENCODED;
     const int by_rows = (dense || encoded) && n_rows < fnn_max(2, k->lanes / 2);
@@ -102,6 +102,6 @@ int fnn_predict(const fnn_engine *e, const void *params, const fnn_data *data, p
 {
     const int error = answer(e, params, data, n_rows, 1, out, bytes);
     if (!error)
-        e->k->inverse_link(e->inverse_link, out, n_rows, e->layers[e->n_layers - 1].n_out);
+        e->answers->inverse_link(e->inverse_link, out, n_rows, e->layers[e->n_layers - 1].n_out);
     return error;
 }

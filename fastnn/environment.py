@@ -75,7 +75,7 @@ def _config() -> dict[str, dict[str, Any]]:
         },
         "instruction sets": _instruction_sets()
         if reasons["cython"] is None
-        else {"active": None, "available": []},
+        else {"active": None, "available": [], "bfloat16": "by NumPy"},
         "threads": {
             "available": threads.available_cpus(),
             "processors": os.cpu_count(),
@@ -86,7 +86,11 @@ def _config() -> dict[str, dict[str, Any]]:
 
 def _instruction_sets() -> dict[str, Any]:
     compiled: Any = load("cython")
-    return {"active": compiled.isa, "available": list(compiled.available)}
+    return {
+        "active": compiled.isa,
+        "available": list(compiled.available),
+        "bfloat16": "by float32 arithmetic, two to three times slower than float32",
+    }
 
 
 def _version(package: str) -> str:

@@ -109,6 +109,9 @@ def test_show_config_as_dictionaries():
         assert state.startswith("usable") == (backends.why_not(name) is None)
     assert config["backends"]["numpy"] == "usable"
     assert config["threads"]["available"] >= 1
+    found = config["instruction sets"]["bfloat16"]
+    compiled = config["backends"]["cython"] == "usable"
+    assert ("slower than float32" in found) == compiled, found
 
 
 def test_show_config_prints(capsys):
@@ -192,6 +195,6 @@ def test_the_user_guides_examples_run(capsys):
     )
     for code in examples:
         exec(code, names)
-    assert len(examples) == 12
+    assert len(examples) == 14
     assert names["grid"].best_params_["alpha"] in (0.0001, 0.1)
     assert "backends:" in capsys.readouterr().out

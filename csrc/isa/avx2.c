@@ -43,7 +43,9 @@ static int usable(void)
 const fnn_isa fnn_isa_avx2 = {
     .name = "avx2",
     .usable = usable,
-    .kernels = {[FNN_F32] = &fnn_kernels_avx2_32, [FNN_F64] = &fnn_kernels_avx2_64},
+    .kernels = {[FNN_F32] = &fnn_kernels_avx2_32,
+                [FNN_F64] = &fnn_kernels_avx2_64,
+                [FNN_BF16] = &fnn_kernels_bfloat16_avx2_32},
 };
 #else
 const fnn_isa fnn_isa_avx2 = {.name = "avx2"};

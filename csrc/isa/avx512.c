@@ -41,7 +41,9 @@ static int usable(void)
 const fnn_isa fnn_isa_avx512 = {
     .name = "avx512",
     .usable = usable,
-    .kernels = {[FNN_F32] = &fnn_kernels_avx512_32, [FNN_F64] = &fnn_kernels_avx512_64},
+    .kernels = {[FNN_F32] = &fnn_kernels_avx512_32,
+                [FNN_F64] = &fnn_kernels_avx512_64,
+                [FNN_BF16] = &fnn_kernels_bfloat16_avx512_32},
 };
 #else
 const fnn_isa fnn_isa_avx512 = {.name = "avx512"};

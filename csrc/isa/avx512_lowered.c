@@ -28,7 +28,8 @@ const fnn_isa fnn_isa_avx512_lowered = {
     .name = "avx512_lowered",
     .usable = usable,
     .kernels = {[FNN_F32] = &fnn_kernels_avx512_lowered_32,
-                [FNN_F64] = &fnn_kernels_avx512_lowered_64},
+                [FNN_F64] = &fnn_kernels_avx512_lowered_64,
+                [FNN_BF16] = &fnn_kernels_bfloat16_avx512_lowered_32},
 };
 #else
 const fnn_isa fnn_isa_avx512_lowered = {.name = "avx512_lowered"};

@@ -25,5 +25,7 @@ static int usable(void)
 const fnn_isa fnn_isa_generic = {
     .name = "generic",
     .usable = usable,
-    .kernels = {[FNN_F32] = &fnn_kernels_generic_32, [FNN_F64] = &fnn_kernels_generic_64},
+    .kernels = {[FNN_F32] = &fnn_kernels_generic_32,
+                [FNN_F64] = &fnn_kernels_generic_64,
+                [FNN_BF16] = &fnn_kernels_bfloat16_generic_32},
 };

@@ -29,7 +29,9 @@ static int usable(void)
 const fnn_isa fnn_isa_neon = {
     .name = "neon",
     .usable = usable,
-    .kernels = {[FNN_F32] = &fnn_kernels_neon_32, [FNN_F64] = &fnn_kernels_neon_64},
+    .kernels = {[FNN_F32] = &fnn_kernels_neon_32,
+                [FNN_F64] = &fnn_kernels_neon_64,
+                [FNN_BF16] = &fnn_kernels_bfloat16_neon_32},
 };
 #else
 const fnn_isa fnn_isa_neon = {.name = "neon"};

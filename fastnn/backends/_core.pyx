@@ -95,7 +95,7 @@ def _functions():
 # What the C core knows, by the names of core/: its lists are the only ones.
 ACTIVATIONS, LOSSES, OPTIMIZERS = _activations(), _losses(), _optimizers()
 INVERSE_LINKS = _inverse_links()
-PRECISIONS = _precisions()  # dtype names
+PRECISIONS = _precisions()  # names of dtypes, and "bfloat16", whose arrays are float32
 FUNCTIONS = _functions()  # of `apply`
 
 
@@ -215,7 +215,7 @@ cdef class Engine:
     ``layers`` are tuples (n_in, n_out, activation's name, its settings, the address of a function
     that takes its place or 0, dropout, where its weights and where its biases start in the
     parameter vector); ``loss`` is (its name, its settings, the address of a function that takes its
-    place or 0, the inverse link's name). ``embedding`` may be None.
+    place or 0, the inverse link's name). ``embedding`` may be None; ``dtype`` is of PRECISIONS.
     """
 
     cdef fnn_engine *engine

@@ -222,6 +222,13 @@ def _why_not_compiled(function: Function, dtype: np.dtype) -> str | None:
     return None
 
 
+def why_not_bfloat16(spec: NetworkSpec, dtype: np.dtype) -> str | None:
+    """None, or the reason why a network does not train in bfloat16 though its spec says so."""
+    if spec.bfloat16 and np.dtype(dtype) != np.float32:
+        return f"to train in bfloat16 its numbers must be float32, not {np.dtype(dtype)}."
+    return None
+
+
 def why_unsupported(
     spec: NetworkSpec,
     dtype: np.dtype,
@@ -231,10 +238,15 @@ def why_unsupported(
     losses: Collection[str],
     inverse_links: Collection[str],
     optimizers: Collection[str],
+    rounds: bool,
 ) -> str | None:
     """What a compiled backend that knows these names says of a network: None, or the reason."""
     if np.dtype(dtype) not in (np.float32, np.float64):
         return f"it computes in float32 or float64, not in {np.dtype(dtype)}."
+    if spec.bfloat16 and not rounds:
+        return "its kernels do not train in bfloat16; backend='cython' and 'numpy' do."
+    if reason := why_not_bfloat16(spec, dtype):
+        return reason
     asked = []
     members = [("activation", layer.activation, activations) for layer in spec.layers]
     for kind, member, known in [*members, ("loss", spec.loss, losses)]:

@@ -134,7 +134,8 @@ class CythonEngine:
         kernel = _kernel(spec.loss, spec.loss.settings_for(spec.n_out), self.dtype)
         loss = *kernel, spec.loss.inverse_link
         embedding = _embedding(spec)
-        self._core = _core.Engine(isa, self.dtype.name, layers, layout.n_params, loss, embedding)
+        precision = "bfloat16" if spec.bfloat16 else self.dtype.name
+        self._core = _core.Engine(isa, precision, layers, layout.n_params, loss, embedding)
 
     def forward(self, params: Array, X: Inputs, out: Array) -> None:
         self._answer(self._core.forward, params, X, out)
@@ -278,6 +279,7 @@ class CythonBackend:
             losses=_core.LOSSES,
             inverse_links=_core.INVERSE_LINKS,
             optimizers=_core.OPTIMIZERS,
+            rounds=True,
         )
 
     def engine(self, spec: NetworkSpec, dtype: np.dtype, n_threads: int = 1) -> Engine:

@@ -5,6 +5,8 @@ It is as slow and as clear as it needs to be.
 
 from __future__ import annotations
 
+import operator
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
@@ -17,8 +19,9 @@ from fastnn.backends.checks import (
     check_gradient,
     check_inputs,
     check_training,
+    why_not_bfloat16,
 )
-from fastnn.core import dropout
+from fastnn.core import bfloat16, dropout
 from fastnn.core.activations import Array
 from fastnn.core.embedding import Encoded
 from fastnn.core.links import INVERSE_LINKS
@@ -124,12 +127,13 @@ class NumpyEngine:
         """
         layout = self.spec.layout
         coefs = layout.coefs(params)
+        product = bfloat16.product if self.spec.bfloat16 else operator.matmul
         X = data.X[rows]
         inputs = [self._inputs(params, X)]  # inputs[i] feeds layer i
         slopes = []
         layers = zip(self.spec.layers, coefs, layout.intercepts(params), strict=True)
         for i, (layer, W, b) in enumerate(layers):
-            a, slope = layer.activation.value_and_slope(inputs[-1] @ W + b)
+            a, slope = layer.activation.value_and_slope(product(inputs[-1], W) + b)
             if layer.dropout:
                 factors = dropout.factors(layer.dropout, (*place, i), a.shape, a.dtype)
                 a, slope = a * factors, slope * factors
@@ -140,13 +144,13 @@ class NumpyEngine:
         weight = np.ones(len(rows), self.dtype) if data.weight is None else data.weight[rows]
         delta *= weight[:, None]
         for i in reversed(range(len(coefs))):
-            layout.weights[i].view(grad)[...] = inputs[i].T @ delta
+            layout.weights[i].view(grad)[...] = product(inputs[i].T, delta)
             layout.biases[i].view(grad)[...] = delta.sum(axis=0)
             if i:
-                delta = (delta @ coefs[i].T) * slopes[i - 1]
+                delta = product(delta, coefs[i].T) * slopes[i - 1]
         if self.spec.embedding is not None and isinstance(X, Encoded):
             own = [segment.view(params) for segment in layout.embedding]
-            gradients = self.spec.embedding.gradient(own, X, delta @ coefs[0].T)
+            gradients = self.spec.embedding.gradient(own, X, product(delta, coefs[0].T))
             for segment, gradient in zip(layout.embedding, gradients, strict=True):
                 segment.view(grad)[...] = gradient
         return float(np.dot(loss.astype(np.float64), weight)), float(weight.sum(dtype=np.float64))
@@ -161,7 +165,7 @@ class NumpyBackend:
     name = "numpy"
 
     def supports(self, spec: NetworkSpec, dtype: np.dtype, plan: Plan | None = None) -> str | None:
-        return None
+        return why_not_bfloat16(spec, dtype)
 
     def engine(self, spec: NetworkSpec, dtype: np.dtype, n_threads: int = 1) -> Engine:
         return NumpyEngine(spec, dtype)

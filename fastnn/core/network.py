@@ -46,11 +46,15 @@ class NetworkSpec:
 
     The last layer's activation is the identity: its raw output goes to the loss, or through the
     loss's inverse link to become a prediction.
+
+    With ``bfloat16`` a training step rounds the operands of its products: see
+    :mod:`fastnn.core.bfloat16`. What the network predicts is the same.
     """
 
     layers: tuple[LayerSpec, ...]
     loss: Loss
     embedding: Embedding | None = None
+    bfloat16: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "loss", self.loss.filled())  # the class is frozen

@@ -47,8 +47,8 @@ def refuse_without_passes(estimator: BaseEstimator, **used: Any) -> None:
     for name in [name for name, use in used.items() if use]:
         raise ValueError(
             f"{name}={getattr(estimator, name)!r} cannot be used with solver='lbfgs', which"
-            " compares losses of the same network on the same rows. Choose another solver, or leave"
-            f" {name} out."
+            " compares losses of the same network on the same rows in float64. Choose another"
+            f" solver, or leave {name} out."
         )
 
 
@@ -161,7 +161,8 @@ class BaseMLP(CallbackSupport, SharedParameters):
         X, y = self._checked(X, y, reset=first)
         encoded = self._encode_targets(y, bool(incremental))
         known = None if first else self._network_to_go_on(hidden, encoded)
-        dtype = X.dtype if known is None else known.params.dtype
+        rounds = self.dtype == "bfloat16"
+        dtype = X.dtype if known is None or rounds else known.params.dtype
         if self.solver == "lbfgs":
             dtype = np.dtype(np.float64)  # as in scikit-learn, whatever X is
         data = self._data(X, sample_weight, encoded, dtype)
@@ -176,9 +177,10 @@ class BaseMLP(CallbackSupport, SharedParameters):
 
         random_state = check_random_state(self.random_state)
         loop = self._begin(incremental)
-        trained, augmentations = spec.with_dropout(self.dropout), self._augmentations(data.X)
+        trained = replace(spec.with_dropout(self.dropout), bfloat16=rounds)
+        augmentations = self._augmentations(data.X)
         if loop.plan is None:
-            refuse_without_passes(self, dropout=trained.drops, augment=augmentations)
+            refuse_without_passes(self, dropout=trained.drops, augment=augmentations, dtype=rounds)
         backend = choose(self.backend, trained, dtype, loop.plan)  # refuses before any draw
 
         network = known or Network.create(spec, X.dtype, random_state)
@@ -549,9 +551,10 @@ class BaseMLP(CallbackSupport, SharedParameters):
 
     def _converts_to(self, auto: Any) -> Any:
         """What ``validate_data`` converts X to: ``auto``, unless ``dtype`` names a type."""
-        if self.dtype not in ("auto", "float32", "float64"):  # set after the fit that checks it
-            raise ValueError(f"dtype must be 'auto', 'float32' or 'float64', got {self.dtype!r}.")
-        return auto if self.dtype == "auto" else self.dtype
+        types = {"auto": auto, "float32": "float32", "float64": "float64", "bfloat16": "float32"}
+        if self.dtype not in types:  # set after the fit that checks it
+            raise ValueError(f"dtype must be one of {list(types)}, got {self.dtype!r}.")
+        return types[self.dtype]
 
     def _is_plain(self, X: Any) -> bool:
         """Whether validation could only find numbers that are not finite.

@@ -95,10 +95,12 @@ PARAMETERS = """hidden_layer_sizes : int or array-like of int, default=(100,)
     n_threads : int or None, default=None
         The most threads a fit or a prediction uses; None lets it choose. The numbers are bitwise
         the same for any choice.
-    dtype : {'auto', 'float32', 'float64'}, default='auto'
+    dtype : {'auto', 'float32', 'float64', 'bfloat16'}, default='auto'
         The floating type that X is converted to, in ``fit`` and in ``predict``, and so the type
         that the network trains and predicts in. 'auto' keeps float32 and converts anything else to
-        float64. L-BFGS computes in float64 whatever X is.
+        float64. L-BFGS computes in float64 whatever X is. 'bfloat16' is float32 whose training
+        steps multiply matrices of numbers rounded to bfloat16: see
+        :mod:`fastnn.core.bfloat16`. It predicts in float32.
     scoring : None, 'loss', str or callable, default=None
         What early stopping watches on the rows held out, weighted by ``sample_weight``. None is
         scikit-learn's choice, accuracy or R2; 'loss' is the loss that is trained, without the
@@ -204,7 +206,7 @@ class SharedParameters(BaseEstimator):
         "max_fun": [Interval(Integral, 1, None, closed="left")],
         "backend": [StrOptions({"auto", *BACKENDS})],
         "n_threads": [None, Number(Integral, 1, None, closed="left")],
-        "dtype": [StrOptions({"auto", "float32", "float64"})],
+        "dtype": [StrOptions({"auto", "float32", "float64", "bfloat16"})],
         "scoring": [None, str, callable],
         "restore_best": [StrOptions({"auto"}), "boolean"],
         "max_time": [None, Number(Real, 0, None, closed="neither")],

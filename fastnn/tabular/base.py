@@ -208,7 +208,7 @@ class BaseTabular(CallbackSupport, TabularParameters):
         """As :meth:`fit`; what fails may leave the model half fitted."""
         random_state = check_random_state(self.random_state)
         learnable = self._learnable(recipe, given, random_state)
-        data, dtype = learnable.data, np.dtype(recipe.dtype)
+        data, dtype = learnable.data, recipe.floats
         self._recipe_used, self._engines = recipe, {}
         spec = self.network_
         members = [
@@ -218,8 +218,9 @@ class BaseTabular(CallbackSupport, TabularParameters):
         n_mean = sum(len(member.rows) for member in members) // len(members)
         batch_size = recipe.batch_size_for(n_mean)
         plan = recipe.plan(spec, batch_size)
-        engine = choose(self.backend, spec, dtype, plan).engine(
-            spec, dtype, thread_limit(self.n_threads)
+        trained = replace(spec, bfloat16=recipe.dtype == "bfloat16")
+        engine = choose(self.backend, trained, dtype, plan).engine(
+            trained, dtype, thread_limit(self.n_threads)
         )
         measure = measure_by(self.eval_metric, self, self._loss, data, learnable.y)
         loop = BagLoop(members, BagRules(recipe.max_iter, recipe.cycle_ends()))
@@ -243,7 +244,7 @@ class BaseTabular(CallbackSupport, TabularParameters):
         validate_data(self, X, given.y, skip_check_array=True)
         y = self._checked_targets(given.y)
         check_consistent_length(X, y, groups)
-        dtype = np.dtype(recipe.dtype)
+        dtype = recipe.floats
         weight = row_weights(given.weight, X.shape[0], dtype)
         splits = None
         if given.validation is not None and (self.cv is not None or groups is not None):

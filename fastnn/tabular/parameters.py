@@ -45,8 +45,9 @@ PARAMETERS = """preset : {'fast', 'balanced', 'best'}, default='balanced'
         that follows it.
     batch_size : int or None
         Rows of a batch; None means 64 for at most 1024 rows, 128 for at most 8192, else 256.
-    dtype : {'float32', 'float64'} or None
-        What the networks train and predict in.
+    dtype : {'float32', 'float64', 'bfloat16'} or None
+        What the networks train and predict in; with 'bfloat16' they predict in float32. See
+        :mod:`fastnn.core.bfloat16`.
     categorical_features : 'from_dtype', None or array-like, default='from_dtype'
         Which columns hold categories: those of texts, truth values and categorical types; none;
         or names, places or a mask.
@@ -120,7 +121,7 @@ class TabularParameters(BaseEstimator):
         "embedding_rate": [None, _POSITIVE],
         "scale_rate": [None, _POSITIVE],
         "batch_size": [None, _COUNT],
-        "dtype": [None, StrOptions({"float32", "float64"})],
+        "dtype": [None, StrOptions({"float32", "float64", "bfloat16"})],
         "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
         "eval_metric": [None, str, callable],
         "cv": [

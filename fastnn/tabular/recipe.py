@@ -73,6 +73,11 @@ class Recipe:
     batch_size: int | None = None
     dtype: str = "float32"
 
+    @property
+    def floats(self) -> np.dtype:
+        """The floating type of all arrays; in bfloat16 nothing but operands is."""
+        return np.dtype(np.float32 if self.dtype == "bfloat16" else self.dtype)
+
     def network(self, embedding: Embedding, n_out: int, loss: Loss) -> NetworkSpec:
         """What a member is."""
         units = [embedding.n_out, *self.hidden_layer_sizes, n_out]
@@ -139,7 +144,7 @@ def first_parameters(
 
 
 PRESETS = {
-    "fast": Recipe(n_members=8, hidden_layer_sizes=(64, 64), max_iter=32),
+    "fast": Recipe(n_members=7, hidden_layer_sizes=(64, 64), max_iter=32),
     "balanced": Recipe(n_members=6),
     "best": Recipe(n_members=8),
 }

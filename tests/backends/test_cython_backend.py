@@ -56,7 +56,7 @@ def test_a_plan_with_other_settings_than_the_kernels_is_refused():
 
 def test_a_precision_that_an_instruction_set_lacks_is_refused():
     spec = NetworkSpec.dense([4, 9, 2], "relu", "squared_error")
-    message = r"The kernels for \w+ compute in float32 or float64, not in float16\."
+    message = r"The kernels for \w+ compute in float32 or float64 or bfloat16, not in float16\."
     with pytest.raises(ValueError, match=message):
         cython_backend.BACKEND.engine(spec, np.dtype("float16"))
 

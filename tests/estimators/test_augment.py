@@ -126,7 +126,7 @@ def test_noise_on_a_sparse_X_is_refused():
 def test_lbfgs_refuses_it():
     message = (
         r"^augment='mixup' cannot be used with solver='lbfgs', which compares losses of the same"
-        r" network on the same rows\. Choose another solver, or leave augment out\.$"
+        r" network on the same rows in float64\. Choose another solver, or leave augment out\.$"
     )
     with pytest.raises(ValueError, match=message):
         MLPRegressor(solver="lbfgs", augment="mixup").fit(X, Y)

@@ -135,7 +135,7 @@ REFUSED = {
     "lbfgs": (
         {"dropout": 0.5, "solver": "lbfgs"},
         r"^dropout=0\.5 cannot be used with solver='lbfgs', which compares losses of the same"
-        r" network on the same rows\. Choose another solver, or leave dropout out\.$",
+        r" network on the same rows in float64\. Choose another solver, or leave dropout out\.$",
     ),
 }
 

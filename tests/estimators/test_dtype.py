@@ -85,7 +85,7 @@ def test_a_number_too_large_for_it_is_refused():
 
 def test_a_type_set_after_the_fit_is_checked_too():
     model = fitted(MLPRegressor, X).set_params(dtype="int8")
-    message = "dtype must be 'auto', 'float32' or 'float64', got 'int8'"
+    message = r"dtype must be one of \['auto', 'float32', 'float64', 'bfloat16'\], got 'int8'"
     with pytest.raises(ValueError, match=message):
         model.predict(X)
 

@@ -53,7 +53,7 @@ def test_the_default_space_of_each_kind_holds_the_estimator_itself(estimator):
 def test_a_bag_varies_what_a_preset_sets():
     space = default_space(TabularClassifier(), 100)
     varied = {"preset", "n_members", "hidden_layer_sizes", "max_iter", "learning_rate_init"}
-    assert set(space) - {"dtype"} == varied
+    assert set(space) == varied
     assert "n_members" not in default_space(TabularClassifier(n_members=2), 100)
 
 
@@ -144,17 +144,3 @@ def test_threads_that_were_asked_for_are_one_in_a_fold():
 def test_the_work_of_a_bag_is_that_of_its_networks():
     bag = TabularClassifier("fast", n_members=3, max_iter=1, hidden_layer_sizes=(4,)).fit(X, y)
     assert flops(make_pipeline(bag)) == 3 * predict_flops(bag.network_) > 0
-
-
-def test_a_dtype_is_varied_where_the_estimator_takes_it(monkeypatch):
-    class Narrow(TabularClassifier):
-        _parameter_constraints = TabularClassifier._parameter_constraints | {"dtype": [None, str]}
-
-        def __init__(self, preset="balanced", *, dtype=None):
-            super().__init__(preset)
-            self.dtype = dtype
-
-    assert default_space(Narrow(), 100)["dtype"] == [None, "bfloat16"]
-    constraints = Narrow._parameter_constraints | {"dtype": [None]}
-    monkeypatch.setattr(Narrow, "_parameter_constraints", constraints)
-    assert "dtype" not in default_space(Narrow(), 100)

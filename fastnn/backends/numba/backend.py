@@ -203,6 +203,7 @@ class NumbaBackend:
             losses=LOSSES,
             inverse_links=INVERSE_LINKS,
             optimizers=OPTIMIZERS,
+            rounds=False,
         )
 
     def engine(self, spec: NetworkSpec, dtype: np.dtype, n_threads: int = 1) -> Engine:

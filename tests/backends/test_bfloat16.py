@@ -1,0 +1,215 @@
+"""Does training in bfloat16 round what it says, and sum in the order that it says?"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from support.problems import as_csr, fresh_state, problem
+
+from fastnn.backends import choose, load, threads
+from fastnn.backends.base import Data, Passes, Plan
+from fastnn.core.bfloat16 import rounded
+from fastnn.core.embedding import Embedding
+from fastnn.core.network import NetworkSpec
+from fastnn.core.optimizers import SGD, Adam
+
+FLOAT32 = np.dtype(np.float32)
+# Around 32 members of a sum, tiles and vectors; 1100 rows are two blocks.
+SHAPES = {
+    "odd": ([33, 47, 18, 3], 77),
+    "blocks": ([5, 70, 40, 13], 1100),
+    "inputs beyond a cache": ([700, 16, 1], 31),
+    "one of each": ([1, 1, 1], 1),
+}
+each_shape = pytest.mark.parametrize(("units", "n_rows"), SHAPES.values(), ids=SHAPES)
+
+
+@pytest.fixture
+def rounding_backend(backend):
+    if backend == "numba":
+        pytest.skip("Numba does not train in bfloat16")
+    return backend
+
+
+def network(units, loss="squared_error", activation="relu", bfloat16=True) -> NetworkSpec:
+    return replace(NetworkSpec.dense(units, activation, loss), bfloat16=bfloat16)
+
+
+def gradient_of(backend: str, spec: NetworkSpec, data: Data, state) -> np.ndarray:
+    grad = np.empty_like(state.params)
+    rows = np.arange(data.X.shape[0])[None]
+    load(backend).engine(spec, FLOAT32).gradient(state, data, rows, grad)
+    return grad[0]
+
+
+def in_order(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """``a @ b`` as csrc/README.md defines it, one number after the other.
+
+    A product of two numbers of 8 bits is exact, so that adding it is a fused multiply-add.
+    """
+    a, b = rounded(a), rounded(b)
+    total = np.zeros((len(a), b.shape[1]), np.float32)
+    for start in range(0, len(b), 32):
+        apart = np.zeros((2, *total.shape), np.float32)
+        for i in range(start, min(start + 32, len(b))):
+            apart[i % 2] += a[:, i, None] * b[i]
+        total += apart[0] + apart[1]
+    return total
+
+
+def weight_gradients(spec: NetworkSpec, params: np.ndarray, data: Data, product) -> list:
+    """Of a ReLU network with squared error, whose elementwise arithmetic is exact in any order."""
+    coefs, intercepts = spec.layout.coefs(params), spec.layout.intercepts(params)
+    inputs = [data.X]
+    for W, b in zip(coefs, intercepts, strict=True):
+        inputs.append(np.maximum(product(inputs[-1], W) + b, 0))
+    inputs[-1] = product(inputs[-2], coefs[-1]) + intercepts[-1]
+    delta, found = inputs[-1] - data.y, []
+    for a, W in zip(reversed(inputs[:-1]), reversed(coefs), strict=True):
+        found.append(product(a.T, delta))
+        delta = product(delta, W.T) * (a > 0)
+    return found[::-1]
+
+
+@each_shape
+def test_products_are_those_of_the_definition_bit_for_bit(backend, units, n_rows):
+    if backend != "cython":
+        pytest.skip("only compiled sums have the order of the definition")
+    spec = network(units)
+    data, state = problem(spec, n_rows, FLOAT32), fresh_state(spec, SGD(), FLOAT32)
+    found = spec.layout.coefs(gradient_of(backend, spec, data, state))
+    for ours, expected in zip(
+        found, weight_gradients(spec, state.params[0], data, in_order), strict=True
+    ):
+        np.testing.assert_array_equal(ours, expected)
+
+
+@each_shape
+def test_the_reference_rounds_the_same_operands(units, n_rows):
+    spec = network(units)
+    data, state = problem(spec, n_rows, FLOAT32), fresh_state(spec, SGD(), FLOAT32)
+    found = gradient_of("numpy", spec, data, state)
+    plain = gradient_of("numpy", replace(spec, bfloat16=False), data, state)
+    of_weights = spec.layout.weights[-1].stop
+    expected = np.concatenate(
+        [g.ravel() for g in weight_gradients(spec, state.params[0], data, in_order)]
+    )
+    size = np.linalg.norm(expected)
+    assert np.linalg.norm(found[:of_weights] - expected) < 1e-6 * size
+    assert np.linalg.norm(plain[:of_weights] - expected) > 1e-3 * size  # what rounding changes
+
+
+KINDS = {
+    "tanh": {"activation": "tanh"},
+    "gelu": {"activation": "gelu"},  # keeps slopes
+    "one class of many": {"loss": "log_loss", "activation": ["relu", "selu"]},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+@pytest.mark.parametrize("sparse", [False, True], ids=["dense", "csr"])
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+def test_backends_agree(rounding_backend, kind, sparse, dropout):
+    spec = network([20, 35, 50, 9], **kind).with_dropout(dropout)
+    data = problem(spec, 75, FLOAT32, weighted=True)
+    data = as_csr(data) if sparse else data
+    state = fresh_state(spec, SGD(), FLOAT32)
+    expected = gradient_of("numpy", spec, data, state)
+    found = gradient_of(rounding_backend, spec, data, state)
+    plain = gradient_of("numpy", replace(spec, bfloat16=False), data, state)
+    # An activation or a delta now and then falls to the other side of a rounding.
+    size = np.linalg.norm(expected)
+    assert np.linalg.norm(found - expected) < 1e-3 * size
+    assert np.linalg.norm(plain - expected) > 2e-3 * size
+
+
+def test_of_an_encoded_table_the_dense_layers_round(rounding_backend):
+    edges = ((0.0, 1.0, 2.0, 3.0), (-1.0, 0.0, 1.0))
+    embedding = Embedding(edges, size=5, n_indicators=2, hot=(1.0,) * 6)
+    spec = replace(network([embedding.n_out, 20, 1], activation="tanh"), embedding=embedding)
+    data = problem(spec, 40, FLOAT32)
+    state = fresh_state(spec, SGD(), FLOAT32)
+    found = gradient_of(rounding_backend, spec, data, state)
+    expected = gradient_of("numpy", spec, data, state)
+    plain = gradient_of("numpy", replace(spec, bfloat16=False), data, state)
+    for segment in (*spec.layout.weights, *spec.layout.embedding):
+        ours, theirs, exact = (segment.view(grad) for grad in (found, expected, plain))
+        size = np.linalg.norm(theirs)
+        assert np.linalg.norm(ours - theirs) < 2e-4 * size
+        assert np.linalg.norm(exact - theirs) > 5e-4 * size
+
+
+def trained(backend, spec, data, n_threads, n_members):
+    """Parameters and losses after a pass."""
+    plan = Plan(Adam(), 200, alpha=0.01)
+    state = fresh_state(spec, plan.optimizer, FLOAT32, n_members=n_members)
+    rows = np.random.default_rng(0).permutation(len(data.y))[None, None]
+    passes = Passes(rows, np.full((1, 1, -(-rows.size // 200)), 1e-3))
+    losses = load(backend).engine(spec, FLOAT32, n_threads).trainer(plan).train(state, data, passes)
+    return state, losses
+
+
+@pytest.mark.parametrize("n_members", [1, 3])
+def test_neither_threads_nor_members_change_a_bit(backend, monkeypatch, n_members):
+    if backend != "cython":
+        pytest.skip("the others compute in the calling thread")
+    granted = []
+    monkeypatch.setattr(threads, "reserve", lambda n: nullcontext(granted.append(n) or n))
+    spec = network([200, 300, 100, 10], "log_loss").with_dropout(0.3)
+    data = problem(spec, 230, FLOAT32, weighted=True)
+    expected, losses = trained(backend, spec, data, 1, 3)
+    for n_threads in [2, 3]:
+        state, found = trained(backend, spec, data, n_threads, n_members)
+        np.testing.assert_array_equal(state.params, expected.params[:n_members])
+        np.testing.assert_array_equal(found, losses[:n_members])
+    assert granted == [1, 2, 3]
+
+
+def test_predictions_are_those_of_float32(rounding_backend):
+    spec = network([20, 30, 3], "log_loss")
+    data = problem(spec, 50, FLOAT32)
+    params = fresh_state(spec, SGD(), FLOAT32).params[0]
+    found, expected = np.empty((2, 50, 3), FLOAT32)
+    load(rounding_backend).engine(spec, FLOAT32).predict(params, data.X, found)
+    exact = replace(spec, bfloat16=False)
+    load(rounding_backend).engine(exact, FLOAT32).predict(params, data.X, expected)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_special_numbers_round_as_the_processors_instructions_do():
+    given = np.array(
+        [0x3F808000, 0x3F818000, 0x3F808001, 0x7F7FFFFF, 0x7F800000, 0x007FFFFF, 0x80000001],
+        np.uint32,
+    )  # two ties, just above a tie, the largest number, infinity, two denormals
+    nearest = [0x3F800000, 0x3F820000, 0x3F810000, 0x7F800000, 0x7F800000, 0, 0]
+    found = rounded(given.view(np.float32))
+    np.testing.assert_array_equal(found.view(np.uint32), np.array(nearest, np.uint32))
+    for bits in (0x7FFFFFFF, 0x7F800001, 0xFFFFFFFF):
+        assert np.isnan(rounded(np.array([bits], np.uint32).view(np.float32))).all()
+
+
+def test_what_is_not_finite_stays_so(rounding_backend):
+    spec = network([40, 3], activation="identity")
+    data = problem(spec, 9, FLOAT32)
+    state = fresh_state(spec, SGD(), FLOAT32)
+    data.X[4, 7], data.X[5, 8] = np.array([0x7FFFFFFF, 0x7F7FFFFF], np.uint32).view(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        grad = gradient_of(rounding_backend, spec, data, state)
+    assert np.isnan(spec.layout.coefs(grad)[0]).all()
+
+
+@pytest.mark.parametrize("name", ["numba", "numpy", "cython"])
+def test_what_cannot_round_says_so(name):
+    spec = network([3, 4, 1])
+    reason = "to train in bfloat16 its numbers must be float32, not float64"
+    if name == "numba":
+        pytest.importorskip("numba")
+        reason = "its kernels do not train in bfloat16; backend='cython' and 'numpy' do"
+    with pytest.raises(ValueError, match=f"backend='{name}' cannot run this network: {reason}"):
+        choose(name, spec, np.dtype(np.float64))
+    if name == "numba":
+        with pytest.raises(ValueError, match=reason):
+            choose(name, spec, FLOAT32)
