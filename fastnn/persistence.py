@@ -24,7 +24,7 @@ from fastnn.core.optimizers import OPTIMIZERS
 from fastnn.core.schedules import SCHEDULES
 from fastnn.estimators.mlp import MLPClassifier, MLPRegressor
 from fastnn.persistence_parts import UnknownPart, read_parts
-from fastnn.tabular.encode import TableEncoder
+from fastnn.tabular.encode import TableColumns, TableEncoder
 from fastnn.tabular.model import TableModel
 from fastnn.tabular.scale import LogScale
 from fastnn.tabular.schema import Schema
@@ -47,6 +47,7 @@ _KINDS = (
     Plan,
     TrainState,
     *(type(member) for family in _FAMILIES for member in family.values()),
+    TableColumns,
     TableEncoder,
     LogScale,
 )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastnn.cli.exploring import NoCandidateWithinLimits as NoCandidateWithinLimits
 from fastnn.cli.exploring import different, searched
-from fastnn.cli.files import refuse_unwritable, table_writer
+from fastnn.cli.files import export_ending_of, refuse_unwritable, table_writer
 from fastnn.cli.quality import (
     Quality,
     against_constant,
@@ -281,8 +281,10 @@ def export(model: str | TableModel, output: str) -> Exported:
 
     Raises
     ------
+    ValueError
+        If ``output`` has another ending.
     TableError
-        If ``output`` has another ending, or the model cannot be exported.
+        If the model cannot be exported.
     OSError
         If ``output`` cannot be written.
     """
@@ -290,9 +292,7 @@ def export(model: str | TableModel, output: str) -> Exported:
     from fastnn.tabular.schema import TableError
     from fastnn.tabular.unseen import is_bag
 
-    ending = Path(output).suffix.lower()
-    if ending not in (".onnx", ".c"):
-        raise TableError(f"{output}: a model is exported to a name that ends in .onnx or .c.")
+    ending = export_ending_of(output)
     refuse_unwritable(output)
     loaded = _loaded(model)
     if is_bag(loaded.model):

@@ -82,6 +82,20 @@ def ending_of(path: str) -> str:
     return ending
 
 
+def export_ending_of(path: str) -> str:
+    """Return the ending of an exported model's name, which says what it becomes.
+
+    Raises
+    ------
+    ValueError
+        If a model cannot become that.
+    """
+    ending = Path(path).suffix.lower()
+    if ending not in (".onnx", ".c"):
+        raise ValueError(f"{path}: a model is exported to a name that ends in .onnx or .c.")
+    return ending
+
+
 def _write_parquet(frame: Any, path: str) -> None:
     from fastnn.tabular.cells import cells, is_usable
 

@@ -45,6 +45,16 @@ class Kind:
         return importlib.util.find_spec(self.package) is not None
 
 
+def known_kinds(names: Sequence[str]) -> Sequence[str]:
+    """Return ``names``, or raise ValueError where there is no such kind of model."""
+    if isinstance(names, str):
+        raise ValueError(f"models={names!r} is a text; give a list of texts.")
+    for name in names:
+        if name not in KINDS:
+            raise ValueError(f"There is no kind of model {name!r}; there are {', '.join(KINDS)}.")
+    return names
+
+
 def kinds_for(names: Sequence[str] | None, objectives: Sequence[str]) -> list[str]:
     """Return the kinds to compare: those named, else all that are installed.
 
@@ -57,9 +67,7 @@ def kinds_for(names: Sequence[str] | None, objectives: Sequence[str]) -> list[st
     ImportError
         If the package of one that is named is not installed.
     """
-    for name in names or ():
-        if name not in KINDS:
-            raise ValueError(f"There is no kind of model {name!r}; there are {', '.join(KINDS)}.")
+    for name in known_kinds(names or ()):
         if not KINDS[name].is_installed:
             raise ImportError(
                 f"--models {name} needs {KINDS[name].package}, which is not installed:"
@@ -142,7 +150,9 @@ def _plain(schema: Schema, goal: Goal) -> tuple[Any, Any]:
 
 
 def _bag(schema: Schema, goal: Goal) -> tuple[Any, Any]:
-    return bag(schema, goal), "passthrough"
+    from fastnn.tabular.encode import TableColumns
+
+    return bag(schema, goal), TableColumns()
 
 
 def _linear(schema: Schema, goal: Goal) -> tuple[Any, Any]:
@@ -179,7 +189,10 @@ def _codes(schema: Schema) -> Any:
     """What makes whole numbers of categories, before the numbers; negative where missing."""
     import numpy as np
     from sklearn.compose import ColumnTransformer
+    from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OrdinalEncoder
+
+    from fastnn.tabular.encode import TableColumns
 
     codes = OrdinalEncoder(
         dtype=np.int64,
@@ -189,7 +202,8 @@ def _codes(schema: Schema) -> Any:
         max_categories=MAX_CATEGORIES,
     )
     steps = [("categories", codes, list(schema.categorical))]
-    return ColumnTransformer(steps, remainder="passthrough").set_output(transform="pandas")
+    first = ColumnTransformer(steps, remainder="passthrough").set_output(transform="pandas")
+    return make_pipeline(TableColumns(), first)
 
 
 # The order is that of their first candidates.

@@ -142,7 +142,7 @@ def front(search: Any, width: int | None = None) -> str:
     failed = f" ({n_failed} failed)" if n_failed else ""
     marked = "" if chosen is None else ", * chosen"
     n, n_front = len(results["params"]), len(search.pareto_front_)
-    lines = [f"{n} candidates{failed}, {n_front} on the front{marked}"]
+    lines = [f"{counted(n, 'candidate')}{failed}, {n_front} on the front{marked}"]
     for row, text in zip(rows, [*[""] * (n_heads - 1), "parameters", *params], strict=True):
         cells = "  ".join(f"{cell:>{w}}" for cell, w in zip(row, widths, strict=True))
         lines += _beside(cells, text, width)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import fastnn
-from fastnn.cli.files import ending_of
+from fastnn.cli.files import ending_of, export_ending_of
 from fastnn.cli.settings import NETWORKS, PRESETS, Goal, Search, Training
 from fastnn.tabular.layout import separator
 from fastnn.tabular.options import TypeOptions
@@ -172,7 +172,14 @@ def _evaluate(parser: argparse.ArgumentParser) -> None:
 def _export(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("model", help=f"{MODEL}: a plain network of a table of numbers")
-    add("-o", "--output", required=True, metavar="FILE", help="where to write: .onnx or .c")
+    add(
+        "-o",
+        "--output",
+        required=True,
+        type=_export_name,
+        metavar="FILE",
+        help="where to write: .onnx or .c",
+    )
     _add_json(parser)
 
 
@@ -206,7 +213,7 @@ def _explore(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--models",
-        type=_names,
+        type=_kinds,
         metavar="A,B,...",
         help="the kinds of models to compare, of bag, plain, trees, linear, lightgbm and catboost"
         " (all that are installed)",
@@ -446,6 +453,11 @@ def _table_name(text: str) -> str:
     return text
 
 
+def _export_name(text: str) -> str:
+    _said(export_ending_of, text)
+    return text
+
+
 def _said(check: Callable[[str], str], text: str) -> str:
     """Return what ``check`` does, its error as argparse's."""
     try:
@@ -476,6 +488,15 @@ def _scorers(text: str) -> tuple[str, ...]:
                 f"{name!r} is not a scorer of scikit-learn's, such as {', '.join(near)}"
             )
     return said
+
+
+def _kinds(text: str) -> tuple[str, ...]:
+    from fastnn.cli.kinds import known_kinds  # it imports the tables
+
+    try:
+        return tuple(known_kinds(_names(text)))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _seconds(text: str) -> float:

@@ -133,10 +133,13 @@ class Fits:
         return model.fit(X, y, **row_weights(self.goal, y))
 
     def _bag(self) -> tuple[Any, Any]:
-        """Return a bag of networks, and what encodes its columns: itself."""
+        """Return a bag of networks, and what checks its columns, which it encodes itself."""
+        from fastnn.tabular.encode import TableColumns
+
         preset = self.training.preset or "balanced"
         settings = {"max_iter": self.training.epochs, "hidden_layer_sizes": self.training.hidden}
-        return bag(self.known.schema, self.goal, preset, **settings, **self._time()), "passthrough"
+        estimator = bag(self.known.schema, self.goal, preset, **settings, **self._time())
+        return estimator, TableColumns()
 
     def _network(self, y: np.ndarray) -> tuple[Any, Any]:
         """Return a plain network, and what encodes its columns."""

@@ -144,8 +144,9 @@ class Trials:
         try:
             with self._in_turns():
                 self._open(optuna, storage, name, seed)
-                for draws in first:
-                    self.study.enqueue_trial(dict(draws), skip_if_exists=True)
+                with _quiet(optuna):
+                    for draws in first:
+                        self.study.enqueue_trial(dict(draws), skip_if_exists=True)
                 self._refresh()
         except BaseException:
             self.__exit__()

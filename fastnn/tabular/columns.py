@@ -272,7 +272,10 @@ def almost_numbers(found: Distinct) -> str:
         return ""
     example = shown(found.values[int(odd[0])])
     rows = counted(n_odd, "row")
-    return f"; it holds numbers, but also {example} and the like in {rows}: correct them"
+    return (
+        f"; it holds numbers, but also {example} and the like in {rows}: correct them, "
+        "or say --also-missing where they mean missing"
+    )
 
 
 # ---- the columns

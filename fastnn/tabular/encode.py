@@ -6,7 +6,7 @@ import contextlib
 import difflib
 from collections.abc import Callable, Sequence
 from shlex import quote
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -316,7 +316,39 @@ def _target(schema: Schema, frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray
 # ---- the pipeline
 
 
-class TableEncoder(TransformerMixin, BaseEstimator):
+class TableColumns(TransformerMixin, BaseEstimator):
+    """Pass on what `features` returns, for a model that encodes it itself; refuse a raw table.
+
+    Attributes
+    ----------
+    feature_names_in_ : ndarray of shape (n_columns,)
+        The columns' names.
+    """
+
+    def fit(self, X: pd.DataFrame, y: Any = None) -> Self:
+        """Remember the columns and their categories.
+
+        Parameters
+        ----------
+        X : pandas.DataFrame of shape (n_rows, n_columns)
+            From `features`.
+        y : None
+            Ignored.
+        """
+        _refuse_raw(X)
+        self.feature_names_in_ = np.array(X.columns, dtype=object)
+        self.n_features_in_ = X.shape[1]
+        self.categories_ = _categories(X)
+        return self
+
+    def transform(self, X: pd.DataFrame) -> Any:
+        """Return ``X``, which is from `features`, by the schema that the training table had."""
+        check_is_fitted(self)
+        _refuse_raw(X, self.feature_names_in_, self.categories_)
+        return X
+
+
+class TableEncoder(TableColumns):
     """Turn what `features` returns into one matrix of numbers.
 
     Numbers are imputed by the median, with an indicator where cells of the training table were
@@ -343,7 +375,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         self.limit = limit
         self.min_share = min_share
 
-    def fit(self, X: pd.DataFrame, y: Any = None) -> TableEncoder:
+    def fit(self, X: pd.DataFrame, y: Any = None) -> Self:
         """Learn medians, scales and which categories are rare.
 
         Parameters
@@ -353,10 +385,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         y : None
             Ignored.
         """
-        _refuse_raw(X)
-        self.feature_names_in_ = np.array(X.columns, dtype=object)
-        self.n_features_in_ = X.shape[1]
-        self.categories_ = _categories(X)
+        super().fit(X)
         numbers = self._numbers(X)
         holes = np.isnan(numbers)
         self.has_missing_ = np.flatnonzero(holes.any(axis=0))
@@ -395,8 +424,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         ndarray of shape (n_rows, n_out)
             float64: numbers, indicators of missing ones, categories.
         """
-        check_is_fitted(self)
-        _refuse_raw(X, self.feature_names_in_, self.categories_)
+        X = super().transform(X)
         numbers = self._numbers(X)
         # A missing cell's code is -1, which is the last place.
         codes = [(places, X[name].cat.codes.to_numpy()) for name, places in self.places_.items()]
@@ -491,7 +519,7 @@ def table_model(
         What the columns are.
     estimator : estimator
         A classifier, or for the task "regression" a regressor.
-    encoder : transformer, "passthrough" or None
+    encoder : transformer or None
         What encodes the columns; None is a TableEncoder.
     log_target : bool
         Whether a regression learns the logarithm of its target, which must be positive.

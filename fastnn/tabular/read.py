@@ -171,16 +171,22 @@ def _read_excel(name: str, raw: bytes, note: Callable[[str], None]) -> pd.DataFr
 
 def _json_rows(name: str, text: str) -> list[dict[str, Any]] | None:
     """Return the rows of JSON lines or of a JSON array of objects; None where it is no JSON."""
+    where = ""
     try:
         if text.lstrip()[0] == "[":
             rows = json.loads(text)
         else:
-            lines = re.split(r"[\r\n]+", text)  # no others: JSON's texts may hold those
-            rows = [json.loads(line) for line in lines if line.strip()]
+            rows = []
+            # No other ends of lines: JSON's texts may hold those.
+            for number, line in enumerate(re.split(r"\r\n|\n|\r", text), 1):
+                where = f"line {number} "
+                if line.strip():
+                    rows.append(json.loads(line))
     except json.JSONDecodeError as error:
         if re.match(r'\s*\[?\s*\{\s*["}]', text):
+            what = f"{error.msg} at character {error.colno}" if where else error
             raise TableError(
-                f"{name} begins like JSON lines, but holds no JSON: {error}"
+                f"{name} begins like JSON lines, but {where}holds no JSON: {what}"
             ) from error
         return None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows) or not rows:
@@ -223,7 +229,7 @@ def _read_text(
     width = len(next(rows_of(rest[: length_of_record(rest)], sep)))
     columns = _parse(rest, sep, width)
     if columns is None:
-        columns = _parse_slowly(name, rest, sep, width, first_row)
+        columns = _parse_slowly(name, rest, sep, width, first_row, len(header))
     last = columns[-1][-1].as_py() or ""
     if "\n" in last and not text.rstrip().endswith('"'):
         raise TableError(
@@ -298,20 +304,26 @@ def _one(column: pa.ChunkedArray) -> pa.Array:
     return pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole
 
 
-def _parse_slowly(name: str, text: str, sep: str, width: int, first_line: int) -> list[pa.Array]:
+def _parse_slowly(
+    name: str, text: str, sep: str, width: int, first_line: int, n_names: int
+) -> list[pa.Array]:
     """Return the columns by Python's own reader, which knows the line of a row that is ragged."""
     pa = require("pyarrow")
     reader = rows_of(text, sep)
-    rows, line = [], first_line
+    rows: list[list[str | None]] = []
+    line = first_line
     try:
         for row in reader:
             if width > 1 and len(row) == 1 and not row[0].strip():
                 row = []  # a line of blanks
             if len(row) != width and row:
                 quote = " A quote may not be closed." if any("\n" in cell for cell in row) else ""
+                n, other, width_there = len(row), "first row", width
+                if n == n_names and len(rows) == 1:  # the first row is the odd one
+                    line, n, other, width_there = first_line, width, "header", n_names
                 raise TableError(
-                    f"{name} is not a regular table: line {line} has {counted(len(row), 'cell')} "
-                    f"and the first row {width} (cells are separated by {sep!r}; --sep changes "
+                    f"{name} is not a regular table: line {line} has {counted(n, 'cell')} "
+                    f"and the {other} {width_there} (cells are separated by {sep!r}; --sep changes "
                     f"that).{quote}"
                 )
             if row:

@@ -197,11 +197,7 @@ def _recognise_target(name: str, array: pa.Array, options: TypeOptions, notes: N
     n_rows = int(found.counts.sum()) if numbers is None else len(values)
     if n == 1:
         kind = "class" if whole or numbers is None else "value"
-        raise TableError(
-            f"The target {name!r} holds one {kind} only ({cut(found.values[0])}) in all "
-            f"{counted(n_rows, 'row')}: "
-            "nothing to learn. Choose another --target, or a table with more."
-        )
+        raise _only_one(name, kind, found.values[0], n_rows, len(array))
     task, reason = options.task, "as asked for"
     if task is None and numbers is not None and not _are_classes(values):
         task = "regression"
@@ -221,11 +217,7 @@ def _recognise_target(name: str, array: pa.Array, options: TypeOptions, notes: N
     labels = _labels(name, found, options, notes)
     n = len(labels)
     if n == 1:
-        raise TableError(
-            f"The target {name!r} holds one class only ({cut(labels[0])}) in all "
-            f"{counted(n_rows, 'row')}: "
-            "nothing to learn. Choose another --target, or a table with more."
-        )
+        raise _only_one(name, "class", labels[0], n_rows, len(array))
     if task is not None and (task == "binary") != (n == 2):
         raise TableError(
             f"The target {name!r} holds {n} different values, which is not a {task} task."
@@ -246,6 +238,17 @@ def _recognise_target(name: str, array: pa.Array, options: TypeOptions, notes: N
     if integer:
         labels.sort(key=int)
     return _Goal(task, reason, labels, integer, None, found.codes >= 0)
+
+
+def _only_one(name: str, kind: str, value: str, n_known: int, n_rows: int) -> TableError:
+    """Return the error of a target with one value in the rows where it is known."""
+    n_missing = n_rows - n_known
+    missing = f", and is missing in {n_missing} (--missing says what is)" if n_missing else ""
+    return TableError(
+        f"The target {name!r} holds one {kind} only ({cut(value)}) in all "
+        f"{counted(n_known, 'row')}{missing}: "
+        "nothing to learn. Choose another --target, or a table with more."
+    )
 
 
 def _are_classes(values: np.ndarray) -> bool:

@@ -68,9 +68,9 @@ def _unzip(raw: bytes) -> bytes:
         if "[Content_Types].xml" in names:
             return raw
         if len(names) != 1:
-            shown = ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
+            shown = f" ({', '.join(names[:5])}{' ...' if len(names) > 5 else ''})" if names else ""
             raise TableError(
-                f"The zip archive holds {len(names)} files ({shown}); it must hold one table."
+                f"The zip archive holds {len(names)} files{shown}; it must hold one table."
             )
         return archive.read(names[0])
 
@@ -83,6 +83,7 @@ def _unzstd(raw: bytes) -> bytes:
 _PACKED: tuple[tuple[bytes, str, Callable[[bytes], bytes]], ...] = (
     (b"\x1f\x8b", "gzip", gzip.decompress),
     (b"PK\x03\x04", "a zip archive", _unzip),
+    (b"PK\x05\x06", "a zip archive", _unzip),  # an empty one
     (b"\xfd7zXZ\x00", "xz", lzma.decompress),
     (b"BZh", "bz2", bz2.decompress),
     (b"\x28\xb5\x2f\xfd", "zstd", _unzstd),

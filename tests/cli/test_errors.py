@@ -122,6 +122,10 @@ def test_failures_are_one_line_and_status_1(run, tmp_path, argv, message):
             "explore homes.csv --target kind --limit latencyus=20",
             "argument --limit: there is no 'latencyus'. Did you mean 'latency_us'?",
         ),
+        (
+            "explore homes.csv --target kind --models bag,forest",
+            "argument --models: There is no kind of model 'forest'; there are bag, trees, linear",
+        ),
         ("explore homes.csv --target kind --choose beauty", "argument --choose: there is no 'be"),
         ("fit homes.csv --target kind -o m --sep ab", "--sep 'ab' is not one character"),
         ("predict m homes.csv --encoding klingon", "argument --encoding: there is no 'klingon'"),

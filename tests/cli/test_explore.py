@@ -14,6 +14,7 @@ from sklearn.metrics import accuracy_score
 from support.homes import homes
 
 from fastnn.cli import commands
+from fastnn.cli.kinds import KINDS as ALL_KINDS
 from fastnn.cli.kinds import compared, kinds_for
 from fastnn.cli.reporter import Reporter
 from fastnn.cli.settings import Goal, Search, TableFile
@@ -22,7 +23,10 @@ from fastnn.cli.training_table import training_table
 from fastnn.persistence import load_model
 from fastnn.search.estimator import TradeoffSearchCV
 from fastnn.search.run import Run
+from fastnn.tabular.encode import TableEncoder, features
 from fastnn.tabular.options import TypeOptions
+from fastnn.tabular.recognise import recognise
+from fastnn.tabular.schema import TableError
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -185,6 +189,8 @@ def test_kinds_without_flops_are_left_out_where_these_are_an_objective():
         kinds_for(("trees",), ("flops",))
     with pytest.raises(ValueError, match="There is no kind of model 'forest'; there are bag, tr"):
         kinds_for(("forest",), ())
+    with pytest.raises(ValueError, match="models='bag' is a text; give a list of texts"):
+        kinds_for("bag", ())
 
 
 def test_kinds_that_are_not_installed_are_left_out_or_said(monkeypatch):
@@ -205,3 +211,15 @@ def test_the_scale_of_a_heavy_tail_is_searched():
         what = compared(found, Goal("price", target_transform=said), ["bag"], 50)
         assert "model__transformer" not in what.param_distributions
         assert type(what.estimator[-1].transformer).__name__ == scale
+
+
+@pytest.mark.parametrize("name", kinds_for(None, ()))
+def test_no_kind_reads_a_raw_table(name):
+    frame = homes().drop(columns="price")
+    schema = recognise(frame, "kind")
+    X = features(schema, frame)
+    _, encoder = ALL_KINDS[name].make(schema, Goal("kind"))
+    encoder = (encoder or TableEncoder()).fit(X)
+    assert len(encoder.transform(X)) == len(X)
+    with pytest.raises(TableError, match="makes of a table, not the table itself"):
+        encoder.transform(frame[list(X.columns)])

@@ -99,4 +99,4 @@ def test_what_cannot_be_exported_is_said(run):
         assert status == 1 and message in err
         assert not pd.io.common.file_exists("m.c")
     status, _, err = run("export", "all", "-o", "m.txt")
-    assert status == 1 and "m.txt: a model is exported to a name that ends in .onnx or .c." in err
+    assert status == 2 and "m.txt: a model is exported to a name that ends in .onnx or .c." in err

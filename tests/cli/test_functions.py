@@ -8,6 +8,7 @@ from support.homes import homes, pd
 
 import fastnn
 from fastnn.tabular.model import TableWarning
+from fastnn.tabular.schema import TableError
 
 pytestmark = [
     pytest.mark.usefixtures("folder"),
@@ -84,6 +85,17 @@ def test_notes_are_warnings():
     frame = homes().drop(columns="price").assign(constant=1)
     with pytest.warns(TableWarning, match="'constant': left out: it is constant"):
         fastnn.fit_table(frame, "kind", epochs=2)
+
+
+def test_raw_tables_are_refused_by_the_pipeline_of_a_bag(tmp_path):
+    frame = homes().drop(columns="price")
+    found = fastnn.fit_table(frame, "kind", preset="fast", epochs=2, output=tmp_path / "m")
+    for model in (found.model, fastnn.persistence.load_model(tmp_path / "m")):
+        X = fastnn.tabular.encode.features(model.schema, frame)
+        np.testing.assert_array_equal(model.model.predict(X), model.predict(frame))
+        # Its categories are text here, which a bag on its own would read in its own way.
+        with pytest.raises(TableError, match="makes of a table, not the table itself"):
+            model.model.predict(frame[list(X.columns)])
 
 
 def test_explore_a_frame(tmp_path):

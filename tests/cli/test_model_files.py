@@ -15,6 +15,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
 from support.homes import homes
 
 import fastnn
@@ -27,7 +28,7 @@ from fastnn.core.schedules import SCHEDULES
 from fastnn.estimators.targets import NUMBER_LOSSES
 from fastnn.persistence import TRUSTED_TYPES, ModelFileError, TableModel, load_model, save_model
 from fastnn.persistence_parts import UnknownPart, read_parts
-from fastnn.tabular.encode import features, table_model
+from fastnn.tabular.encode import TableColumns, features, table_model
 from fastnn.tabular.options import TypeOptions
 from fastnn.tabular.recognise import recognise
 from fastnn.training.checkpoint import Checkpoint
@@ -92,6 +93,7 @@ ESTIMATORS |= {
 ESTIMATORS["float32"] = MLPClassifier(dtype="float32")
 ESTIMATORS["kinds of a bag"] = TabularClassifier("fast", n_members=2)
 ESTIMATORS["regressor of a bag"] = TabularRegressor("fast", n_members=2)
+ESTIMATORS["columns"] = make_pipeline(TableColumns(), TabularClassifier("fast"))
 ESTIMATORS |= {"table": None, "logarithms": None}  # the pipelines of the command line
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -89,7 +91,11 @@ def test_a_candidate_that_the_space_does_not_hold_is_an_error(wrong, reason):
         Space(SPACE).draws(candidate)
 
 
-def test_first_candidates_come_first_and_once(tmp_path):
+def test_first_candidates_come_first_and_once(tmp_path, monkeypatch):
+    said = []
+    handler = logging.Handler()
+    handler.emit = said.append
+    monkeypatch.setattr(logging.getLogger("optuna"), "handlers", [handler])
     skills = [round(0.1 * i, 1) for i in range(10)]
     first = [{"skill": 0.7}, {"skill": 0.2}]
 
@@ -109,6 +115,7 @@ def test_first_candidates_come_first_and_once(tmp_path):
     assert tried(2) == [0.7, 0.2]
     later = tried(10)
     assert later[:2] == [0.7, 0.2] and sorted(later) == skills
+    assert not said  # those that are known are nothing to tell
     search = TradeoffSearchCV(Timed(), {"skill": skills}, first_candidates=[{"skill": 3}])
     with pytest.raises(ValueError, match=r"first_candidates holds \{'skill': 3\}, which param_dis"):
         search.fit(X, y)

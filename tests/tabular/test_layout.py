@@ -118,5 +118,5 @@ def test_a_header_that_ends_with_a_separator(tmp_path):
 
 def test_braces_in_a_header_are_no_json(tmp_path):
     assert read(tmp_path, "{a},b,{c}\n" + ROWS) == (["{a}", "b", "{c}"], 3, [])
-    with pytest.raises(TableError, match=r"begins like JSON lines, but holds no JSON"):
+    with pytest.raises(TableError, match=r"begins like JSON lines, but line 2 holds no JSON"):
         read(tmp_path, '{"a": 1}\n{"a": 2\n')

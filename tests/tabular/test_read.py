@@ -189,8 +189,10 @@ def test_json_lines(tmp_path):
         ]
     rows = '{"t": "a\u2028b\u0085"}\r\n\r\n{"t": "c"}\r\n'
     assert read(tmp_path, rows, "t.jsonl")[1] == [["a\u2028b\u0085"], ["c"]]
-    with pytest.raises(TableError, match="begins like JSON lines, but holds no JSON: Expecting"):
-        read(tmp_path, '{"a": 1}\n{"a": }\n')
+    with pytest.raises(TableError, match=r"like JSON lines, but line 3 holds no JSON: Expecting"):
+        read(tmp_path, '{"a": 1}\n\n{"a": }\n')
+    with pytest.raises(TableError, match=r"but holds no JSON: Expecting value: line 2 column 7"):
+        read(tmp_path, '[{"a": 1},\n{"a": }]')
     with pytest.raises(TableError, match=r"is JSON, but not of rows: one \{\.\.\.\} for each row"):
         read(tmp_path, "[1, 2]")
     assert read(tmp_path, "[a],{b\n1,2\n")[0] == ["[a]", "{b"]  # CSV all the same
@@ -233,6 +235,8 @@ def test_standard_input(monkeypatch):
             r"not a regular table: line 3 has 3 cells and the first row 2 \(cells are separated by "
             r"','; --sep changes that\)\.$",
         ),
+        (b"a,b\n1,2,3\n1,2\n1,2\n", r"line 2 has 3 cells and the header 2 \(cells"),
+        (b"a\n1,2,3\n1,2,3\n1,2\n", r"line 4 has 2 cells and the first row 3 \(cells"),
         (b"a,a\n1,2\n", r"more than one column named 'a'; rename them"),
         (b"a,b\ncaf\xe9,2\n", r"is not utf-8 text: byte 0xe9 at position 7\..*--encoding latin-1"),
         (
@@ -251,6 +255,7 @@ def test_standard_input(monkeypatch):
             zipped(b"a\n1\n", "a.csv", "b.csv"),
             r"holds 2 files \(a\.csv, b\.csv\); it must hold one",
         ),
+        (zipped(b""), r"archive holds 0 files; it must hold one"),
         (b"\xd0\xcf\x11\xe0 old", r"is an old Excel file \(\.xls\)\. Save it as \.xlsx or CSV"),
         (zipped(b"", "[Content_Types].xml"), r"Excel file"),
         (b"PAR1 and then nonsense", r"begins like a Parquet file but cannot be read"),

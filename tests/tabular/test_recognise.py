@@ -157,7 +157,8 @@ def test_useless_columns_are_left_out_with_the_reason():
     assert (
         left_out.pop("typo")
         == "36 different texts in 40 rows, like names or identifiers (--keep typo uses it); "
-        "it holds numbers, but also '12..5' and the like in 6 rows: correct them"
+        "it holds numbers, but also '12..5' and the like in 6 rows: correct them, or say "
+        "--also-missing where they mean missing"
     )
     assert left_out.pop("lists") == "its cells are of type list"
     assert left_out.pop("spans") == "its cells are of type duration"
@@ -294,7 +295,10 @@ def test_typed_labels():
 def test_words_are_labels_unless_they_are_said_to_be_missing():
     frame = beside([0.5, 1.5, 2.25, 7] * 10, target=["None", "Mild"] * 20)
     assert learned(frame)[0].labels == ["Mild", "None"]
-    with pytest.raises(TableError, match=r"'y' holds one class only \(Mild\) in all 20 rows"):
+    with pytest.raises(
+        TableError,
+        match=r"'y' holds one class only \(Mild\) in all 20 rows, and is missing in 20 \(--m",
+    ):
         learned(frame, missing=["None"])
 
 
