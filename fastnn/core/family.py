@@ -40,7 +40,10 @@ def number(interval: str) -> Allowed:
     def holds(value: Any) -> bool:
         if isinstance(value, bool) or not isinstance(value, Real):
             return False
-        x = float(value)
+        try:
+            x = float(value)
+        except OverflowError:  # a whole number beyond all floating ones
+            return False
         above = x >= low if interval[0] == "[" else x > low
         return above and (x <= high if interval[-1] == "]" else x < high)
 

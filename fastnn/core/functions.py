@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,26 +58,28 @@ class Function(Member):
     def value_and_slope(self, *at: Array) -> tuple[Array, Array]:
         """What the two functions say, two new arrays in the dtype of the first argument."""
         dtype = at[0].dtype
-        value = np.array(self.value(*at), dtype)
-        return value, np.array(self.slope(*((value,) if self.takes == "output" else at)), dtype)
+        value = _numbers(self.value(*at), dtype)
+        given = (_unwritable(value),) if self.takes == "output" else at
+        return value, _numbers(self.slope(*given), dtype)
 
     def check_slope(self, parameter: str, scale: float = 1.0, **at: Numbers) -> None:
         """Raise ValueError where slope is not the derivative of value by the first argument.
 
-        Finite differences of steps of ``1e-5 scale`` tell, at the places ``at``: float64 arrays,
-        all of one shape ``(n,)``.
+        Finite differences tell, of steps of ``1e-5 scale`` or, where rounding hides those of small
+        numbers, 1e-5; at the places ``at``, float64 arrays, all of one shape ``(n,)``.
         """
-        z, *others = at.values()
-        high, low = z + 1e-5 * scale, z - 1e-5 * scale
+        z, *others = places = [_unwritable(array) for array in at.values()]
         try:
             with np.errstate(all="ignore"):
-                value, slope = self.value_and_slope(z, *others)
-                above, below = (self.value_and_slope(end, *others)[0] for end in (high, low))
+                value, slope = self.value_and_slope(*places)
+                near, far = (
+                    self._difference(z, others, 1e-5 * size) for size in (scale, max(scale, 1.0))
+                )
         except Exception as error:
             raise ValueError(
-                f"{parameter}={self!r}: value and slope must take {self.arguments}; theirs raised"
-                f" {type(error).__name__}: {error} Where they ask for a sign, use np.where rather"
-                " than if."
+                f"{parameter}={self!r}: value and slope must take {self.arguments}, leave them as"
+                " they are, and give as many numbers; where they ask for a sign, by np.where rather"
+                f" than if. Theirs raised {type(error).__name__}: {error}"
             ) from error
         for what, array in (("value", value), ("slope", slope)):
             if array.shape != z.shape:
@@ -86,7 +88,7 @@ class Function(Member):
                     f" {z.shape}, got {array.shape}."
                 )
         with np.errstate(invalid="ignore", over="ignore"):
-            expected = (above - below) / (high - low)
+            expected = np.where(np.abs(slope - near) <= np.abs(slope - far), near, far)
             size = np.abs(expected)
             wrong = ~(np.abs(slope - expected) <= 1e-5 * (size + min(1.0, size.max())))
         if wrong.any():
@@ -98,6 +100,12 @@ class Function(Member):
                 f" differences of value give {expected[i]:g}."
             )
 
+    def _difference(self, z: Array, others: list[Array], step: float) -> Array:
+        """The slope of value at z by a step to each side."""
+        high, low = z + step, z - step
+        above, below = (_numbers(self.value(end, *others), z.dtype) for end in (high, low))
+        return (above - below) / (high - low)
+
     def __repr__(self) -> str:
         value, slope = (getattr(f, "__name__", repr(f)) for f in (self.value, self.slope))
         others = [
@@ -106,3 +114,15 @@ class Function(Member):
             if name not in ("value", "slope")
         ]
         return f"{type(self).__name__}({', '.join([value, slope, *others])})"
+
+
+def _numbers(found: Any, dtype: np.dtype) -> Array:
+    """What a function gives, as a new array; TypeError if it holds no real numbers."""
+    return np.asarray(found).astype(dtype, casting="same_kind")
+
+
+def _unwritable(array: Array) -> Array:
+    """A view that a function cannot write to: what it wrote would be others' numbers."""
+    view = array.view()
+    view.flags.writeable = False
+    return view

@@ -168,7 +168,7 @@ def hidden_activations(
     if len(each) != n_hidden or not all(isinstance(one, str | Activation) for one in each):
         raise ValueError(
             f"activation must be one for all hidden layers or a list of {n_hidden}, one for each"
-            f" hidden layer, got {each!r}."
+            f" hidden layer, each a name or an object of fastnn.activations, got {each!r}."
         )
     return tuple(chosen("activation", member, ACTIVATIONS) for member in each)
 

@@ -276,7 +276,13 @@ class Function(Horizon):
         """ValueError where the function's value is no factor."""
         factors = np.empty(len(t))
         for i, share in enumerate(t.tolist()):
-            value = self.function(share)
+            try:
+                value = self.function(share)
+            except Exception as error:
+                raise ValueError(
+                    "learning_rate must be a function of one number, the share of the steps that"
+                    f" are done; at t={share!r} it raised {type(error).__name__}: {error}"
+                ) from error
             if not NOT_NEGATIVE.holds(np.asarray(value)[()]):  # an array of one number, too
                 raise ValueError(
                     "learning_rate must be a function whose values are finite and not negative, got"

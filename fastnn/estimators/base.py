@@ -382,14 +382,15 @@ class BaseMLP(CallbackSupport, SharedParameters):
         """Targets of other rows, as those of the fit under way are encoded."""
 
     def _encode_given(self, rows: ValidationRows, like: Targets, dtype: np.dtype) -> Data:
-        """What ``fit`` was given to validate on; ValueError if it does not go with the rest."""
+        """What ``fit`` was given to validate on; ValueError or TypeError if it does not fit."""
         try:
             encoded = self._encode_rows(rows, like, dtype)
             if encoded.X.shape[0] < 2:
                 raise ValueError("X_val has one row only; at least two are needed.")
             return encoded
-        except ValueError as error:
-            raise ValueError(f"X_val, y_val, sample_weight_val: {error}") from error
+        except (TypeError, ValueError) as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"X_val, y_val, sample_weight_val: {error}") from error
 
     def _encode_rows(
         self, rows: ValidationRows, like: Targets, dtype: np.dtype, part: bool = False

@@ -70,10 +70,17 @@ class CallbackSupport(_Base):
         Raises
         ------
         TypeError
-            If one is neither.
+            If one is neither, or a class.
         ImportError
             If one is scikit-learn's, and scikit-learn is older than 1.9.
         """
+        for callback in callbacks:
+            of_ours, of_theirs = (hasattr(callback, name) for name in ("on_pass_end", "setup"))
+            if isinstance(callback, type) or not (of_ours or of_theirs):
+                raise TypeError(
+                    "set_callbacks takes objects with a method on_pass_end, and scikit-learn's"
+                    f" callbacks, got {callback!r}."
+                )
         kept = [Watching(c) if hasattr(c, "on_pass_end") else c for c in callbacks]
         if _Support is not None:
             return super().set_callbacks(*kept)

@@ -315,6 +315,12 @@ class SharedParameters(BaseEstimator):
         given = self.augment
         if given is None or isinstance(given, str | Augmentation):
             given = [] if given is None else [given]
+        for one in given:
+            if not isinstance(one, str | Augmentation):
+                raise ValueError(
+                    f"augment must hold names, of {sorted(AUGMENTATIONS)}, or objects of"
+                    f" fastnn.augment, got {one!r}."
+                )
         found = tuple(chosen("augment", one, AUGMENTATIONS) for one in given)
         for augmentation in found:
             if issparse(X) and not augmentation.takes_sparse:

@@ -47,7 +47,8 @@ class Checkpoint:
         The file, an NPZ archive. It is replaced only when the new one is complete, and remains when
         the fit has ended. Each fit needs its own.
     every : int, default=1
-        It is written after every so many passes, and after the last.
+        It is written after every so many passes, and after the last; set it behind callbacks that
+        may end the fit.
 
     Raises
     ------

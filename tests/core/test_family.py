@@ -35,7 +35,9 @@ def test_settings_at_the_ends_of_what_is_allowed_are_taken(angle, rate):
     assert chosen("shape", Bent(angle, rate), FAMILY) == Bent(angle, rate)
 
 
-@pytest.mark.parametrize("angle", [0, 2.001, -1, np.inf, np.nan, None, "1", True, [1]])
+@pytest.mark.parametrize(
+    "angle", [0, 2.001, -1, np.inf, np.nan, None, "1", True, [1], pytest.param(10**400, id="huge")]
+)
 def test_what_is_not_allowed_is_refused_with_the_value_and_what_is(angle):
     with pytest.raises(ValueError, match=r"^shape=Bent\(angle=.*\): angle must be") as caught:
         chosen("shape", Bent(angle), FAMILY)

@@ -60,7 +60,7 @@ def test_what_means_the_same_gives_the_same_numbers(given, same):
     ("activation", "sentence"),
     [
         (["relu"], r"activation must be one for all hidden layers or a list of 2, one for each"),
-        (["relu", 3], r"a list of 2, one for each hidden layer, got \['relu', 3\]\."),
+        (["relu", 3], r"each a name or an object of fastnn\.activations, got \['relu', 3\]\."),
         (["relu", "reul"], r"activation must be one of \['elu', .*, got 'reul'\."),
         ("reul", r"The 'activation' parameter of MLPRegressor must be a str among \{.*'selu'"),
         (
@@ -87,9 +87,16 @@ def test_what_means_the_same_gives_the_same_numbers(given, same):
         ),
         (
             Function(lambda z: z if z > 0 else 0 * z, np.tanh),
-            r"keeps='input'\): value and slope must take an array of numbers; theirs raised"
-            r" ValueError: The truth value .* use np\.where rather than if\.$",
+            r"keeps='input'\): value and slope must take an array of numbers, leave them as they"
+            r" are, and give as many numbers; where they ask for a sign, by np\.where rather than"
+            r" if\. Theirs raised ValueError: The truth value ",
         ),
+        (Function(lambda z: np.tanh(z, out=z), np.cos), r"raised ValueError: .*read-only$"),
+        (
+            Function(np.tanh, lambda a: np.subtract(1, a * a, out=a), keeps="output"),
+            r"raised ValueError: .*read-only$",
+        ),
+        (Function(lambda z: 1j * z, np.ones_like), r"raised TypeError: Cannot cast .*complex128"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_changes(activation, sentence):
@@ -172,5 +179,7 @@ def test_without_hidden_layers_a_list_is_empty():
         X, y
     )
     assert [coef.shape for coef in linear.coefs_] == [(4, 1)]
-    with pytest.raises(ValueError, match=r"a list of 0, one for each hidden layer, got \['relu'\]"):
+    with pytest.raises(
+        ValueError, match=r"a list of 0, one for each hidden layer, .*, got \['relu'\]"
+    ):
         MLPRegressor(hidden_layer_sizes=(), activation=["relu"]).fit(X, y)

@@ -13,6 +13,7 @@ from support.parity import train
 import fastnn
 from fastnn import MLPClassifier, MLPRegressor
 from fastnn.augment import InputNoise, Mixup
+from fastnn.losses import Huber
 from fastnn.training.callbacks import watched_by
 
 RNG = np.random.default_rng(2)
@@ -94,6 +95,11 @@ REFUSED = {
         r"^augment=InputNoise\(scale=-1\): scale must be a number in \[0, inf\), got -1\.$",
     ),
     "not finite": (InputNoise(np.inf), r"scale must be a number in \[0, inf\), got inf\.$"),
+    "of another family": (
+        ["mixup", Huber()],
+        r"^augment must hold names, of \['input_noise', 'mixup'\], or objects of fastnn\.augment,"
+        r" got Huber\(\)\.$",
+    ),
     "alpha": (["mixup", Mixup(0)], r"alpha must be a number in \(0, inf\), got 0\.$"),
 }
 

@@ -146,6 +146,11 @@ def test_settings_are_found_in_a_grid_and_survive_clone_and_pickle():
             r"^learning_rate must be one of \['adaptive', .*, got <class '.*\.Cosine'>\.$",
         ),
         ({"learning_rate": lambda t: -t}, "must be a function whose values are finite and not"),
+        (
+            {"learning_rate": lambda: 1.0},
+            r"^learning_rate must be a function of one number, the share of the steps that are"
+            r" done; at t=0\.0 it raised TypeError: .*takes 0 positional arguments but 1 was",
+        ),
         ({"solver": "adagrad"}, "'solver' parameter of MLPRegressor must be a str among"),
     ],
 )

@@ -209,6 +209,12 @@ def test_rows_that_do_not_fit_are_refused_and_the_model_stays(rows, message):
     assert difference(numbers(model, X), before)[0] == 0
 
 
+def test_dates_to_validate_on_are_refused_as_such():
+    dates = np.arange(120).astype("M8[D]")
+    with pytest.raises(TypeError, match=PREFIX + "y must hold real numbers, got dates"):
+        MLPRegressor().fit(X, NUMBERS, X_val=X, y_val=dates)
+
+
 def test_targets_of_another_width_are_refused():
     message = PREFIX + r"y_val has 1 outputs, but y has 2\.$"
     with pytest.raises(ValueError, match=message):

@@ -45,12 +45,25 @@ def _logaddexp(x, y):
     return (x if x > y else y) + ours.log1p(ours.exp(-abs(x - y)))
 
 
-# Vector code for what Numba would ask of the C library, one number at a time.
+@ours.exact
+def _where(condition, x, y):
+    return x if condition else y
+
+
+@ours.exact
+def _clip(x, low, high):
+    above = low if x < low else x
+    return high if above > high else above
+
+
+# Vector code for what Numba would ask of the C library, one number at a time, or makes an array of.
 FASTER = {
     np.exp: ours.exp,
     np.expm1: _expm1,
     np.tanh: ours.tanh,
     np.logaddexp: _logaddexp,
+    np.where: _where,
+    np.clip: _clip,
     expit: ours.expit,
 }
 _NUMPY = python_types.ModuleType("numpy")
