@@ -222,7 +222,9 @@ class BaseTabular(CallbackSupport, TabularParameters):
         engine = choose(self.backend, trained, dtype, plan).engine(
             trained, dtype, thread_limit(self.n_threads)
         )
-        measure = measure_by(self.eval_metric, self, self._loss, data, learnable.y)
+        measure = measure_by(
+            self.eval_metric, self, self._loss, data, learnable.y, not learnable.has_validation
+        )
         loop = BagLoop(members, BagRules(recipe.max_iter, recipe.cycle_ends()))
         fit_begins(cast(Any, loop), Origin(spec, data))  # it has what callbacks look at
         printing: tuple[Callback, ...] = (PrintEpoch(),) if self.verbose else ()
@@ -320,12 +322,12 @@ class BaseTabular(CallbackSupport, TabularParameters):
         ]
         sums, n_answers = np.zeros((len(learnable.y), self._n_out)), np.zeros(len(learnable.y))
         for member in members:
-            sums[member.held_out] += member.best_predictions
+            sums[member.held_out] += member.answers
             n_answers[member.held_out] += 1
         answered = np.flatnonzero(n_answers)
         with np.errstate(invalid="ignore", divide="ignore"):
             answers = sums / n_answers[:, None]
-        asked = [(member.held_out, member.best_predictions) for member in members]
+        asked = [(member.held_out, member.answers) for member in members]
         if learnable.has_validation:  # which the whole bag answers
             asked = [(answered, answers[answered])]
         self._misses = [self._missed_by(own, data.y[rows]) for rows, own in asked]

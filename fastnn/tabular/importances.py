@@ -24,7 +24,7 @@ def permutation_importances(
     """How much the measure grows, ``(n_features,)``; the mean over members and repeats."""
     grown, parts = np.zeros(encoder.n_features_in_), encoder.encoded_places()
     for member in members:
-        X, out = bag.data.X[member.held_out], np.empty_like(member.best_predictions)
+        X, out = bag.data.X[member.held_out], np.empty_like(member.answers)
         for place, own in enumerate(parts):
             for _ in range(n_repeats if any(own.values()) else 0):  # else it says nothing
                 order = bag.random_state.permutation(len(member.held_out))

@@ -5,7 +5,9 @@ multiplies 1 - AUC, the error and the log loss by 0.989, 0.988 and 0.995 ("fast"
 and 1.00 ("balanced") on the six tables of classes that the recipe was tuned on, with standard
 errors of 0.003 and 0.017, and by 0.953, 0.966, 0.963 and 0.96, 0.97, 0.98 on four others: members
 of a bag may learn longer than one network alone. A member stops by the loss whatever the metric
-is: errors, which are few, do not tell whether a cycle brought anything.
+is: errors, which are few, do not tell whether a cycle brought anything. Halves of the rows, whose
+answers need an epoch that the other half chooses, go by the metric, too, but by the loss where that
+is a scorer, which need not be defined on so few.
 """
 
 from __future__ import annotations
@@ -67,7 +69,7 @@ OF_NUMBERS: dict[str, Measure] = {"rmse": rmse}
 
 
 def measure_by(
-    eval_metric: Any, estimator: Any, loss: Loss, data: Data, y: np.ndarray
+    eval_metric: Any, estimator: Any, loss: Loss, data: Data, y: np.ndarray, by_halves: bool
 ) -> Callable[[Member, Array], Measured]:
     """How bad a member's predictions of its held-out rows are, by the metric and by the loss.
 
@@ -81,6 +83,8 @@ def measure_by(
     data : Data
     y : ndarray of shape (n_rows,) or (n_rows, n_outputs)
         The targets of ``data`` as the user gave them.
+    by_halves : bool
+        Whether each half of the held-out rows is measured, too.
 
     Raises
     ------
@@ -97,14 +101,25 @@ def measure_by(
     if eval_metric is not None and eval_metric not in own:
         by_scorer = _by_scorer(eval_metric, estimator, data, y, sorted(filter(None, own)))
 
+    chosen = own.get(eval_metric, loss_of) if by_scorer is None else loss_of
+
+    def half(member: Member, predictions: Array, first: int) -> float:
+        rows = member.held_out[first::2]
+        weight = None if data.weight is None else data.weight[rows]
+        if not by_halves or not (len(rows) if weight is None else weight.any()):
+            return np.nan
+        return chosen(predictions[first::2], data.y[rows], weight)
+
     def measure(member: Member, predictions: Array) -> Measured:
         rows = member.held_out, None if data.weight is None else data.weight[member.held_out]
         held_out = data.y[rows[0]], rows[1]
-        found = loss_of(predictions, *held_out)
+        found = value = loss_of(predictions, *held_out)
         if by_scorer is not None:
-            return Measured(by_scorer(predictions, *rows), found)
-        chosen = own[eval_metric]
-        return Measured(found if chosen is loss_of else chosen(predictions, *held_out), found)
+            value = by_scorer(predictions, *rows)
+        elif chosen is not loss_of:
+            value = chosen(predictions, *held_out)
+        halves = half(member, predictions, 0), half(member, predictions, 1)
+        return Measured(value, found, halves)
 
     return measure
 

@@ -31,10 +31,14 @@ class Measured(NamedTuple):
         By this the best epoch is chosen.
     loss : float
         By this a cycle is judged.
+    halves : tuple of two floats
+        As ``value``, of every second row from the first and from the second; NaN where that cannot
+        be told.
     """
 
     value: float
     loss: float
+    halves: tuple[float, float] = (np.nan, np.nan)
 
 
 @dataclass(frozen=True)
@@ -65,10 +69,12 @@ class Member:
     best_params : ndarray of shape (n_params,)
     best_value : float
         The value of ``best_params``; smaller is better.
-    best_predictions : ndarray of shape (n_held_out, n_out)
-        What they predict of the rows held out; empty before the first epoch.
     best_iter : int
         Their epoch, from 1.
+    answers : ndarray of shape (n_held_out, n_out)
+        What the member predicts of the rows held out; empty before the first epoch. Of each half
+        the epoch that does best on the other one answers: an epoch chosen by the very rows that it
+        answers would look better than it is.
     losses, values, held_out_losses : list of float
         The training loss, and what was measured of the rows held out, of each epoch.
     """
@@ -76,16 +82,17 @@ class Member:
     rows: Rows
     held_out: Rows
     best_params: Array
-    best_predictions: Array = field(default_factory=lambda: np.empty((0, 0)))
     best_value: float = np.inf
     best_iter: int = 0
+    answers: Array = field(default_factory=lambda: np.empty((0, 0)))
+    chosen_by: list[float] = field(default_factory=lambda: [np.inf, np.inf])
     losses: list[float] = field(default_factory=list)
     values: list[float] = field(default_factory=list)
     held_out_losses: list[float] = field(default_factory=list)
     loss_at_cycle: float = np.inf
 
     def record(self, loss: float, measured: Measured, params: Array, predictions: Array) -> None:
-        """Note an epoch; keep its parameters and predictions where none were better."""
+        """Note an epoch; keep its parameters, and its predictions, where none were better."""
         value = measured.value
         self.losses.append(loss)
         self.values.append(value)
@@ -93,7 +100,13 @@ class Member:
         if value <= self.best_value and np.isfinite(value):
             self.best_value, self.best_iter = value, len(self.values)
             self.best_params[...] = params
-            self.best_predictions = predictions
+        if not self.answers.size:
+            self.answers = predictions.copy()
+        for half, other in enumerate(reversed(measured.halves)):
+            chosen_by = value if np.isnan(other) else other
+            if chosen_by <= self.chosen_by[half] and np.isfinite(chosen_by):
+                self.chosen_by[half] = chosen_by
+                self.answers[half::2] = predictions[half::2]
 
     def ends_cycle(self) -> bool:
         """Whether this member stops at the end of a cycle: no better than at the last one."""

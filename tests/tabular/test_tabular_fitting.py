@@ -171,9 +171,10 @@ OF_CLASSES = {
 def test_the_best_epoch_is_best_by_the_metric(metric):
     model = classifier(cv=HALVES, eval_metric=metric).fit(X, KIND)
     codes = np.searchsorted(model.classes_, KIND)
-    for member in model.members_:
+    for member, predictions in zip(model.members_, model._by_member(X), strict=True):
         rows = member.held_out
-        expected = OF_CLASSES[metric](codes[rows], model.oof_prediction_[rows])
+        p = predictions[rows].astype(float)
+        expected = OF_CLASSES[metric](codes[rows], p / p.sum(axis=1, keepdims=True))
         assert member.best_value == pytest.approx(expected, rel=1e-6)
         assert member.best_value == min(member.validation_curve)
         assert member.validation_curve[member.best_iter - 1] == member.best_value
@@ -182,8 +183,8 @@ def test_the_best_epoch_is_best_by_the_metric(metric):
 @pytest.mark.parametrize("metric", ["rmse", "neg_mean_absolute_error"])
 def test_the_best_epoch_of_numbers(metric):
     model = regressor(cv=HALVES, eval_metric=metric).fit(X, Y)
-    for member in model.members_:
-        errors = (model.oof_prediction_ - Y)[member.held_out]
+    for member, predictions in zip(model.members_, model._by_member(X), strict=True):
+        errors = (model._shown(predictions) - Y)[member.held_out]
         rmse = np.sqrt(np.mean(errors**2)) / Y.std()
         expected = rmse if metric == "rmse" else np.abs(errors).mean()
         assert member.best_value == pytest.approx(expected, rel=0.05)  # predictions are clipped

@@ -79,6 +79,15 @@ def test_equal_values_take_the_later_epoch():
     assert one[0].best_iter == 4
 
 
+def test_each_half_is_answered_by_the_epoch_that_the_other_one_chooses():
+    (member,) = members(1)
+    for epoch, halves in enumerate([(5, 2), (1, 3), (2, 1), (3, 4)]):
+        answers = np.full((10, 1), epoch)
+        member.record(0.0, Measured([3, 2, 4, 0][epoch], 0.0, halves), member.best_params, answers)
+    assert member.best_iter == 4
+    assert member.answers.ravel().tolist() == [2, 1] * 5
+
+
 def test_it_learns():
     each = members()
     train(each, 30)
@@ -95,7 +104,7 @@ def test_what_is_measured_is_what_is_kept(ema):
         out = np.empty((10, 1))
         engine.predict(member.best_params, X[member.held_out], out)
         assert squared_error(member, out) == min(member.values)
-        np.testing.assert_array_equal(member.best_predictions, out)
+        np.testing.assert_array_equal(member.answers, out)
 
 
 def test_a_member_stops_at_the_end_of_a_cycle_that_brought_nothing():
