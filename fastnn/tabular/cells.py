@@ -5,6 +5,7 @@ Arrow keeps what pandas may lose: whole numbers beside missing cells, decimals, 
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -189,7 +190,8 @@ def distinct(array: pa.Array, missing: Sequence[str]) -> Distinct:
     had_blanks = pc.not_equal(stripped, found.dictionary).to_numpy(zero_copy_only=False)
     composed = stripped
     if not pc.all(pc.string_is_ascii(stripped), min_count=0).as_py():
-        composed = pc.utf8_normalize(stripped, form="NFC")
+        apart = stripped.to_pylist()  # Arrow 16 leaves them apart
+        composed = pa.array([unicodedata.normalize("NFC", text) for text in apart], stripped.type)
     decomposed = pc.not_equal(composed, stripped).to_numpy(zero_copy_only=False)
     merged = composed.dictionary_encode()
     values = merged.dictionary

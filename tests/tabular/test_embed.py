@@ -274,7 +274,7 @@ def test_each_column_knows_what_is_made_of_it():
 
 
 def test_sparse_tables_stay_sparse():
-    X = scipy.sparse.random_array((3000, 200), density=0.02, rng=np.random.default_rng(0)).tocsr()
+    X = scipy.sparse.random(3000, 200, 0.02, "csr", random_state=0)
     tracemalloc.start()
     try:
         encoder = EmbeddingEncoder(n_bins=4).fit(X)

@@ -73,7 +73,7 @@ FRAMES = {
     "numbers as text": LINE.assign(rooms="3"),
     "objects": LINE.astype(object),
     "nullable": LINE.astype({"rooms": "Int64"}).assign(rooms=pd.NA),
-    "large": LINE.assign(rooms=pd.Series([10**400], dtype=object).to_numpy()),
+    "large": LINE.assign(rooms=pd.Series([10**400], LINE.index, object)),
     "unknown": LINE.assign(town="Bonn", kind="?", pool=None),
     "list": LINE.assign(town=[[1]]),
     "no rows": FRAME[:0],

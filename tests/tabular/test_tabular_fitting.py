@@ -423,11 +423,13 @@ def test_weights_and_groups_are_routed():
     groups = np.repeat(np.arange(8), 20)
     with sklearn.config_context(enable_metadata_routing=True):
         bag = regressor(max_iter=1).set_fit_request(sample_weight=True, groups=True)
-        bag.set_score_request(sample_weight=True)
+        scorer = metrics.get_scorer("r2").set_score_request(sample_weight=True)
         model = make_pipeline(StandardScaler().set_fit_request(sample_weight=False), bag)
         params = {"sample_weight": np.ones(160), "groups": groups}
-        scores = cross_val_score(model, X[["area"]], Y, cv=2, params=params)
+        scores = cross_val_score(model, X[["area"]], Y, cv=2, params=params, scoring=scorer)
         assert len(scores) == 2
         params["groups"] = np.zeros(160)
         with pytest.raises(ValueError, match="groups holds one group only"):
-            cross_val_score(model, X[["area"]], Y, cv=2, params=params, error_score="raise")
+            cross_val_score(
+                model, X[["area"]], Y, cv=2, params=params, scoring=scorer, error_score="raise"
+            )

@@ -10,7 +10,7 @@ import pytest
 
 from fastnn import MLPClassifier, MLPRegressor
 from fastnn.core.optimizers import RMSprop
-from fastnn.estimators import base
+from fastnn.estimators import site
 from fastnn.training.callbacks import watched_by
 from fastnn.training.loop import train
 from fastnn.training.state import LoopState, Rules
@@ -68,7 +68,7 @@ def test_a_fit_goes_on_from_its_checkpoint(backend, kind, params, n_iter, monkey
         train(loop, *arguments)
         calls.append((loop, *arguments))
 
-    monkeypatch.setattr(base, "train", recorded)
+    monkeypatch.setattr(site, "train", recorded)
     checkpoint = Checkpoint(n_iter)
     with watched_by(checkpoint), warnings.catch_warnings():
         warnings.simplefilter("ignore")
