@@ -37,7 +37,8 @@ UNCOMPILED = (
 
 @ours.exact
 def _expm1(x):
-    return ours.expm1_of_negative(x) if x < 1 else ours.exp(x) - type(x)(1)
+    small, large = ours.expm1_of_negative(x), ours.exp(x) - type(x)(1)  # a choice is vector code
+    return small if x < 1 else large
 
 
 @ours.exact
@@ -137,33 +138,38 @@ def _compiled(function: Callable, dtype: str) -> Callable:
     return njit(**OPTIONS, **COMPILERS[dtype])(copy)
 
 
-# What a function takes, to how its value and its slope are called; y stands where the slope goes.
-CALLS = {
-    "input": lambda value, slope: (lambda z, y: value(z), lambda z, y: slope(z)),
-    "output": lambda value, slope: (lambda z, y: value(z), lambda z, y: slope(value(z))),
-    "target": lambda value, slope: (value, slope),
-}
-
-
 @cache
 def block_function(value: Callable, slope: Callable, takes: str, dtype: str) -> object:
-    """``(a, slopes, n, n_slopes)``: numbers become values; and slopes, if asked for."""
-    calls = CALLS[takes](_compiled(value, dtype), _compiled(slope, dtype))
-    value, slope = (call if takes == "target" else njit(**OPTIONS)(call) for call in calls)
+    """``(a, slopes, n, n_slopes)``: numbers become values; and slopes, if asked for.
+
+    A loss finds y where its slopes go.
+    """
+    value, slope, before = _compiled(value, dtype), _compiled(slope, dtype), takes == "input"
     real = types.CPointer(getattr(types, dtype))
 
-    @cfunc(types.void(real, real, types.intp, types.intp), nopython=True, **OPTIONS)
-    def block(a, slopes, n, n_slopes):
+    def of_activation(a, slopes, n, n_slopes):
+        # Each loop in place on one array: in float64 others get no vector code.
         values, found = carray(a, n), carray(slopes, n_slopes)
-        for i in range(n_slopes):  # together: what both compute is computed once
-            z, y = values[i], found[i]
-            values[i] = value(z, y)
-            found[i] = slope(z, y)
-        rest = values[n_slopes:]
-        for i in range(rest.size):
-            rest[i] = value(rest[i], rest[i])
+        if before:
+            for i in range(n_slopes):
+                found[i] = values[i]
+        for i in range(n):
+            values[i] = value(values[i])
+        if not before:
+            for i in range(n_slopes):
+                found[i] = values[i]
+        for i in range(n_slopes):
+            found[i] = slope(found[i])
 
-    return block
+    def of_loss(a, slopes, n, n_slopes):
+        raw, y = carray(a, n), carray(slopes, n_slopes)
+        for i in range(n_slopes):  # together: what both compute is computed once
+            z, target = raw[i], y[i]
+            raw[i] = value(z, target)
+            y[i] = slope(z, target)
+
+    block = of_loss if takes == "target" else of_activation
+    return cfunc(types.void(real, real, types.intp, types.intp), nopython=True, **OPTIONS)(block)
 
 
 def address_of(member: Function, dtype: np.dtype) -> int:
