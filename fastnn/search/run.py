@@ -7,7 +7,7 @@ import pickle
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -259,7 +259,7 @@ class Run:
                 running[number] = self._begin(pool, number, task)
                 folds.update(dict.fromkeys(running[number].folds.values(), number))
             if folds:
-                done = wait(folds, return_when=FIRST_COMPLETED).done
+                done = _first_done(folds)
             elif self.trials.awaited and not self._time_is_up():
                 time.sleep(SECONDS_BETWEEN_LOOKS)  # until other processes are done
                 continue
@@ -431,6 +431,14 @@ class Run:
                 stacklevel=6,
             )
         step.end(on_all_rows=False)
+
+
+def _first_done(folds: Iterable[Future[Fold | None]]) -> set[Future[Fold | None]]:
+    """Those of ``folds`` that are done, as soon as one is; KeyboardInterrupt in time for Ctrl-C."""
+    # A signal that another thread receives does not end this thread's wait.
+    while not (done := wait(folds, 0.2, FIRST_COMPLETED).done):
+        pass
+    return done
 
 
 class _StopsWhen:
