@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import signal
 import threading
 
 import pytest
@@ -13,6 +12,7 @@ from sklearn.datasets import load_iris
 from support.timed import CLOCK, Timed, advance
 
 from fastnn import MLPClassifier, TradeoffSearchCV
+from fastnn.search import run
 from fastnn.search.measure import Isolated
 from fastnn.search.process import FreshProcesses
 from fastnn.training.callbacks import watched_by
@@ -221,23 +221,21 @@ PASSES = []  # of each fit, in the order in which they ended
 SECONDS = 2.0  # that a pass takes, by the clock of these tests
 
 
-class Ticks:
-    """Moves the clock with each pass; presses Ctrl-C in the tenth where it is to."""
+TENTH = threading.Event()  # a fit has done ten passes
 
-    def __init__(self, interrupts):
-        self.interrupts = interrupts
+
+class Ticks:
+    """Moves the clock with each pass."""
 
     def on_pass_end(self, loop):
         advance(SECONDS)
-        if self.interrupts and loop.n_iter == 10:
-            os.kill(os.getpid(), signal.SIGINT)
+        if loop.n_iter == 10:
+            TENTH.set()
 
 
 class Counted(MLPClassifier):
-    interrupts = False
-
     def fit(self, X, y):
-        with watched_by(Ticks(self.interrupts)):
+        with watched_by(Ticks()):
             super().fit(X, y)
         PASSES.append(self.n_iter_)
         return self
@@ -263,10 +261,14 @@ def test_a_fit_ends_with_the_time_of_its_search(clock):
     assert {params["max_iter"] for params in search.cv_results_["params"]} == {1}
 
 
-@pytest.mark.filterwarnings("ignore:.*interrupted")
 def test_a_fit_ends_with_a_search_that_is_interrupted(clock, monkeypatch):
+    def interrupted(*_):  # by Ctrl-C, while the search waits for its folds
+        TENTH.wait()
+        raise KeyboardInterrupt
+
     PASSES.clear()
-    monkeypatch.setattr(Counted, "interrupts", True)
+    TENTH.clear()
+    monkeypatch.setattr(run, "wait", interrupted)
     network = Counted((2,), max_iter=10**5, tol=0, n_iter_no_change=10**5, backend="numpy")
     search = TradeoffSearchCV(network, {"alpha": [0.25, 0.5]}, cv=2, n_jobs=1, n_trials=2)
     with pytest.raises(KeyboardInterrupt):
