@@ -101,7 +101,7 @@ def measure_by(
     if eval_metric is not None and eval_metric not in own:
         by_scorer = _by_scorer(eval_metric, estimator, data, y, sorted(filter(None, own)))
 
-    chosen = own.get(eval_metric, loss_of) if by_scorer is None else loss_of
+    chosen = own.get(eval_metric, loss_of)
 
     def half(member: Member, predictions: Array, first: int) -> float:
         rows = member.held_out[first::2]
