@@ -12,25 +12,14 @@ import sys
 
 import numpy as np
 import pytest
-from support.homes import homes
+from support.homes import FIT_PLAIN, homes
 
 import fastnn
 from fastnn.cli import commands, main, output, terminal
 from fastnn.cli.settings import Goal, Search, TableFile
 from fastnn.persistence import load_model
 
-FIT = [
-    "fit",
-    "homes.csv",
-    "--target",
-    "kind",
-    "-o",
-    "m.skops",
-    "--network",
-    "plain",
-    "--epochs",
-    "5",
-]
+FIT = [*FIT_PLAIN, "--epochs", "5"]
 EXPLORE = ["explore", "homes.csv", "--target", "kind", "--objectives", "score,flops"]
 EXPLORE += ["--trials", 3, "--cv", 2, "--jobs", 1, "--models", "plain"]
 

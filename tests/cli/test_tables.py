@@ -13,26 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, r2_score
-from support.homes import homes, pd
+from support.homes import FIT_PLAIN, homes, pd
 
 from fastnn.persistence import load_model
 
 
 def test_fit_predict_evaluate(run):
-    status, out, err = run(
-        *[
-            "fit",
-            "homes.csv",
-            "--target",
-            "kind",
-            "-o",
-            "m.skops",
-            "--network",
-            "plain",
-            "--epochs",
-            "30",
-        ]
-    )
+    status, out, err = run(*FIT_PLAIN, "--epochs", "30")
     assert status == 0
     assert re.search(r"^task +binary \('kind' holds 2 different values\)$", out, re.M)
     assert re.search(r"^table +80 rows; 2 numeric and 1 categorical columns$", out, re.M)

@@ -11,7 +11,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from support.homes import homes, pd
+from support.homes import FIT_PLAIN, homes, pd
 
 import fastnn
 from fastnn.cli import terminal, training_table
@@ -150,18 +150,7 @@ def in_a_terminal():
 
 
 def test_progress_is_shown_in_a_terminal_and_leaves_its_line_free(folder, in_a_terminal):
-    argv = [
-        "fit",
-        "homes.csv",
-        "--target",
-        "kind",
-        "-o",
-        "m.skops",
-        "--network",
-        "plain",
-        "--epochs",
-        "20",
-    ]
+    argv = [*FIT_PLAIN, "--epochs", "20"]
     status, out, shown = in_a_terminal(*argv)
     assert status == 0 and "saved" in out and "reading" not in out
     assert "\rreading homes.csv  0:00" in shown and "\rtraining" in shown
@@ -171,18 +160,7 @@ def test_progress_is_shown_in_a_terminal_and_leaves_its_line_free(folder, in_a_t
 
 
 def test_progress_shows_the_loss(folder, in_a_terminal):
-    argv = [
-        "fit",
-        "homes.csv",
-        "--target",
-        "kind",
-        "-o",
-        "m.skops",
-        "--network",
-        "plain",
-        "--epochs",
-        "20",
-    ]
+    argv = [*FIT_PLAIN, "--epochs", "20"]
     assert re.search(r"training, loss \d\.\d{4}  \[#{24}\]", in_a_terminal(*argv)[2])
 
 

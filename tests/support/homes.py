@@ -7,6 +7,9 @@ pd = pytest.importorskip("pandas", reason="pandas comes with fastnn[cli]")
 for package in ("skops", "optuna"):
     pytest.importorskip(package, reason="fastnn[cli,search] is not installed")
 
+# What a plain network is fitted by, in the folder of homes.csv.
+FIT_PLAIN = ["fit", "homes.csv", "--target", "kind", "-o", "m.skops", "--network", "plain"]
+
 
 def homes(n=80, seed=0):
     """Two numbers and a category with missing cells, and the `kind` and `price` they make."""
