@@ -82,6 +82,14 @@ class Given:
     groups: Any
     validation: ValidationRows | None
 
+    def of(self, counted: Counted) -> Given:
+        """The same of the rows that are learned from."""
+        rows, X, y, groups = counted.first, self.X, self.y, self.groups
+        if not np.array_equal(rows, np.arange(len(y))):
+            X, y = safe_indexing(X, rows), y[rows]
+            groups = None if groups is None else groups[rows]
+        return replace(self, X=X, y=y, weight=counted.weight, groups=groups)
+
 
 @dataclass(frozen=True)
 class Learnable:
@@ -242,53 +250,60 @@ class BaseTabular(CallbackSupport, TabularParameters):
         self, recipe: Recipe, given: Given, random_state: np.random.RandomState
     ) -> Learnable:
         """Validate, encode and split what ``fit`` was given."""
-        X, groups = given.X, checked_groups(given.groups)
-        validate_data(self, X, given.y, skip_check_array=True)
-        y = self._checked_targets(given.y)
-        check_consistent_length(X, y, groups)
         dtype = recipe.floats
-        weight = row_weights(given.weight, X.shape[0], dtype)
-        splits = None
-        if given.validation is not None and (self.cv is not None or groups is not None):
-            raise ValueError(
-                "X_val takes the place of folds: leave out cv and groups, or X_val and y_val."
-            )
-        if self.cv is None or isinstance(self.cv, Integral):
-            counted = Counted.of(X.shape[0], weight)
-        else:
-            splits = given_splits(self.cv, X, y, groups)
-            counted = Counted.distinct(X, y, weight, splits)
-            splits = counted.of_splits(splits)
-        rows = counted.first
-        if not np.array_equal(rows, np.arange(X.shape[0])):
-            X, y = safe_indexing(X, rows), y[rows]
-            groups = None if groups is None else groups[rows]
-        encoder = EmbeddingEncoder(
-            recipe.n_bins, recipe.embedding_size, self.categorical_features, recipe.max_categories
-        ).fit(X)
-        n_rows = len(rows)
-        if n_rows < 2:
-            raise ValueError(
-                f"X must have at least 2 samples whose weight is above 0, got {n_rows} sample."
-            )
-        self._encoder = encoder
-        for name in ("n_features_in_", "feature_names_in_"):
-            if hasattr(encoder, name):
-                setattr(self, name, getattr(encoder, name))
-        learned = self._learned(y)
+        given = self._checked(given, dtype)
+        counted, splits = self._counted(given)
+        given = given.of(counted)
+        self._learn_columns(given.X, recipe)
+        learned = self._learned(given.y)
         self._loss, self._n_out = learned.loss, learned.n_outputs
-        data = _data(encoder.encode(X, self), learned, counted.weight, dtype)
+        data, y = _data(self._encoder.encode(given.X, self), learned, given.weight, dtype), given.y
         if given.validation is not None:
             validation, y_val = self._validation(given.validation, learned, dtype)
             data, y = _joined(data, validation), np.concatenate([y, y_val])
-            held_out = np.arange(n_rows, len(y))
-            splits = [Split(np.arange(n_rows), held_out)] * recipe.n_members
+            rows, held_out = np.split(np.arange(len(y)), [len(given.y)])
+            splits = [Split(rows, held_out)] * recipe.n_members
         elif splits is None:
-            splits = fold_splits(data.y, groups, recipe.n_folds, recipe.n_members, random_state)
+            n_folds, n_members = recipe.n_folds, recipe.n_members
+            splits = fold_splits(data.y, given.groups, n_folds, n_members, random_state)
         n_members = self.n_members or len(splits)
         splits = [splits[j % len(splits)] for j in range(n_members)]
         _check_weights(data.weight, splits)
         return Learnable(data, y, counted, splits)
+
+    def _checked(self, given: Given, dtype: np.dtype) -> Given:
+        """The same with arrays of targets, weights and groups, as long as X and of use together."""
+        groups = checked_groups(given.groups)
+        validate_data(self, given.X, given.y, skip_check_array=True)
+        y = self._checked_targets(given.y)
+        check_consistent_length(given.X, y, groups)
+        weight = row_weights(given.weight, len(y), dtype)
+        if given.validation is not None and (self.cv is not None or groups is not None):
+            raise ValueError(
+                "X_val takes the place of folds: leave out cv and groups, or X_val and y_val."
+            )
+        return replace(given, y=y, weight=weight, groups=groups)
+
+    def _counted(self, given: Given) -> tuple[Counted, list[Split] | None]:
+        """The rows to learn from, and their splits where ``cv`` gives some."""
+        if self.cv is None or isinstance(self.cv, Integral):
+            return Counted.of(len(given.y), given.weight), None
+        splits = given_splits(self.cv, given.X, given.y, given.groups)
+        counted = Counted.distinct(given.X, given.y, given.weight, splits)
+        return counted, counted.of_splits(splits)
+
+    def _learn_columns(self, X: Any, recipe: Recipe) -> None:
+        """What is known of the columns of the rows to learn from."""
+        encoder = self._encoder = EmbeddingEncoder(
+            recipe.n_bins, recipe.embedding_size, self.categorical_features, recipe.max_categories
+        ).fit(X)
+        if X.shape[0] < 2:
+            raise ValueError(
+                f"X must have at least 2 samples whose weight is above 0, got {X.shape[0]} sample."
+            )
+        for name in ("n_features_in_", "feature_names_in_"):
+            if hasattr(encoder, name):
+                setattr(self, name, getattr(encoder, name))
 
     def _validation(
         self, given: ValidationRows, like: Targets, dtype: np.dtype
