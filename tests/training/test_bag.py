@@ -195,8 +195,40 @@ def test_an_interrupt_keeps_whole_epochs():
         train(each, 5, Calls(interrupt))
     assert [len(member.values) for member in each] == [2, 2, 2]
 
-    def at_once(member, predictions):
+
+def numpy_trainer():
+    return type(load("numpy").engine(SPEC, F64).trainer(Plan(SGD(), 16)))
+
+
+def test_an_interrupt_in_the_first_epoch_keeps_what_it_has_reached(monkeypatch):
+    kind = numpy_trainer()
+    whole = kind.train
+
+    def interrupted(self, state, data, passes):
+        whole(self, state, data, passes)
+        raise KeyboardInterrupt
+
+    expected, each = members(), members()
+    train(expected, 1)
+    monkeypatch.setattr(kind, "train", interrupted)
+    with pytest.warns(InterruptedWarning, match=r"by user\. The first epoch is kept, as far as it"):
+        loop = train(each, 5)
+    assert (loop.n_iter, loop.stopped) == (1, True)
+    for member, same in zip(each, expected, strict=True):
+        np.testing.assert_array_equal(member.best_params, same.best_params)
+        assert member.values == same.values
+
+    def again(member, predictions):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(members(), 5, measure=at_once)
+        train(members(), 5, measure=again)
+
+
+def test_an_interrupt_before_the_first_step_keeps_nothing(monkeypatch):
+    def at_once(self, state, data, passes):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(numpy_trainer(), "train", at_once)
+    with pytest.raises(KeyboardInterrupt):
+        train(members(), 5)
