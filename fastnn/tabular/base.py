@@ -216,13 +216,25 @@ class BaseTabular(CallbackSupport, TabularParameters):
         """As :meth:`fit`; what fails may leave the model half fitted."""
         random_state = check_random_state(self.random_state)
         learnable = self._learnable(recipe, given, random_state)
+        bag, loop, rates = self._bag(recipe, learnable, random_state)
+        fit_begins(cast(Any, loop), Origin(self.network_, bag.data))  # it has what callbacks see
+        printing: tuple[Callback, ...] = (PrintEpoch(),) if self.verbose else ()
+        bag.train(loop, rates, printing)
+        self._show(bag, loop, learnable)
+        return self
+
+    def _bag(
+        self, recipe: Recipe, learnable: Learnable, random_state: np.random.RandomState
+    ) -> tuple[Bag, BagLoop, NDArray[np.float64]]:
+        """The bag before its first epoch, and the learning rates of each step."""
         data, dtype = learnable.data, recipe.floats
         self._recipe_used, self._engines = recipe, {}
         spec = self.network_
-        members = [
-            Member(*split, first_parameters(spec, dtype, random_state))
-            for split in learnable.splits
-        ]
+        seeds = random_state.randint(2**31 - 1, size=len(learnable.splits))
+        members = []
+        for seed, split in zip(seeds, learnable.splits, strict=True):
+            own = np.random.RandomState(seed)
+            members.append(Member(*split, first_parameters(spec, dtype, own), own))
         n_mean = sum(len(member.rows) for member in members) // len(members)
         batch_size = recipe.batch_size_for(n_mean)
         plan = recipe.plan(spec, batch_size)
@@ -234,34 +246,41 @@ class BaseTabular(CallbackSupport, TabularParameters):
             self.eval_metric, self, self._loss, data, learnable.y, not learnable.has_validation
         )
         loop = BagLoop(members, BagRules(recipe.max_iter, recipe.cycle_ends()))
-        fit_begins(cast(Any, loop), Origin(spec, data))  # it has what callbacks look at
-        printing: tuple[Callback, ...] = (PrintEpoch(),) if self.verbose else ()
-        bag = Bag(engine, plan, self._n_out, data, measure, random_state)
-        bag.train(loop, recipe.rates(spec, batch_size, n_mean // batch_size), printing)
-        self._show(loop, learnable)
-        self.__dict__.pop("feature_importances_", None)
-        if self.importance_repeats:
-            self.feature_importances_ = permutation_importances(
-                bag, members, self._encoder, self.importance_repeats
-            )
-        return self
+        rates = recipe.rates(spec, batch_size, n_mean // batch_size)
+        return Bag(engine, plan, self._n_out, data, measure), loop, rates
 
     def _learnable(
         self, recipe: Recipe, given: Given, random_state: np.random.RandomState
     ) -> Learnable:
         """Validate, encode and split what ``fit`` was given."""
-        dtype = recipe.floats
-        given = self._checked(given, dtype)
+        given = self._checked(given, recipe.floats)
         counted, splits = self._counted(given)
         given = given.of(counted)
-        self._learn_columns(given.X, recipe)
+        self._keep_encoder(self._new_encoder(recipe).fit(given.X))
+        given = replace(given, X=self._encoder.encode(given.X, self))
+        return self._split(recipe, given, counted, splits, random_state)
+
+    def _split(
+        self,
+        recipe: Recipe,
+        given: Given,
+        counted: Counted,
+        splits: list[Split] | None,
+        random_state: np.random.RandomState,
+    ) -> Learnable:
+        """Split the rows to learn from, encoded; None are the folds that the recipe has."""
+        n_rows, dtype = len(given.y), recipe.floats
+        if n_rows < 2:
+            raise ValueError(
+                f"X must have at least 2 samples whose weight is above 0, got {n_rows} sample."
+            )
         learned = self._learned(given.y)
         self._loss, self._n_out = learned.loss, learned.n_outputs
-        data, y = _data(self._encoder.encode(given.X, self), learned, given.weight, dtype), given.y
+        data, y = _data(given.X, learned, given.weight, dtype), given.y
         if given.validation is not None:
             validation, y_val = self._validation(given.validation, learned, dtype)
             data, y = _joined(data, validation), np.concatenate([y, y_val])
-            rows, held_out = np.split(np.arange(len(y)), [len(given.y)])
+            rows, held_out = np.split(np.arange(len(y)), [n_rows])
             splits = [Split(rows, held_out)] * recipe.n_members
         elif splits is None:
             n_folds, n_members = recipe.n_folds, recipe.n_members
@@ -292,15 +311,14 @@ class BaseTabular(CallbackSupport, TabularParameters):
         counted = Counted.distinct(given.X, given.y, given.weight, splits)
         return counted, counted.of_splits(splits)
 
-    def _learn_columns(self, X: Any, recipe: Recipe) -> None:
-        """What is known of the columns of the rows to learn from."""
-        encoder = self._encoder = EmbeddingEncoder(
+    def _new_encoder(self, recipe: Recipe) -> EmbeddingEncoder:
+        return EmbeddingEncoder(
             recipe.n_bins, recipe.embedding_size, self.categorical_features, recipe.max_categories
-        ).fit(X)
-        if X.shape[0] < 2:
-            raise ValueError(
-                f"X must have at least 2 samples whose weight is above 0, got {X.shape[0]} sample."
-            )
+        )
+
+    def _keep_encoder(self, encoder: EmbeddingEncoder) -> None:
+        """Keep what knows the columns of the rows to learn from."""
+        self._encoder = encoder
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(encoder, name):
                 setattr(self, name, getattr(encoder, name))
@@ -318,7 +336,7 @@ class BaseTabular(CallbackSupport, TabularParameters):
         except ValueError as error:
             raise ValueError(f"X_val, y_val, sample_weight_val: {error}") from error
 
-    def _show(self, loop: BagLoop, learnable: Learnable) -> None:
+    def _show(self, bag: Bag, loop: BagLoop, learnable: Learnable) -> None:
         """What the members have learned, and what they answer of rows that they did not see."""
         members, data, counted = loop.members, learnable.data, learnable.counted
         self._params = np.stack([member.best_params for member in members])
@@ -354,6 +372,11 @@ class BaseTabular(CallbackSupport, TabularParameters):
         places = np.where(counted.places < 0, len(answers), counted.places)
         answers = np.vstack([answers, np.full(self._n_out, np.nan)])[places]
         self.oof_prediction_ = self._shown(answers)
+        self.__dict__.pop("feature_importances_", None)
+        if self.importance_repeats:
+            self.feature_importances_ = permutation_importances(
+                bag, members, self._encoder, self.importance_repeats
+            )
 
     def _as_of(self, loop: Any, origin: Origin) -> dict[str, Any]:
         params = [member.best_params for member in loop.members]

@@ -1,7 +1,8 @@
 """How do several networks train side by side, each on its folds? A bag: epochs of all its members.
 
 Each member holds out rows of its own, is measured on them after every epoch, and ends with the
-parameters that did best. All members that still train go into one call of the engine.
+parameters that did best. All members that still train go into one call of the engine. What a member
+becomes does not depend on which others are beside it.
 """
 
 from __future__ import annotations
@@ -67,6 +68,8 @@ class Member:
     rows, held_out : ndarray of int
         The rows to train and to validate on.
     best_params : ndarray of shape (n_params,)
+    random_state : RandomState
+        Draws the orders of its rows.
     best_value : float
         The value of ``best_params``; smaller is better.
     best_iter : int
@@ -82,6 +85,7 @@ class Member:
     rows: Rows
     held_out: Rows
     best_params: Array
+    random_state: np.random.RandomState
     best_value: float = np.inf
     best_iter: int = 0
     answers: Array = field(default_factory=lambda: np.empty((0, 0)))
@@ -143,10 +147,8 @@ class BagLoop:
 
     def record_epoch(self, active: Sequence[Member]) -> None:
         """Note an epoch of the members that trained in it."""
-        self.n_iter += 1
-        last = [
-            (member.losses[-1], member.held_out_losses[-1], member.values[-1]) for member in active
-        ]
+        i, self.n_iter = self.n_iter, self.n_iter + 1
+        last = [(one.losses[i], one.held_out_losses[i], one.values[i]) for one in active]
         for curve, mean in zip(
             (self.losses, self.validation_losses, self.values), np.mean(last, axis=0), strict=True
         ):
@@ -167,8 +169,6 @@ class Bag:
     data : Data
     measure : callable ``(member, predictions (n_held_out, n_out)) -> Measured``
         How bad a member's predictions of its held-out rows are.
-    random_state : RandomState
-        Draws the orders of the rows.
     """
 
     engine: Engine
@@ -176,7 +176,6 @@ class Bag:
     n_out: int
     data: Data
     measure: Callable[[Member, Array], Measured]
-    random_state: np.random.RandomState
 
     def train(
         self,
@@ -235,7 +234,7 @@ class Bag:
         active, shown = list(loop.members), cast(Any, loop)  # it has what callbacks look at
         n_visits = rates.shape[1] * self.plan.batch_size
         while not loop.stopped and active and loop.n_iter < loop.rules.max_iter:
-            drawn = [self.random_state.permutation(member.rows) for member in active]
+            drawn = [member.random_state.permutation(member.rows) for member in active]
             rows = np.stack([np.resize(order, n_visits) for order in drawn])[:, None]
             passes = Passes(rows.astype(np.int64, copy=False), rates[None, None, loop.n_iter])
             losses = trainer.train(state, self.data, passes)
