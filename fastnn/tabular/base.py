@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any, cast
 
@@ -123,14 +123,22 @@ def _data(X: Encoded, learned: Targets, weight: Array | None, dtype: np.dtype) -
 
 def _joined(one: Data, other: Data) -> Data:
     """The rows of two."""
-    both = [(getattr(one.X, f.name), getattr(other.X, f.name)) for f in fields(Encoded)]
     weight = None
     if one.weight is not None or other.weight is not None:
         each = [
             np.ones(len(d.y), d.X.dtype) if d.weight is None else d.weight for d in (one, other)
         ]
         weight = np.concatenate(each)
-    return Data(Encoded(*map(np.concatenate, both)), np.concatenate([one.y, other.y]), weight)
+    X = Encoded.joined([cast(Encoded, one.X), cast(Encoded, other.X)])
+    return Data(X, np.concatenate([one.y, other.y]), weight)
+
+
+def check_n_rows(n_rows: int) -> None:
+    """ValueError if there are too few rows to learn from and to hold out."""
+    if n_rows < 2:
+        raise ValueError(
+            f"X must have at least 2 samples whose weight is above 0, got {n_rows} sample."
+        )
 
 
 def _check_weights(weight: Array | None, splits: Sequence[Split]) -> None:
@@ -270,10 +278,7 @@ class BaseTabular(CallbackSupport, TabularParameters):
     ) -> Learnable:
         """Split the rows to learn from, encoded; None are the folds that the recipe has."""
         n_rows, dtype = len(given.y), recipe.floats
-        if n_rows < 2:
-            raise ValueError(
-                f"X must have at least 2 samples whose weight is above 0, got {n_rows} sample."
-            )
+        check_n_rows(n_rows)
         learned = self._learned(given.y)
         self._loss, self._n_out = learned.loss, learned.n_outputs
         data, y = _data(given.X, learned, given.weight, dtype), given.y
