@@ -1,4 +1,4 @@
-"""What does a Dask user see who has a table? TabularClassifier and TabularRegressor on a cluster."""
+"""What does a Dask user see who has a table? Bags of networks, whose members train on workers."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ class _DaskTabular(OnCluster, BaseTabular):
         self.__setstate__({**vars(self), **known})
 
     @property
-    def oof_prediction_(self) -> Any:
+    def oof_prediction_(self) -> Any:  # type: ignore[override]
         """Absent: there is one for each row of a table that lies in partitions."""
         raise AttributeError(
             f"{type(self).__name__} has no oof_prediction_, which would be as long as the table;"

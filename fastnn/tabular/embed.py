@@ -417,6 +417,7 @@ class EmbeddingEncoder(TransformerMixin, BaseEstimator):
                 and X.shape[1] == self.n_features_in_
                 and len(X) > 0
                 and X.flags.c_contiguous
+                and X.flags.aligned
                 and self.labels_ is None
             ):
                 return len(X), lambda i: Column(f"x{i}", X[:, i]), X.astype(np.float64, copy=False)
@@ -498,7 +499,7 @@ class EmbeddingEncoder(TransformerMixin, BaseEstimator):
         known = {place: j for j, place in enumerate(self.numbers_.places.tolist())}
         gaps = {place: k for k, place in enumerate(self.gaps_.tolist())}
         for place in sorted({*known, *gaps}):
-            x = np.ascontiguousarray(column(place).numbers())
+            x = np.require(column(place).numbers(), requirements=["C", "ALIGNED"])
             if place in known:
                 j = known[place]
                 self.numbers_.find(x[:, None], range(j, j + 1), bins, fractions)
