@@ -173,6 +173,7 @@ def shown(
     """
     begun = _begun(fit, encoder, parts)
     loop, n = begun.loop, len(found)
+    found = copy.deepcopy(found)  # compiled code cannot read what lies askew, sent between workers
     loop.members = [
         replace(found[j % n].members[j // n], rows=one.rows, held_out=one.held_out)
         for j, one in enumerate(loop.members)

@@ -445,6 +445,8 @@ class BaseTabular(CallbackSupport, TabularParameters):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._engines = {}
+        if "_params" in state:  # which may lie askew in memory, sent between processes
+            self._params = np.require(state["_params"], requirements="A")
 
     @abstractmethod
     def _checked_targets(self, y: Any) -> np.ndarray:

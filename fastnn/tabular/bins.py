@@ -123,6 +123,11 @@ class NumericColumns:
             np.concatenate([np.empty(0), *edges]),
         )
 
+    def __setstate__(self, state: dict[str, np.ndarray]) -> None:
+        # What was sent between processes may lie askew in memory, where compiled code cannot read.
+        aligned = {name: np.require(array, requirements="A") for name, array in state.items()}
+        vars(self).update(aligned)
+
     def find(
         self,
         X: Numbers,
