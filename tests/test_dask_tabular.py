@@ -12,15 +12,13 @@ from sklearn.model_selection import KFold
 from support.cluster import cut, on_each_worker, unknown, within
 
 from fastnn import TabularClassifier, TabularRegressor
-from fastnn.dask import DaskTabularClassifier, DaskTabularRegressor, WorkersLost
-from fastnn.dask import tabular
+from fastnn.dask import DaskTabularClassifier, DaskTabularRegressor, WorkersLost, tabular
 from fastnn.losses import Quantile
 from fastnn.tabular.tally import SIZE
 from fastnn.training.callbacks import watched_by
 
 da = pytest.importorskip("dask.array", reason="Dask comes with fastnn[dask]")
 dd = pytest.importorskip("dask.dataframe", reason="Dask comes with fastnn[dask]")
-dask = pytest.importorskip("dask")
 pd = pytest.importorskip("pandas")
 
 QUICK = {"n_members": 3, "max_iter": 4, "hidden_layer_sizes": (8,), "random_state": 0}
@@ -32,7 +30,11 @@ def frame(table, stops):
     """Partitions cut before these rows, each with the types that pandas finds in it alone."""
     stops = [0, *stops, len(table)]
     parts = [table.iloc[a:b].infer_objects() for a, b in pairwise(stops)]
-    return dd.from_delayed([dask.delayed(part) for part in parts], verify_meta=False)
+    return in_parts(table, parts)
+
+
+def in_parts(table, parts):
+    return dd.from_map(lambda part: part, parts, meta=table[:0], enforce_metadata=False)
 
 
 @pytest.fixture(scope="module")
@@ -215,10 +217,12 @@ def test_other_calls_that_are_refused(client, table):
     ):
         DaskTabularRegressor().fit(*THERE)
     X, y, _ = table
-    parts = [dask.delayed(part) for part in (X[:80], X[80:].drop(columns="town"))]
-    unlike = dd.from_delayed(parts, meta=X[:0], verify_meta=False)
-    with pytest.raises(ValueError, match=r"^X lacks columns .* fitted with: 'town'\."):
-        DaskTabularClassifier().fit(unlike, frame(y, [80]))
+    for other, message in [
+        (X.drop(columns="town"), r"^Partition 1 of X has 7 columns, but partition 0 has 8\. Give"),
+        (X.rename(columns={"town": "city"}), r"^X lacks columns .* fitted with: 'town'\.$"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            DaskTabularClassifier().fit(in_parts(X, [X[:80], other[80:]]), frame(y, [80]))
     model = DaskTabularRegressor(loss=Quantile(0.9), **QUICK)
     model._take(TabularRegressor(loss=Quantile(0.9), **QUICK).fit(X0, X0[:, 0]).__getstate__())
     with pytest.raises(ValueError, match=r"^The score of quantiles, D2, needs .*to_local\(\)"):
@@ -277,8 +281,8 @@ def test_what_cannot_be_computed_again_is_said(client, monkeypatch):
     monkeypatch.setattr(tabular, "Cluster", Ending)
     model = DaskTabularRegressor(**QUICK)
     message = (
-        r"^Workers ended in the middle of the fit: partitions 1 of X and y \(100 rows\) are lost, and"
-        r" the cluster cannot compute them again.*client\.scatter"
+        r"^Workers ended in the middle of the fit: partitions 1 of X and y \(100 rows\) are lost,"
+        r" and the cluster cannot compute them again.*client\.scatter"
     )
     with pytest.raises(WorkersLost, match=message):
         within(120, lambda: model.fit(there, y))

@@ -110,7 +110,14 @@ class _DaskTabular(OnCluster, BaseTabular):
         check_n_rows(sum(one.n_rows for one in cluster.found))
         encoder = fit.model._new_encoder(fit.recipe)
         encoder.look(cluster.found[0].first)
-        categorical = np.any([one.categorical for one in cluster.found], axis=0)
+        kinds = [one.categorical for one in cluster.found]
+        for shard, own in zip(cluster.shards, kinds, strict=True):
+            if len(own) != len(kinds[0]):
+                raise ValueError(
+                    f"Partition {shard.partitions[0]} of X has {len(own)} columns, but partition"
+                    f" {cluster.shards[0].partitions[0]} has {len(kinds[0])}. Give all the same."
+                )
+        categorical = np.any(kinds, axis=0)
         told = cluster.told(fit)
         encoder = cluster.merged(
             tables.tallies, told, encoder, categorical, merge=tables.added, last=encoder.learn
