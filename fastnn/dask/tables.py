@@ -106,6 +106,11 @@ def tallies(
     return encoder.tallies(X, categorical) if X.shape[0] else []
 
 
+def sketches(*args: Any) -> Tallies:
+    """As :func:`tallies`, but where they are one part of several: not all values are sent."""
+    return [tally.sketch() for tally in tallies(*args)]
+
+
 def added(*parts: Tallies) -> Tallies:
     """The counts of several partitions, in their order."""
     columns = zip(*(part for part in parts if part), strict=True)

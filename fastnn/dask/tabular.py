@@ -119,8 +119,9 @@ class _DaskTabular(OnCluster, BaseTabular):
                 )
         categorical = np.any(kinds, axis=0)
         told = cluster.told(fit)
+        count = tables.tallies if len(kinds) == 1 else tables.sketches
         encoder = cluster.merged(
-            tables.tallies, told, encoder, categorical, merge=tables.added, last=encoder.learn
+            count, told, encoder, categorical, merge=tables.added, last=encoder.learn
         )
         knowing = cluster.told(encoder)
         cluster.map(tables.encoded, told, knowing)
