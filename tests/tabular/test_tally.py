@@ -31,6 +31,11 @@ def test_counts_of_parts_add_up_to_those_of_the_table(parts):
     assert summed.n_missing == whole.n_missing
 
 
+def test_parts_without_a_number_add_up_to_none():
+    nothing = Tally.added([Tally.of(np.full(2, np.nan)), Tally.of(np.full(3, np.nan))])
+    assert (len(nothing.values), nothing.n_missing) == (0, 5)
+
+
 def test_categories_add_up_in_the_order_of_the_table():
     one = Levels.of(["a", "b"], np.array([0, 1, 1, -1]))
     two = Levels.of(["c", "b", "d"], np.array([0, 1]))
