@@ -6,22 +6,27 @@ from functools import reduce
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from fastnn.tabular import tally
-from fastnn.tabular.tally import Levels, Tally
+pytest.importorskip("hypothesis")
+
+from hypothesis import given, settings  # noqa: E402
+from hypothesis import strategies as st  # noqa: E402
+
+from fastnn.tabular import tally  # noqa: E402
+from fastnn.tabular.tally import Levels, Tally  # noqa: E402
 
 RNG = np.random.default_rng(0)
 NUMBERS = st.lists(st.floats(-1e3, 1e3) | st.integers(-2, 2).map(float), min_size=1, max_size=40)
 
 
+@settings(max_examples=50, deadline=None)
 @given(NUMBERS, st.lists(st.floats(0, 1), min_size=1))
 def test_quantiles_are_numpys_to_the_bit(x, shares):
     found = Tally.of(np.array(x)).quantiles(shares)
     assert found.tolist() == np.quantile(x, shares).tolist()
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.lists(NUMBERS, min_size=1, max_size=5))
 def test_counts_of_parts_add_up_to_those_of_the_table(parts):
     parts = [np.where(np.abs(part) > 900, np.nan, part) for part in parts]
