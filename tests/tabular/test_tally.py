@@ -9,11 +9,11 @@ import pytest
 
 pytest.importorskip("hypothesis")
 
-from hypothesis import given, settings  # noqa: E402
-from hypothesis import strategies as st  # noqa: E402
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from fastnn.tabular import tally  # noqa: E402
-from fastnn.tabular.tally import Levels, Tally  # noqa: E402
+from fastnn.tabular import tally
+from fastnn.tabular.tally import Levels, Tally
 
 RNG = np.random.default_rng(0)
 NUMBERS = st.lists(st.floats(-1e3, 1e3) | st.integers(-2, 2).map(float), min_size=1, max_size=40)
