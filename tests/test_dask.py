@@ -263,7 +263,7 @@ REFUSED = {
         lambda X, y: (DaskMLPRegressor(), X, y),
         TypeError,
         r"^X must be a Dask Array or DataFrame, got ndarray\. Data in memory are learned by"
-        r" MLPClassifier and MLPRegressor\.$",
+        r" the estimators of fastnn itself\.$",
     ),
     "y in memory": (
         lambda X, y: (DaskMLPRegressor(), cut(X), y),

@@ -105,7 +105,7 @@ def _check(name: str, collection: Any) -> None:
     if not is_dask(collection) or not hasattr(collection, "ndim"):
         raise TypeError(
             f"{name} must be a Dask Array or DataFrame, got {type(collection).__name__}. Data in"
-            " memory are learned by MLPClassifier and MLPRegressor."
+            " memory are learned by the estimators of fastnn itself."
         )
 
 
