@@ -120,8 +120,9 @@ class Cluster:
         """
         futures = self.client.compute(list(blocks))
         self._wait(futures)
+        own = self._by_worker(futures) if joins else [[i] for i in range(len(futures))]
         n_rows = self._results([self._submit(shards.n_rows, future) for future in futures])
-        for numbers in self._by_worker(futures) if joins else [[i] for i in range(len(futures))]:
+        for numbers in own:
             future = self._submit(shards.joined, *(futures[i] for i in numbers))
             self.shards.append(Shard(future, numbers, [n_rows[i] for i in numbers]))
 
