@@ -286,8 +286,8 @@ def test_what_cannot_be_computed_again_is_said(client, monkeypatch):
     monkeypatch.setattr(tabular, "Cluster", Ending)
     model = DaskTabularRegressor(**QUICK)
     message = (
-        r"^Workers ended in the middle of the fit: partitions .*1 of X and y \(1\d0 rows\) are lost,"
-        r" and the cluster cannot compute them again.*client\.scatter"
+        r"^Workers ended in the middle of the fit: partitions .*1 of X and y \(1\d0 rows\) are"
+        r" lost, and the cluster cannot compute them again.*client\.scatter"
     )
     with pytest.raises(WorkersLost, match=message):
         within(120, lambda: model.fit(there, y))
