@@ -179,6 +179,10 @@ def test_other_kinds_are_saved_and_predict(run, kind):
     assert status == 0 and len(out.splitlines()) == 81, err
     name = {"trees": "gradient boosting of scikit-learn", "linear": "linear model"}[kind]
     assert re.search(rf"^  model +{name}$", run("info", "m")[1], re.M)
+    if kind == "trees":  # which read categories as such
+        loaded = load_model("m")
+        n = len(loaded.schema.categorical)
+        assert loaded.model[-1].regressor_.is_categorical_[:n].tolist() == [True] * n != []
 
 
 def test_kinds_without_flops_are_left_out_where_these_are_an_objective():
