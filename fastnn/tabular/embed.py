@@ -163,7 +163,10 @@ def as_table(X: Any) -> Any:
     """A pandas DataFrame, an array of two dimensions, or a sparse matrix.
 
     Whatever turns into the first, or has the interchange protocol of DataFrames, becomes one.
+    TypeError for a plan of a table, which holds no rows.
     """
+    if hasattr(X, "collect_schema") and hasattr(X, "collect"):
+        raise TypeError(f"X is a {type(X).__name__}, which holds no rows yet. Give X.collect().")
     if hasattr(X, "iloc") and X.ndim == 2:
         return X
     if hasattr(X, "to_pandas"):  # those of Polars and Arrow; not all have the protocol
