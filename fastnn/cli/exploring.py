@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fastnn.search.estimator import TradeoffSearchCV
 
 MAX_REASONS = 3  # of failures, that are shown
-# From so many rows on, two thirds of them teach what four fifths do, for half the time.
+# From so many rows on, two thirds of them teach nearly what four fifths do, for half the time.
 MANY_ROWS = 10_000
 LAST_FIT = 2  # fits as long as those of the folds, for the one on all rows and what is not timed
 
