@@ -57,12 +57,12 @@ def test_unknown_types_are_refused_by_name(run, tmp_path):
     assert "evil" not in sys.modules
 
 
-def test_a_function_within_a_partial_is_refused_by_name():
+def test_a_function_within_a_partial_is_refused_by_name(tmp_path):
     schema = recognise(homes(), "kind", TypeOptions(drop=["price", "town"]))
     model = FunctionTransformer(partial(shutil.rmtree, "/nowhere"))
-    save_model("m.skops", TableModel(model, schema, {}))
+    save_model(tmp_path / "m.skops", TableModel(model, schema, {}))
     with pytest.raises(ModelFileError, match=r"does not know to be safe: shutil\.rmtree\."):
-        load_model("m.skops")
+        load_model(tmp_path / "m.skops")
 
 
 def test_files_that_are_no_models(tmp_path):
