@@ -109,19 +109,22 @@ class Column:
 
     def levels(self) -> tuple[Sequence[Any], NDArray[np.int64]]:
         """Distinct values, and the place of each row's among them; -1 where it is missing."""
-        categorical = getattr(self.values, "array", self.values)
-        if hasattr(categorical, "codes"):
-            return list(categorical.categories), np.asarray(categorical.codes, np.int64)
-        cells = self.values.tolist() if hasattr(self.values, "tolist") else list(self.values)
+        array = getattr(self.values, "array", self.values)
+        if hasattr(array, "codes"):
+            return list(array.categories), np.asarray(array.codes, np.int64)
         try:
-            distinct = dict.fromkeys(cells)
+            if hasattr(array, "factorize"):  # a Series' own would make dates of what looks like it
+                codes, distinct = array.factorize()
+                return distinct.tolist(), np.asarray(codes, np.int64)
+            cells = self.values.tolist() if hasattr(self.values, "tolist") else list(self.values)
+            places = dict.fromkeys(cells, -1)
         except TypeError as error:
             raise TypeError(
                 f"Column {self.name!r} is one of categories, but not all of its cells can be:"
                 f" {error}. Make texts or numbers of them, or leave the column out."
             ) from error
-        levels = [level for level in distinct if not is_missing(level)]
-        places = {**dict.fromkeys(distinct, -1), **{level: i for i, level in enumerate(levels)}}
+        levels = [level for level in places if not is_missing(level)]
+        places |= {level: i for i, level in enumerate(levels)}
         return levels, np.fromiter(map(places.__getitem__, cells), np.int64, len(cells))
 
 
@@ -164,7 +167,10 @@ def as_table(X: Any) -> Any:
     """A pandas DataFrame, an array of two dimensions, or a sparse matrix.
 
     Whatever turns into the first, or has the interchange protocol of DataFrames, becomes one.
+    TypeError for a plan of a table, which holds no rows.
     """
+    if hasattr(X, "collect_schema") and hasattr(X, "collect"):
+        raise TypeError(f"X is a {type(X).__name__}, which holds no rows yet. Give X.collect().")
     if hasattr(X, "iloc") and X.ndim == 2:
         return X
     if hasattr(X, "to_pandas"):  # those of Polars and Arrow; not all have the protocol
