@@ -56,8 +56,9 @@ def step_time(
     n_threads: int = 1,
     rounds: int = 7,
 ) -> tuple[float, float, int]:
-    """Seconds of one step, the GFLOP/s that the core could do beside it (medians), and how many
-    of the rounds were never steady.
+    """Seconds of one step, and the GFLOP/s that the core could do beside it (medians).
+
+    The third is how many of the rounds were never steady.
     """
     units, batch, loss = SHAPES[shape]
     rng = np.random.default_rng(0)
