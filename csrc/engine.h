@@ -49,7 +49,7 @@ struct fnn_engine {
     const fnn_kernels *answers; /* and what answers: bfloat16 is of training alone */
     fnn_criterion criterion; /* its settings are the engine's own */
     int inverse_link;
-    ptrdiff_t n_layers, n_params, n_weights, n_units, max_width;
+    ptrdiff_t n_layers, n_params, n_weights, n_units, max_width, widths; /* widths: in and out */
     fnn_engine_layer *layers;
     fnn_embedding embedding;         /* n_out is 0 where there is none */
     ptrdiff_t first_column;          /* its units: one for each numeric column, one for the rest */
@@ -71,6 +71,10 @@ struct fnn_engine {
     fnn_atomic next_member; /* where each thread takes whole members */
     fnn_team team;
 };
+
+/* A line's cost where it has not been measured: of cores that share a cache, in ns. */
+#define FNN_LINE_COST 25.0
+void fnn_answer_probe(fnn_team *team);
 
 static inline ptrdiff_t fnn_min(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 static inline ptrdiff_t fnn_max(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }

@@ -454,9 +454,14 @@ void fnn_start(fnn_engine *e, int n_threads) { fnn_set_and_wake(&e->team, &e->te
 
 void fnn_work(fnn_engine *e, const fnn_task *task, int me)
 {
-    const int n_threads = fnn_wait_while(&e->team, &e->team.n, 0);
-    if (n_threads < 0)
-        return; /* the call was given up before it began */
+    int n_threads = fnn_wait_while(&e->team, &e->team.n, 0);
+    if (n_threads == FNN_PROBING) {
+        if (me == 1)
+            fnn_answer_probe(&e->team);
+        n_threads = fnn_wait_while(&e->team, &e->team.n, FNN_PROBING);
+    }
+    if (me >= n_threads)
+        return; /* not needed, or the call was given up before it began */
     const uint64_t before = e->k->enter();
     worker w = {.e = e, .task = task, .space = e->workspaces, .me = me, .n = n_threads};
     if (e->n_workspaces > 1) { /* each thread takes whole members */

@@ -519,6 +519,16 @@ cdef class Call:
         with nogil:
             fnn_work(self.owner.engine, &self.task, me)
 
+    def probe(self):
+        """Measure what a line of memory costs between cores, with worker 1; true if it is new.
+
+        Once in a process; afterwards :meth:`n_threads` knows it.
+        """
+        cdef int is_new
+        with nogil:
+            is_new = fnn_probe(self.owner.engine)
+        return bool(is_new)
+
     def lead(self, int n_threads):
         """Tell the workers how many they are with this thread, and do its share."""
         with nogil:
@@ -542,6 +552,11 @@ def fma_peak(str isa, str dtype, Py_ssize_t n):
     with nogil:
         flops = fnn_fma_peak(found, precision, n)
     return flops
+
+
+def line_cost(double ns=-1):
+    """Nanoseconds that a line of memory takes to another core; ``ns`` sets it, 0: not measured."""
+    return fnn_line_cost(ns)
 
 
 def lanes(str isa, str dtype):

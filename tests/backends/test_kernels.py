@@ -268,6 +268,38 @@ def started(monkeypatch) -> list[threading.Thread]:
     return found
 
 
+@pytest.fixture
+def line_cost():
+    """Sets what a line of memory costs between cores; 0: not measured yet."""
+    yield _core.line_cost
+    _core.line_cost(0)
+
+
+def test_threads_that_are_too_many_for_these_cores_leave(monkeypatch, line_cost):
+    spec = NetworkSpec.dense([9, 20, 3], "relu", "log_loss")
+    work = work_for(np.random.default_rng(0), 40, 10, 2)
+    data, rule = problem(spec, 40, "float32"), Adam()
+    expected = fresh_state(spec, rule, "float32")
+    cython_backend.BACKEND.engine(spec, np.dtype("float32")).trainer(Plan(rule, 10)).train(
+        expected, data, work
+    )
+    trainer = cython_backend.BACKEND.engine(spec, np.dtype("float32"), 3).trainer(Plan(rule, 10))
+    asked = []
+    monkeypatch.setattr(cython_backend.threads, "available_cpus", lambda: 3)
+    monkeypatch.setattr(
+        cython_backend.CythonEngine,
+        "_worth",
+        lambda self, call: asked.append(_core.line_cost(0)) or (1 if len(asked) == 2 else 3),
+    )
+    for _ in range(50):  # a probe is given up where another process has the core
+        asked.clear()
+        state = fresh_state(spec, rule, "float32")
+        trainer.train(state, data, work)
+        np.testing.assert_array_equal(state.params, expected.params)
+        if len(asked) == 2:
+            break
+
+
 @pytest.mark.parametrize("n_members", [1, 3])
 @each_dtype
 @each_isa
@@ -340,19 +372,22 @@ def test_a_call_works_with_the_threads_it_gets(n_members, share_out, monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("units", "n_passes", "n_members", "fewest", "most"),
+    ("units", "n_passes", "n_members", "line_ns", "fewest", "most"),
     [
-        ([10, 16, 1], 1000, 1, 1, 1),  # a step is too short to share
-        ([30, 100, 10], 1, 1, 1, 1),  # all is done before a thread has started
-        ([30, 100, 10], 1000, 1, 2, 11),
-        ([784, 1024, 512, 10], 10, 1, 12, 12),  # as many as there are
-        ([10, 16, 1], 1000, 5, 5, 5),  # one for each member
-        ([10, 16, 1], 1, 5, 1, 1),
+        ([10, 16, 1], 1000, 1, 25, 1, 1),  # a step is too short to share
+        ([64, 100, 10], 1, 1, 25, 1, 1),  # all is done before a thread has started
+        ([64, 100, 10], 1000, 1, 25, 2, 11),
+        ([64, 100, 10], 1000, 1, 150, 1, 1),  # cores that share no cache
+        ([784, 256, 128, 10], 1000, 1, 150, 2, 11),
+        ([784, 1024, 512, 10], 10, 1, 25, 12, 12),  # as many as there are
+        ([10, 16, 1], 1000, 5, 150, 5, 5),  # one for each member
+        ([10, 16, 1], 1, 5, 25, 1, 1),
     ],
 )
 def test_a_call_takes_as_many_threads_as_it_can_use(
-    units, n_passes, n_members, fewest, most, monkeypatch
+    units, n_passes, n_members, line_ns, fewest, most, monkeypatch, line_cost
 ):
+    line_cost(line_ns)
     worth = []
     monkeypatch.setattr(
         cython_backend.CythonEngine, "run", lambda self, call: worth.append(self._worth(call))

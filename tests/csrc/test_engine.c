@@ -68,7 +68,10 @@ static void work(fnn_engine *e, const fnn_task *task)
         if (i && pthread_create(&threads[i], NULL, enter, &workers[i]))
             exit(2);
     }
-    fnn_start(e, N_THREADS);
+    fnn_line_cost(0); /* not measured */
+    fnn_probe(e);
+    static int n_calls;
+    fnn_start(e, N_THREADS - n_calls++ % 2); /* the last has come for nothing */
     enter(&workers[0]);
     for (int i = 1; i < N_THREADS; i++)
         pthread_join(threads[i], NULL);
