@@ -65,38 +65,23 @@ def _optimizers():
     return found
 
 
-def _inverse_links():
+ctypedef const char *(*name_at)(int)
+
+
+cdef dict _codes(name_at name):
     cdef int i = 0
     found = {}
-    while fnn_inverse_link_name(i) != NULL:
-        found[fnn_inverse_link_name(i).decode()] = i
-        i += 1
-    return found
-
-
-def _precisions():
-    cdef int i = 0
-    found = {}
-    while fnn_precision_name(i) != NULL:
-        found[fnn_precision_name(i).decode()] = i
-        i += 1
-    return found
-
-
-def _functions():
-    cdef int i = 0
-    found = {}
-    while fnn_function_name(i) != NULL:
-        found[fnn_function_name(i).decode()] = i
+    while name(i) != NULL:
+        found[name(i).decode()] = i
         i += 1
     return found
 
 
 # What the C core knows, by the names of core/: its lists are the only ones.
 ACTIVATIONS, LOSSES, OPTIMIZERS = _activations(), _losses(), _optimizers()
-INVERSE_LINKS = _inverse_links()
-PRECISIONS = _precisions()  # names of dtypes, and "bfloat16", whose arrays are float32
-FUNCTIONS = _functions()  # of `apply`
+INVERSE_LINKS = _codes(fnn_inverse_link_name)
+PRECISIONS = _codes(fnn_precision_name)  # names of dtypes, and "bfloat16", whose arrays are float32
+FUNCTIONS = _codes(fnn_function_name)  # of `apply`
 
 
 cdef const fnn_isa *_find(str name) except NULL:
