@@ -57,7 +57,6 @@ static void *enter(void *p)
 }
 
 static unsigned long long seed = 1;
-
 static void work(fnn_engine *e, const fnn_task *task)
 {
     pthread_t threads[N_THREADS];
