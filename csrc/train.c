@@ -13,7 +13,7 @@
 
 #include "engine.h"
 
-enum { WEIGHTS_IN_CACHE = 1 << 19 };
+enum { WEIGHTS_IN_CACHE = 1 << 19, ROWS_IN_CACHE = 1 << 20 };
 
 /* One thread at work on one member. */
 typedef struct {
@@ -340,7 +340,8 @@ static fnn_prefetch prefetch_from(const worker *w, const int64_t *rows)
     const ptrdiff_t n = fnn_min(fnn_min(e->block, batch_size(w->task)), left);
     const size_t row_size = e->layers[0].n_in * e->k->size;
     fnn_prefetch next = {.acquire = w->n > 1};
-    if (fnn_input_kinds[w->task->data.input].prefetches && n > 0) {
+    const int in_cache = w->task->n_visits * row_size <= ROWS_IN_CACHE;
+    if (fnn_input_kinds[w->task->data.input].prefetches && n > 0 && !in_cache) {
         next.x = w->task->data.values;
         next.row_size = row_size;
         next.row = rows + n * w->me / w->n;
