@@ -165,6 +165,10 @@ int fnn_threads(const fnn_engine *engine, const fnn_task *task, int max);
  * for. Nothing is allocated from here to the end of the task. */
 int fnn_prepare(fnn_engine *engine, const fnn_task *task, int n_threads, size_t *bytes);
 
+/* Whether this is a processor of Intel's, whose AVX-512 kernels do some things otherwise, to the same
+ * bits; is >= 0 says so, for tests. */
+int fnn_intel(int is);
+
 /* Nanoseconds that a line of memory takes to another core, as last measured or set (ns >= 0; 0 is
  * not measured). */
 double fnn_line_cost(double ns);

@@ -35,6 +35,7 @@ fnn_engine *fnn_engine_new(const fnn_isa *isa, int precision, const fnn_network 
     e->criterion = (fnn_criterion){network->loss, settings, n_fixed == PER_OUTPUT,
                                    network->loss_function};
     e->inverse_link = network->inverse_link;
+    e->intel = fnn_intel(-1) && k->lanes * k->size == 64;
     e->n_layers = network->n_layers;
     e->n_params = network->n_params;
     e->layers = layers;

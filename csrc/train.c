@@ -304,6 +304,7 @@ static void work_on_unit(worker *w, ptrdiff_t number, const fnn_rows *block, con
         for (ptrdiff_t i = 0; i < fnn_min(w->n_slots, PREFETCHED_SLOTS); i++)
             next->changed[next->n_changed++] = w->slots + at + i * e->n_params * e->k->size;
     }
+    next->n_prefetched = e->intel ? 0 : next->n_changed;
     find_gradient(w, &u, block, add, next);
     if (ends && plan)
         finish_unit(w, number, &u, s, plan->max_norm != 0);
@@ -422,6 +423,7 @@ static void work_on_member(worker *w, ptrdiff_t member)
         w->slots = (char *)task->slots + member * w->n_slots * size;
         numbers = task->steps + member * task->steps_stride;
         w->rule.optimizer = task->plan->optimizer;
+        w->rule.reciprocal = e->intel;
         for (int i = 0; i < FNN_MAX_SETTINGS; i++)
             w->rule.settings[i] = task->plan->settings[i];
         if (w->me == 0)

@@ -123,6 +123,7 @@ cdef extern from "fastnn.h" nogil:
     void fnn_work(fnn_engine *engine, const fnn_task *task, int me)
     void fnn_start(fnn_engine *engine, int n_threads)
     double fnn_line_cost(double ns)
+    int fnn_intel(int is_)
     int fnn_probe(fnn_engine *engine)
     int fnn_forward(const fnn_engine *engine, const void *params, const fnn_data *data,
                     ptrdiff_t n_rows, void *out, size_t *bytes)

@@ -539,9 +539,9 @@ def fma_peak(str isa, str dtype, Py_ssize_t n):
     return flops
 
 
-def line_cost(double ns=-1):
-    """Nanoseconds that a line of memory takes to another core; ``ns`` sets it, 0: not measured."""
-    return fnn_line_cost(ns)
+def tuning(double line_cost=-1, int intel=-1):
+    """Nanoseconds of a line from core to core (0: not measured), whether it is Intel's; or set."""
+    return fnn_line_cost(line_cost), bool(fnn_intel(intel))
 
 
 def lanes(str isa, str dtype):

@@ -269,13 +269,14 @@ def started(monkeypatch) -> list[threading.Thread]:
 
 
 @pytest.fixture
-def line_cost():
-    """Sets what a line of memory costs between cores; 0: not measured yet."""
-    yield _core.line_cost
-    _core.line_cost(0)
+def tuning():
+    """Sets what a line of memory costs between cores, and whether the processor is Intel's."""
+    _, intel = _core.tuning()
+    yield _core.tuning
+    _core.tuning(0, intel)
 
 
-def test_threads_that_are_too_many_for_these_cores_leave(monkeypatch, line_cost):
+def test_threads_that_are_too_many_for_these_cores_leave(monkeypatch, tuning):
     spec = NetworkSpec.dense([9, 20, 3], "relu", "log_loss")
     work = work_for(np.random.default_rng(0), 40, 10, 2)
     data, rule = problem(spec, 40, "float32"), Adam()
@@ -289,7 +290,7 @@ def test_threads_that_are_too_many_for_these_cores_leave(monkeypatch, line_cost)
     monkeypatch.setattr(
         cython_backend.CythonEngine,
         "_worth",
-        lambda self, call: asked.append(_core.line_cost(0)) or (1 if len(asked) == 2 else 3),
+        lambda self, call: asked.append(tuning(0)) or (1 if len(asked) == 2 else 3),
     )
     for _ in range(50):  # a probe is given up where another process has the core
         asked.clear()
@@ -298,6 +299,25 @@ def test_threads_that_are_too_many_for_these_cores_leave(monkeypatch, line_cost)
         np.testing.assert_array_equal(state.params, expected.params)
         if len(asked) == 2:
             break
+
+
+@each_dtype
+@each_isa
+def test_what_intels_cores_are_faster_by_changes_no_bit(isa, dtype, tuning):
+    spec = NetworkSpec.dense([70, 33, 5], "relu", "log_loss")
+    data, work = problem(spec, 120, dtype), work_for(np.random.default_rng(0), 120, 40, 20)
+    params = []
+    for intel in (False, True):
+        tuning(intel=intel)
+        for rule in (Adam(), Adam(epsilon=0.0)):
+            state = fresh_state(spec, rule, dtype)
+            state.params[:, ::7] = 0  # some gradients stay 0: 0 / 0 where epsilon is 0
+            data.X[:, 3] = 0
+            of(isa).engine(spec, np.dtype(dtype)).trainer(Plan(rule, 40)).train(state, data, work)
+            params.append(state.params)
+    np.testing.assert_array_equal(params[:2], params[2:])
+    assert not np.isfinite(params[1]).all()
+    assert np.isfinite(params[0]).all()
 
 
 @pytest.mark.parametrize("n_members", [1, 3])
@@ -385,9 +405,9 @@ def test_a_call_works_with_the_threads_it_gets(n_members, share_out, monkeypatch
     ],
 )
 def test_a_call_takes_as_many_threads_as_it_can_use(
-    units, n_passes, n_members, line_ns, fewest, most, monkeypatch, line_cost
+    units, n_passes, n_members, line_ns, fewest, most, monkeypatch, tuning
 ):
-    line_cost(line_ns)
+    tuning(line_ns)
     worth = []
     monkeypatch.setattr(
         cython_backend.CythonEngine, "run", lambda self, call: worth.append(self._worth(call))
