@@ -98,7 +98,7 @@ def load_predict_and_export(path: Path) -> str:
 def resume(path: Path) -> str:
     """A fit that goes on from the checkpoint, if that is whole."""
     X = np.random.default_rng(0).normal(size=(40, 3))
-    network = MLPClassifier(hidden_layer_sizes=(4,), max_iter=3, random_state=0, early_stopping=True)
+    network = MLPClassifier((4,), max_iter=3, random_state=0, early_stopping=True)
     try:
         network.set_callbacks(Checkpoint(path)).fit(X, X[:, 0] > 0)
     except CheckpointError as error:

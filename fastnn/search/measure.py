@@ -124,6 +124,17 @@ class Fold:
         return self.cpu_time * watts()
 
 
+def from_storage(kind: type, content: dict[str, Any]) -> Any:
+    """A `Fold` or an `Isolated` as a storage kept it; TypeError if it is not all numbers."""
+    found = kind(**content)
+    for name, value in vars(found).items():
+        items = value.values() if isinstance(value, dict) else value
+        for one in items if isinstance(value, list | dict) else [value]:
+            if not isinstance(one, int | float):
+                raise TypeError(f"{name} holds {one!r:.50}, which is no number")
+    return found
+
+
 @dataclass(frozen=True)
 class Isolated:
     """What a candidate shows isolated in a process: every repeat, in the units of `Fold`."""

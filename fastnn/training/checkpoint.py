@@ -259,12 +259,12 @@ def _check_fits(loop: LoopState, about: dict[str, Any], arrays: dict[str, np.nda
         raise ValueError(f"{', '.join(sorted(missing))} missing")
     for name, array in arrays.items():
         own = loop.params if name == "best_params" else np.asarray(expected[name])
-        shape = array.shape[:1] if isinstance(expected[name], list) else own.shape
+        shape = (array.size,) if isinstance(expected[name], list) else own.shape
         kind = own.dtype.kind if isinstance(expected[name], list | str) else own.dtype
         if array.shape != shape or kind not in (array.dtype.kind, array.dtype):
             raise ValueError(f"{name} is {array.dtype} of shape {array.shape}")
-    visits = (np.sort(np.append(one["rows"], one["held_out"])) for one in (arrays, expected))
-    if not np.array_equal(*visits):
+    then, now = (np.sort(np.append(one["rows"], one["held_out"])) for one in (arrays, expected))
+    if not np.array_equal(then, now):
         raise ValueError("rows are not those of the data")
 
 
