@@ -39,7 +39,7 @@ from fastnn.training.checkpoint import CheckpointError
 
 MAX_GROWTH = 200 * 2**20
 SECONDS = 10  # for one file
-AT_A_TIME = 200  # files in one process
+AT_A_TIME = 1000  # files in one process
 NUMBERS = ["0", "-1", "1", "1e9", "1e400", "null", "true", "NaN", '"x"', "[]", "{}", "9" * 25]
 
 
