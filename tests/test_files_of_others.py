@@ -152,7 +152,11 @@ def test_files_of_a_later_version_say_so(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [(b'"trial_id":0', b'"trial_id":[]'), (b'"fit_time":', b'"fit_time":{},"x":'), (b"{", b"\0")],
+    [
+        (b'"trial_id":0', b'"trial_id":[]'),
+        (b'"cpu_time":', b'"fit_time":{},"cpu_time":'),
+        (b"{", b"\0"),
+    ],
 )
 def test_a_spoilt_storage_is_refused_in_one_line(old, new, tmp_path):
     path = tmp_path / "search.log"

@@ -14,7 +14,7 @@ import numbers
 import pickle
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -124,14 +124,25 @@ class Fold:
         return self.cpu_time * watts()
 
 
+# What a storage's JSON may hold for a field, by its annotation: the container, and what is in it.
+STORED: dict[str, tuple[type | None, type | tuple[type, ...]]] = {
+    "float": (None, (int, float)),
+    "str": (None, str),
+    "list[float]": (list, (int, float)),
+    "dict[str, float]": (dict, (int, float)),
+}
+
+
 def from_storage(kind: type, content: dict[str, Any]) -> Any:
-    """A `Fold` or an `Isolated` as a storage kept it; TypeError if it is not all numbers."""
+    """A `Fold` or an `Isolated` as a storage kept it; TypeError if a field is of another type."""
     found = kind(**content)
-    for name, value in vars(found).items():
+    for one in fields(found):
+        container, item = STORED[str(one.type)]
+        value = getattr(found, one.name)
         items = value.values() if isinstance(value, dict) else value
-        for one in items if isinstance(value, list | dict) else [value]:
-            if not isinstance(one, int | float):
-                raise TypeError(f"{name} holds {one!r:.50}, which is no number")
+        fits = container is None or isinstance(value, container)
+        if not fits or not all(isinstance(v, item) for v in (items if container else [value])):
+            raise TypeError(f"{one.name} is {value!r:.50}, no {one.type}")
     return found
 
 
