@@ -155,6 +155,7 @@ def test_files_of_a_later_version_say_so(tmp_path, monkeypatch):
     [
         (b'"trial_id":0', b'"trial_id":[]'),
         (b'"cpu_time":', b'"fit_time":{},"cpu_time":'),
+        (b'"cpu_time":', b'"fit_time":' + b"9" * 25 + b',"cpu_time":'),
         (b"{", b"\0"),
     ],
 )

@@ -141,7 +141,10 @@ def from_storage(kind: type, content: dict[str, Any]) -> Any:
         value = getattr(found, one.name)
         items = value.values() if isinstance(value, dict) else value
         fits = container is None or isinstance(value, container)
-        if not fits or not all(isinstance(v, item) for v in (items if container else [value])):
+        for v in items if container and fits else [value]:
+            # NumPy makes objects of whole numbers beyond 64 bits.
+            fits &= isinstance(v, item) and not (isinstance(v, int) and abs(v) >= 2**63)
+        if not fits:
             raise TypeError(f"{one.name} is {value!r:.50}, no {one.type}")
     return found
 
