@@ -260,8 +260,10 @@ def _check_fits(loop: LoopState, about: dict[str, Any], arrays: dict[str, np.nda
     for name, array in arrays.items():
         own = loop.params if name == "best_params" else np.asarray(expected[name])
         shape = (array.size,) if isinstance(expected[name], list) else own.shape
-        kind = own.dtype.kind if isinstance(expected[name], list | str) else own.dtype
-        if array.shape != shape or kind not in (array.dtype.kind, array.dtype):
+        kinds: tuple[Any, Any] = own.dtype, array.dtype
+        if isinstance(expected[name], list | str):  # of any length
+            kinds = own.dtype.kind, array.dtype.kind
+        if array.shape != shape or kinds[0] != kinds[1]:
             raise ValueError(f"{name} is {array.dtype} of shape {array.shape}")
     then, now = (np.sort(np.append(one["rows"], one["held_out"])) for one in (arrays, expected))
     if not np.array_equal(then, now):
