@@ -28,17 +28,19 @@ import pytest
 # Threads of trees that wait let others run; OpenMP reads it when scikit-learn is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
+from support import instruction_sets
 from support.problems import use_every_kernel
 
 from fastnn import backends
 
 
 def variants() -> dict[str, tuple[str, str | None]]:
-    """Each backend with each of its instruction sets, the fastest first; None where none."""
+    """Each backend with each tested instruction set, the fastest first; None where none."""
     found = {}
     for name in backends.BACKENDS:
         usable = backends.why_not(name) is None
-        for isa in getattr(backends.load(name), "available", (None,)) if usable else (None,):
+        available = getattr(backends.load(name), "available", ()) if usable else ()
+        for isa in instruction_sets.tested(available) or (None,):
             found[f"{name}[{isa}]" if isa else name] = (name, isa)
     return found
 

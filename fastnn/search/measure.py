@@ -14,7 +14,7 @@ import numbers
 import pickle
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -122,6 +122,31 @@ class Fold:
     def energy_j(self) -> float:
         """Joules of the fit, estimated."""
         return self.cpu_time * watts()
+
+
+# What a storage's JSON may hold for a field, by its annotation: the container, and what is in it.
+STORED: dict[str, tuple[type | None, type | tuple[type, ...]]] = {
+    "float": (None, (int, float)),
+    "str": (None, str),
+    "list[float]": (list, (int, float)),
+    "dict[str, float]": (dict, (int, float)),
+}
+
+
+def from_storage(kind: type, content: dict[str, Any]) -> Any:
+    """A `Fold` or an `Isolated` as a storage kept it; TypeError if a field is of another type."""
+    found = kind(**content)
+    for one in fields(found):
+        container, item = STORED[str(one.type)]
+        value = getattr(found, one.name)
+        items = value.values() if isinstance(value, dict) else value
+        fits = container is None or isinstance(value, container)
+        for v in items if container and fits else [value]:
+            # NumPy makes objects of whole numbers beyond 64 bits.
+            fits &= isinstance(v, item) and not (isinstance(v, int) and abs(v) >= 2**63)
+        if not fits:
+            raise TypeError(f"{one.name} is {value!r:.50}, no {one.type}")
+    return found
 
 
 @dataclass(frozen=True)
