@@ -26,10 +26,12 @@ from fastnn.search.front import check_refit
 from fastnn.search.measure import Clock, Dataset
 from fastnn.search.quantities import QUANTITIES, described
 from fastnn.search.results import as_columns, measurements
-from fastnn.search.run import Run, with_params
+from fastnn.search.run import Run
+from fastnn.search.shared_steps import differ_in_the_last_step
 from fastnn.search.space import Space, describe
 from fastnn.search.tasks import Task
 from fastnn.search.trials import Trials
+from fastnn.search.workplace import Workplace, with_params
 from fastnn.training.loop import InterruptedWarning
 
 DEFAULT_TRIALS = 50
@@ -258,6 +260,7 @@ class TradeoffSearchCV(BaseSearchCV):
         space = Space(distributions)
         for example in space.examples():  # an unknown name is an error before fifty failures
             with_params(self.estimator, example)
+        workplace = self._workplace(dataset, splits, space)
         seed = check_random_state(self.random_state).randint(2**31)
         name = "fastnn"
         if self.storage is not None:
@@ -268,7 +271,7 @@ class TradeoffSearchCV(BaseSearchCV):
         n_trials: float = math.inf if self.n_trials is None else self.n_trials
         if self.n_trials is None and self.max_time is None:
             n_trials = DEFAULT_TRIALS
-        n_jobs = joblib.effective_n_jobs(self.n_jobs)
+        n_jobs = workplace.n_at_once(self.n_jobs)
         weighed = [*self.objectives_, *check_refit(self.refit, self._scores[1:])]
         budget = Budget(
             start=start,
@@ -278,17 +281,18 @@ class TradeoffSearchCV(BaseSearchCV):
             refits=self.refit is not False,
             remeasures=any(described(q).timed for q in weighed),
         )
-        return Run(
-            estimator=self.estimator,
-            dataset=dataset,
-            splits=splits,
-            scorer=self._scorer_of_all(),
-            refit=self.refit,
-            trials=trials,
-            clock=self._clock,
-            n_jobs=n_jobs,
-            n_trials=min(n_trials, space.size),
-            budget=budget,
+        return Run(workplace, self.refit, trials, n_jobs, min(n_trials, space.size), budget)
+
+    def _workplace(self, dataset: Dataset, splits: list[Any], space: Space) -> Workplace:
+        """Where the candidates train."""
+        names = {name for part in space.parts for name in part}
+        return Workplace(
+            self.estimator,
+            dataset,
+            splits,
+            self._scorer_of_all(),
+            self._clock,
+            differ_in_the_last_step(self.estimator, names),
         )
 
     def _check_objectives(self) -> tuple[str, ...]:
