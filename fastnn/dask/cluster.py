@@ -68,7 +68,7 @@ class Cluster:
         self.client = client or _current_client()
         self.shards: list[Shard] = []
         self._workers()
-        _check_versions(self.client)
+        check_versions(self.client)
         self._place(blocks)
         found = self.each(shards.look, classifies)
         self.shards = [s for s, one in zip(self.shards, found, strict=True) if one is not None]
@@ -166,7 +166,7 @@ class Cluster:
     def _workers(self) -> None:
         """Wait until there are workers."""
         seen = time.monotonic()
-        while not self.client.nthreads():
+        while not threads(self.client):
             if time.monotonic() - seen > PATIENCE:
                 raise WorkersLost(
                     f"The cluster of {self.client} has had no worker for {PATIENCE:.0f} s. Start"
@@ -231,7 +231,18 @@ def _told(question: Question) -> Question:
     return question
 
 
-def _check_versions(client: Any) -> None:
+def threads(client: Any) -> dict[str, int]:
+    """How many threads each worker has; WorkersLost where the scheduler has ended."""
+    try:
+        return dict(client.nthreads())
+    except (OSError, AttributeError) as error:  # the latter of a client that is closed
+        raise WorkersLost(
+            f"The scheduler of {client} does not answer. Start it, and call fit again with a new"
+            " client."
+        ) from error
+
+
+def check_versions(client: Any) -> None:
     """RuntimeError unless all workers have this fastnn.
 
     One that cannot read a task ends, and its successor would do so, too.

@@ -30,8 +30,7 @@ def _processor() -> str:
 
 def named_in(cpuinfo: str) -> str:
     """The processor of Linux's /proc/cpuinfo; ARM's has numbers for a name."""
-    fields = dict(
-        map(str.strip, line.split(":", 1)) for line in cpuinfo.splitlines() if ":" in line
-    )
+    lines = (line.partition(":") for line in cpuinfo.splitlines())
+    fields = {name.strip(): value.strip() for name, _, value in lines}
     numbers = [fields[name] for name in ("CPU implementer", "CPU part") if name in fields]
     return fields.get("model name") or " ".join([platform.machine(), *numbers])

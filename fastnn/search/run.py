@@ -288,6 +288,8 @@ class Run:
         """Record a candidate whose folds are done, or put it off."""
         errors = [future.exception() for future in running.folds.values()]
         error = next((one for one in errors if one is not None), None)
+        if isinstance(error, self.workplace.faults):
+            raise error
         if error is not None:
             failure = f"{type(error).__name__}: {error}"
             self.trials.record(number, Candidate(running.params, failure=failure))
@@ -358,6 +360,8 @@ class Run:
             isolated = self.workplace.measure(candidate.params, timeout)
             self.trials.record_isolated(number, isolated)
             self.budget.note_isolated(self.clock.wall() - start, isolated.fit_time)
+        except self.workplace.faults:
+            raise
         except (TimeoutError, pickle.PicklingError):
             self.not_isolated.add(number)
         except RuntimeError as error:  # its folds succeeded: the process or the machine is at fault
