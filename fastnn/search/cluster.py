@@ -138,9 +138,11 @@ class ClusterWorkplace(Workplace):
             workers = list(self._workers(is_over))
             if not workers:
                 return None
-            future = self.client.submit(
-                function, self._send(workers), *args, workers=workers, pure=False
-            )
+            try:
+                sent = self._send()
+            except (OSError, TimeoutError):  # the worker that should have it has just ended
+                continue
+            future = self.client.submit(function, sent, *args, workers=workers, pure=False)
             while not _is_done(future):
                 if is_over():
                     future.release()  # Dask tells the worker
@@ -162,14 +164,12 @@ class ClusterWorkplace(Workplace):
             "every worker that it was given to ended; mostly it needs more memory than workers have"
         )
 
-    def _send(self, workers: list[str]) -> Any:
-        """The workplace that trains on the workers, sent once unless it is lost."""
+    def _send(self) -> Any:
+        """The workplace that trains on workers: sent to one, from which others have it, once."""
         with self.lock:
             if self.sent is None or self.sent.status != "finished":
                 parts = {f.name: getattr(self, f.name) for f in fields(Workplace)}
-                self.sent = self.client.scatter(
-                    Workplace(**parts), workers=workers, broadcast=True, hash=False
-                )
+                self.sent = self.client.scatter(Workplace(**parts), hash=False)
             return self.sent
 
 

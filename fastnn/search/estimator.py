@@ -114,7 +114,8 @@ class TradeoffSearchCV(HoldsClient, BaseSearchCV):
         ``energy_j``), a median of repeats, NaN where not known; for the timed ones ``iqr_*``, the
         distance between the quartiles of the repeats, and ``repeats_*``, the repeats.
         ``energy_source`` says how joules were measured, ``measured`` is "isolated" or "in search",
-        ``machine`` the kind of machine that trained it, ``on_front`` a bool, ``failure`` the reason of a candidate that failed, else "".
+        ``machine`` the kind of machine that trained it, ``on_front`` a bool, ``failure`` the reason
+        of a candidate that failed, else "".
     pareto_front_ : ndarray of shape (n_front,)
         Indices into ``cv_results_`` of the candidates that no other one dominates, the cheapest
         first.

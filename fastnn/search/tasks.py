@@ -27,7 +27,7 @@ class Task:
         scikit-learn's node of the tree; None before 1.9, and where no callback hears of the task.
     """
 
-    def __init__(self, search: BaseEstimator | None, dataset: Dataset | None, context: Any) -> None:
+    def __init__(self, search: BaseEstimator, dataset: Dataset, context: Any) -> None:
         self.search, self.dataset, self.context = search, dataset, context
 
     @classmethod
