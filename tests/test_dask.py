@@ -30,14 +30,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 
 @pytest.fixture(scope="session")
-def client():
-    """Two worker processes, shared by all tests."""
-    cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0")
-    with cluster, distributed.Client(cluster) as client:
-        yield client
-
-
-@pytest.fixture(scope="session")
 def rows():
     """X, a target, labels and weights, sorted by label: partitions miss some of them."""
     generator = np.random.RandomState(0)

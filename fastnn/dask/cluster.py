@@ -166,7 +166,7 @@ class Cluster:
     def _workers(self) -> None:
         """Wait until there are workers."""
         seen = time.monotonic()
-        while not threads(self.client):
+        while not self.client.nthreads():
             if time.monotonic() - seen > PATIENCE:
                 raise WorkersLost(
                     f"The cluster of {self.client} has had no worker for {PATIENCE:.0f} s. Start"
@@ -229,17 +229,6 @@ class Cluster:
 def _told(question: Question) -> Question:
     """The question, as a task that is done again where its answer is lost."""
     return question
-
-
-def threads(client: Any) -> dict[str, int]:
-    """How many threads each worker has; WorkersLost where the scheduler has ended."""
-    try:
-        return dict(client.nthreads())
-    except (OSError, AttributeError) as error:  # the latter of a client that is closed
-        raise WorkersLost(
-            f"The scheduler of {client} does not answer. Start it, and call fit again with a new"
-            " client."
-        ) from error
 
 
 def check_versions(client: Any) -> None:

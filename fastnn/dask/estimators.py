@@ -19,7 +19,6 @@ from fastnn.dask.cluster import Cluster
 from fastnn.dask.partitions import answers, is_dask, partitions
 from fastnn.dask.site import ClusterSite
 from fastnn.estimators.base import BaseMLP, unchanged_on_error
-from fastnn.estimators.client import HoldsClient
 from fastnn.estimators.mlp import MLPClassifier, MLPRegressor
 from fastnn.estimators.targets import Targets, ValidationRows
 from fastnn.training.callbacks import watched_by, watching
@@ -37,10 +36,11 @@ PARAMETERS = """client : distributed.Client or None, default=None
 _CONSTRAINTS: dict[str, list[Any]] = {"client": [object], "synchronous": ["boolean"]}
 
 
-class _DaskMLP(HoldsClient, BaseMLP):
+class _DaskMLP(BaseMLP):
     """What both estimators share."""
 
     _local_class: ClassVar[type[BaseMLP]]
+    client: Any
     synchronous: bool
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -172,6 +172,18 @@ class _DaskMLP(HoldsClient, BaseMLP):
             f"{type(self).__name__} has no partial_fit and no fit_batches. Call fit again with"
             " warm_start=True, or take to_local(), which has both."
         )
+
+    def __sklearn_clone__(self) -> Any:
+        client, self.client = self.client, None  # which cannot be copied
+        try:
+            clone = super().__sklearn_clone__()
+        finally:
+            self.client = client
+        clone.client = client
+        return clone
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "client": None}
 
 
 def _with_parameters(cls: Any) -> Any:

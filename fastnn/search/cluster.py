@@ -20,7 +20,7 @@ from sklearn import config_context, get_config
 from threadpoolctl import threadpool_limits
 
 from fastnn._optional import require
-from fastnn.dask.cluster import PATIENCE, WorkersLost, check_versions, threads
+from fastnn.dask.cluster import PATIENCE, WorkersLost, check_versions
 from fastnn.search import machine
 from fastnn.search.measure import Fold, Isolated, pickler
 from fastnn.search.tasks import Task
@@ -108,7 +108,7 @@ class ClusterWorkplace(Workplace):
         """The threads of each worker of the kind; waits for one; none if it is over before."""
         since = time.monotonic()
         while not is_over():
-            found = threads(self.client)
+            found = self._threads()
             unknown = [worker for worker in found if worker not in self.kinds]
             if unknown:
                 if not self.kinds:
@@ -130,6 +130,16 @@ class ClusterWorkplace(Workplace):
             time.sleep(0.05)
         return {}
 
+    def _threads(self) -> dict[str, int]:
+        """How many threads each worker has."""
+        try:
+            return dict(self.client.nthreads())
+        except (OSError, AttributeError) as error:  # the latter of a client that is closed
+            raise WorkersLost(
+                f"The scheduler of {self.client} does not answer. Start it, and search again with a"
+                " new client."
+            ) from error
+
     def _ask(
         self, is_over: Callable[[], bool], function: Callable[..., Any], *args: Any
     ) -> Any | None:
@@ -148,7 +158,7 @@ class ClusterWorkplace(Workplace):
                     future.release()  # Dask tells the worker
                     return None
                 # A task that may run on workers that have ended only would wait for ever.
-                if not set(workers) & set(threads(self.client)):
+                if not set(workers) & set(self._threads()):
                     break
             if future.status == "error":
                 error = future.exception()
