@@ -1,17 +1,18 @@
 """How does a search use a Dask cluster? Its folds train on workers, which have the data by then.
 
-Dask places the tasks, and does again elsewhere what a worker was doing when it ended. Where the
-data were lost with it, they are sent again.
+A place where a fold trains is a worker's thread. What a worker was doing when it ended is done
+again by another. Where the data were lost with it, they are sent again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar
@@ -27,7 +28,7 @@ from fastnn.search.tasks import Task
 from fastnn.search.workplace import Workplace, training_folds
 
 POLL = 0.5  # seconds between two looks at whether a task is still of use, and can be done
-ATTEMPTS = 4  # at a task whose workers end, as Dask's own
+ATTEMPTS = 4  # at a task whose workers end
 
 
 @dataclass
@@ -55,6 +56,7 @@ class ClusterWorkplace(Workplace):
     def __post_init__(self) -> None:
         self.lock = threading.Lock()
         self.sent: Any = None
+        self.busy = Counter[str | None]()  # how many tasks are with each worker
         _check_pickle(self.estimator, self.scorer)
         self.kind = ""
         found = self._workers(lambda: False)
@@ -145,37 +147,43 @@ class ClusterWorkplace(Workplace):
     ) -> Any | None:
         """What ``function(workplace, *args)`` returns on a worker; None if it is over before."""
         for _ in range(ATTEMPTS):
-            workers = list(self._workers(is_over))
-            if not workers:
-                return None
-            try:
-                sent = self._send()
-            except (OSError, TimeoutError):  # the worker that should have it has just ended
-                continue
-            future = self.client.submit(function, sent, *args, workers=workers, pure=False)
-            while not _is_done(future):
-                if is_over():
-                    future.release()  # Dask tells the worker
+            with self._place(is_over) as worker:
+                if worker is None:
                     return None
-                # A task that may run on workers that have ended only would wait for ever.
-                if not set(workers) & set(self._threads()):
-                    break
-            if future.status == "error":
-                error = future.exception()
-                if type(error).__name__ == "KilledWorker":
-                    break
-                raise error
-            if future.status == "finished":
                 try:
-                    return future.result(timeout=PATIENCE)
-                except (TimeoutError, CancelledError):  # its worker has just ended
+                    sent = self._send()
+                except (OSError, TimeoutError):  # the worker that should have it has just ended
                     continue
+                future = self.client.submit(function, sent, *args, workers=[worker], pure=False)
+                # A task whose worker has ended would wait for ever.
+                while not _is_done(future) and worker in self._threads():
+                    if is_over():
+                        future.release()  # Dask tells the worker
+                        return None
+                if future.status == "error" and not _is_killed(future.exception()):
+                    raise future.exception()
+                if future.status == "finished":
+                    with contextlib.suppress(TimeoutError, CancelledError):  # it has just ended
+                        return future.result(timeout=PATIENCE)
         raise RuntimeError(
             "every worker that it was given to ended; mostly it needs more memory than workers have"
         )
 
+    @contextlib.contextmanager
+    def _place(self, is_over: Callable[[], bool]) -> Iterator[str | None]:
+        """The worker with the largest part of its threads free; None if it is over before."""
+        workers = self._workers(is_over)
+        with self.lock:
+            worker = min(workers, key=lambda one: self.busy[one] / workers[one], default=None)
+            self.busy[worker] += 1
+        try:
+            yield worker
+        finally:
+            with self.lock:
+                self.busy[worker] -= 1
+
     def _send(self) -> Any:
-        """The workplace that trains on workers: sent to one, from which others have it, once."""
+        """The workplace that trains on workers: sent once, to one from which the others have it."""
         with self.lock:
             if self.sent is None or self.sent.status != "finished":
                 parts = {f.name: getattr(self, f.name) for f in fields(Workplace)}
@@ -193,6 +201,11 @@ def _is_done(future: Any) -> bool:
     except CancelledError:
         pass
     return True
+
+
+def _is_killed(error: BaseException) -> bool:
+    """Whether a task failed as workers ended while they did it."""
+    return isinstance(error, require("distributed").scheduler.KilledWorker)
 
 
 def _check_pickle(*parts: Any) -> None:
