@@ -158,11 +158,6 @@ class Dataset:
     fit_params: Mapping[str, Any] = field(default_factory=dict)
     score_params: Mapping[str, Any] = field(default_factory=dict)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        for name in ("X", "y"):  # arrays of NumPy's own types: a model's pickle counts others twice
-            state[name] = _with_numpys_own_type(state[name])
-        vars(self).update(state)
-
     @property
     def metadata(self) -> dict[str, Any] | None:
         """What scikit-learn's callbacks receive with X and y."""
@@ -201,13 +196,6 @@ class Dataset:
                 what = "the score" if name == "score" else f"the score {name}"
                 raise ValueError(f"{what} must be a finite number, got {score!r}")
         return {name: float(score) for name, score in scores.items()}
-
-
-def _with_numpys_own_type(array: Any) -> Any:
-    """An unpickled array's dtype equals that of others, but is another object."""
-    if type(array) is np.ndarray and array.dtype.isbuiltin == 1:
-        return array.view(np.dtype(array.dtype.type))
-    return array
 
 
 def _n_rows(X: Any) -> int:
