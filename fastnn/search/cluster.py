@@ -146,7 +146,9 @@ class ClusterWorkplace(Workplace):
         self, is_over: Callable[[], bool], function: Callable[..., Any], *args: Any
     ) -> Any | None:
         """What ``function(workplace, *args)`` returns on a worker; None if it is over before."""
-        for _ in range(ATTEMPTS):
+        n_attempts = 0
+        while n_attempts < ATTEMPTS:
+            n_attempts += 1
             with self._place(is_over) as worker:
                 if worker is None:
                     return None
@@ -162,6 +164,8 @@ class ClusterWorkplace(Workplace):
                         return None
                 if future.status == "error" and not _is_killed(future.exception()):
                     raise future.exception()
+                if future.status == "cancelled" and worker in self._threads():
+                    n_attempts -= 1  # the data were lost with another worker
                 if future.status == "finished":
                     with contextlib.suppress(TimeoutError, CancelledError):  # it has just ended
                         return future.result(timeout=PATIENCE)

@@ -125,7 +125,7 @@ def test_a_candidate_that_ends_its_workers_fails(client, notes, monkeypatch):
     client.wait_for_workers(2)
     monkeypatch.setattr(cluster, "ATTEMPTS", 1)
     monkeypatch.setattr(client.cluster.scheduler, "allowed_failures", 0)
-    search = TradeoffSearchCV(Noted(notes, n_ends=99), SIX, client=client, **UNTIMED)
+    search = TradeoffSearchCV(Noted(notes, n_ends=99), SIX, n_jobs=1, client=client, **UNTIMED)
     within(120, lambda: search.fit(X, y))
     assert [reason for reason in search.cv_results_["failure"] if reason] == [
         "RuntimeError: every worker that it was given to ended; mostly it needs more memory than"
