@@ -88,12 +88,14 @@ def test_the_estimators_load_no_optional_package_and_no_rival():
         "pandas",
         "pyarrow",
         "skops",
+        "dask",
+        "distributed",
         "sklearn.neural_network",
     }
     code = f"""
 import sys, sklearn.base
 before = set(sys.modules)
-from fastnn import MLPClassifier
+from fastnn import MLPClassifier, TradeoffSearchCV
 print({optional} & (set(sys.modules) - before))
 """
     assert run_python(code) == "set()"

@@ -8,17 +8,17 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from fastnn.dask import scores
 from fastnn.dask.partitions import answers, is_dask, partitions
+from fastnn.estimators.client import HoldsClient
 
 CLIENT = """client : distributed.Client or None, default=None
         Where to fit; None takes the current client. It is not copied, nor kept in a pickle."""
 
 
-class OnCluster(BaseEstimator):
+class OnCluster(HoldsClient):
     """An estimator like its local class, but for where it is fitted and answers.
 
     Subclasses also inherit from that class, which stands after this one.
@@ -26,7 +26,6 @@ class OnCluster(BaseEstimator):
 
     _local_class: ClassVar[Any]
     _more_parameters: ClassVar[dict[str, Any]] = {"client": None}  # and their defaults
-    client: Any
 
     def predict(self, X: Any) -> Any:
         """Predict by partition.
@@ -81,18 +80,6 @@ class OnCluster(BaseEstimator):
         }
         local.__setstate__({**vars(local), **state})
         return local
-
-    def __sklearn_clone__(self) -> Any:
-        client, self.client = self.client, None  # which cannot be copied
-        try:
-            clone = super().__sklearn_clone__()
-        finally:
-            self.client = client
-        clone.client = client
-        return clone
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "client": None}
 
 
 class ClassifierOnCluster(OnCluster):

@@ -84,7 +84,7 @@ class Cluster:
         self.client = client or _current_client()
         self.shards: list[Shard] = []
         self.workers()
-        _check_versions(self.client)
+        check_versions(self.client)
         self._place(blocks, joins)
         found = self.each(look)
         self.shards = [s for s, one in zip(self.shards, found, strict=True) if one is not None]
@@ -308,7 +308,7 @@ def _told(question: Any) -> Any:
     return question
 
 
-def _check_versions(client: Any) -> None:
+def check_versions(client: Any) -> None:
     """RuntimeError unless all workers have this fastnn.
 
     One that cannot read a task ends, and its successor would do so, too.

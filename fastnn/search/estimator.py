@@ -19,6 +19,7 @@ from sklearn.model_selection import check_cv
 from sklearn.utils import Tags, check_random_state, get_tags, indexable
 
 from fastnn._sklearn import BaseSearchCV, HasMethods, Interval, StrOptions, fit_context
+from fastnn.estimators.client import HoldsClient
 from fastnn.search.budget import Budget
 from fastnn.search.default_space import default_space
 from fastnn.search.energy import watts
@@ -26,16 +27,18 @@ from fastnn.search.front import check_refit
 from fastnn.search.measure import Clock, Dataset
 from fastnn.search.quantities import QUANTITIES, described
 from fastnn.search.results import as_columns, measurements
-from fastnn.search.run import Run, with_params
+from fastnn.search.run import Run
+from fastnn.search.shared_steps import differ_in_the_last_step
 from fastnn.search.space import Space, describe
 from fastnn.search.tasks import Task
 from fastnn.search.trials import Trials
+from fastnn.search.workplace import Workplace, with_params
 from fastnn.training.loop import InterruptedWarning
 
 DEFAULT_TRIALS = 50
 
 
-class TradeoffSearchCV(BaseSearchCV):
+class TradeoffSearchCV(HoldsClient, BaseSearchCV):
     """Search hyper-parameters for the Pareto front of accuracy and cost, and one model from it.
 
     Every candidate is cross-validated, its folds training in threads, and its cost is measured:
@@ -83,8 +86,8 @@ class TradeoffSearchCV(BaseSearchCV):
         - False, none.
     n_jobs : int or None, default=None
         How many folds train at the same time, in threads: nothing is copied to other processes.
-        None is 1, -1 all cores. Above 1, which candidates are proposed depends on which are
-        finished first.
+        None is 1, -1 all cores; with ``client`` both are all threads of its workers. Above 1, which
+        candidates are proposed depends on which are finished first.
     random_state : int, RandomState instance or None, default=None
         Of the search. The estimator has its own.
     storage : str, path, Optuna storage or None, default=None
@@ -94,6 +97,11 @@ class TradeoffSearchCV(BaseSearchCV):
     first_candidates : sequence of dict, default=()
         Settings such as those of ``best_params_`` that are tried before any others, in this order.
         The space must hold them.
+    client : distributed.Client or None, default=None
+        Trains the folds, and measures the front, on the workers of this Dask cluster, to which X, a
+        table in memory, is sent once. Where they are of several kinds of machines - model of the
+        processor, threads - it uses the kind with the most threads, as seconds compare on one kind
+        only. The last fit is done here. It is not copied, nor kept in a pickle.
 
     Attributes
     ----------
@@ -106,7 +114,8 @@ class TradeoffSearchCV(BaseSearchCV):
         ``energy_j``), a median of repeats, NaN where not known; for the timed ones ``iqr_*``, the
         distance between the quartiles of the repeats, and ``repeats_*``, the repeats.
         ``energy_source`` says how joules were measured, ``measured`` is "isolated" or "in search",
-        ``on_front`` a bool, ``failure`` the reason of a candidate that failed, else "".
+        ``machine`` the kind of machine that trained it, ``on_front`` a bool, ``failure`` the reason
+        of a candidate that failed, else "".
     pareto_front_ : ndarray of shape (n_front,)
         Indices into ``cv_results_`` of the candidates that no other one dominates, the cheapest
         first.
@@ -151,6 +160,7 @@ class TradeoffSearchCV(BaseSearchCV):
         "random_state": ["random_state"],
         "storage": "no_validation",
         "first_candidates": ["array-like"],
+        "client": [HasMethods(["scatter", "submit"]), None],
     }
     _clock: ClassVar[Clock] = Clock()
 
@@ -169,6 +179,7 @@ class TradeoffSearchCV(BaseSearchCV):
         random_state: int | np.random.RandomState | None = None,
         storage: Any = None,
         first_candidates: Sequence[Mapping[str, Any]] = (),
+        client: Any = None,
     ) -> None:
         self.estimator = estimator
         self.param_distributions = param_distributions
@@ -182,6 +193,7 @@ class TradeoffSearchCV(BaseSearchCV):
         self.random_state = random_state
         self.storage = storage
         self.first_candidates = first_candidates
+        self.client = client
 
     @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: Any, y: Any = None, **params: Any) -> TradeoffSearchCV:
@@ -209,6 +221,8 @@ class TradeoffSearchCV(BaseSearchCV):
             If a parameter is wrong, if every candidate fails (TypeError if each by one), or if no
             candidate is within the limits of ``refit``; ``cv_results_`` and ``pareto_front_`` are
             there in the last case.
+        fastnn.dask.WorkersLost
+            If the cluster of ``client`` is gone before any candidate is finished.
         """
         start = self._clock.wall()
         if y is None and get_tags(self.estimator).target_tags.required:
@@ -233,14 +247,16 @@ class TradeoffSearchCV(BaseSearchCV):
         run = self._prepare(dataset, splits, start)
         n_stages = 2 + (self.refit is not False) if self.max_time is None else None
         root = Task.root(self, dataset, n_stages).begin()
+        ends: tuple[type[BaseException], ...] = (KeyboardInterrupt, *run.workplace.faults)
         try:
             run.run(root)
-        except KeyboardInterrupt:
+        except ends as error:
             if not run.front().size:
                 raise
-            n_found = len(run.succeeded)
+            n_found, why = len(run.succeeded), str(error).removesuffix(".")
             warnings.warn(
-                f"Search interrupted by user; it ends with the {n_found} candidates found so far.",
+                f"Search interrupted{f': {why}' if why else ' by user'}; it ends with the"
+                f" {n_found} candidates found so far.",
                 InterruptedWarning,
                 stacklevel=3,
             )
@@ -258,17 +274,18 @@ class TradeoffSearchCV(BaseSearchCV):
         space = Space(distributions)
         for example in space.examples():  # an unknown name is an error before fifty failures
             with_params(self.estimator, example)
+        workplace = self._workplace(dataset, splits, space)
         seed = check_random_state(self.random_state).randint(2**31)
         name = "fastnn"
         if self.storage is not None:
-            name = self._fingerprint(distributions, dataset, splits)
+            name = self._fingerprint(distributions, workplace)
         first = [space.draws(candidate) for candidate in self.first_candidates]
         trials = Trials(space, self.objectives_, self.storage, name, seed, first)
         self.study_ = trials.study
         n_trials: float = math.inf if self.n_trials is None else self.n_trials
         if self.n_trials is None and self.max_time is None:
             n_trials = DEFAULT_TRIALS
-        n_jobs = joblib.effective_n_jobs(self.n_jobs)
+        n_jobs = workplace.n_at_once(self.n_jobs)
         weighed = [*self.objectives_, *check_refit(self.refit, self._scores[1:])]
         budget = Budget(
             start=start,
@@ -278,18 +295,24 @@ class TradeoffSearchCV(BaseSearchCV):
             refits=self.refit is not False,
             remeasures=any(described(q).timed for q in weighed),
         )
-        return Run(
-            estimator=self.estimator,
-            dataset=dataset,
-            splits=splits,
-            scorer=self._scorer_of_all(),
-            refit=self.refit,
-            trials=trials,
-            clock=self._clock,
-            n_jobs=n_jobs,
-            n_trials=min(n_trials, space.size),
-            budget=budget,
+        return Run(workplace, self.refit, trials, n_jobs, min(n_trials, space.size), budget)
+
+    def _workplace(self, dataset: Dataset, splits: list[Any], space: Space) -> Workplace:
+        """Where the candidates train."""
+        names = {name for part in space.parts for name in part}
+        parts = (
+            self.estimator,
+            dataset,
+            splits,
+            self._scorer_of_all(),
+            self._clock,
+            differ_in_the_last_step(self.estimator, names),
         )
+        if self.client is None:
+            return Workplace(*parts)
+        from fastnn.search.cluster import ClusterWorkplace
+
+        return ClusterWorkplace(*parts, client=self.client)
 
     def _check_objectives(self) -> tuple[str, ...]:
         """The objectives, with what ``refit`` names; before anything is trained."""
@@ -338,11 +361,13 @@ class TradeoffSearchCV(BaseSearchCV):
         """What scikit-learn asks for to route parameters."""
         return check_scoring(self.estimator, self.scoring), "score"
 
-    def _fingerprint(self, distributions: Any, dataset: Dataset, splits: Any) -> str:
-        """The name of this very search in a storage: it changes with all that decides a score."""
+    def _fingerprint(self, distributions: Any, workplace: Workplace) -> str:
+        """The name of this very search in a storage: it changes with all that decides a result."""
         made_of = describe([self.estimator, distributions, self.scoring])
+        data = (made_of, vars(workplace.dataset), workplace.splits, self.objectives_)
+        timed = any(described(q).timed for q in self.objectives_)
         try:
-            return f"fastnn-{joblib.hash((made_of, vars(dataset), splits, self.objectives_))}"
+            return f"fastnn-{joblib.hash((*data, workplace.machine if timed else None))}"
         except (pickle.PicklingError, TypeError, AttributeError) as error:
             raise ValueError(
                 "storage tells searches apart by what they are made of, and something in the"

@@ -25,6 +25,7 @@ from fastnn._sklearn import safe_indexing
 from fastnn.core.cost import predict_flops
 from fastnn.core.network import NetworkSpec
 from fastnn.estimators.inspect import innermost, network_of
+from fastnn.search import machine
 from fastnn.search.energy import COUNTED, estimate_label, rapl_joules, watts
 from fastnn.search.memory import PeakMemory
 
@@ -102,6 +103,8 @@ class Fold:
         Microseconds of each repeat; of the first fold only.
     further : dict of str to float
         Scores beyond the first one, by name.
+    machine : str
+        The kind of machine that showed it.
     """
 
     score: float
@@ -113,6 +116,7 @@ class Fold:
     latency_us: list[float] = field(default_factory=list)
     row_us: list[float] = field(default_factory=list)
     further: dict[str, float] = field(default_factory=dict)
+    machine: str = ""
 
     def measured(self, quantity: str) -> Any:
         """The value of ``quantity``, or its repeats; an empty list if a fold does not show it."""
@@ -274,6 +278,7 @@ def measure_fold(
         model_bytes(estimator),
         flops(estimator),
         further=scores,
+        machine=machine.kind(),
     )
 
 

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from fastnn.backends.threads import available_cpus
 from fastnn.search.energy import estimate_label
 from fastnn.search.measure import (
     BULK_ROWS,
@@ -60,6 +59,7 @@ def as_columns(
     columns["energy_source"] = np.array(sources, dtype=object)
     measured = ["isolated" if c.isolated else "in search" for c in candidates]
     columns["measured"] = np.array(measured, dtype=object)
+    columns["machine"] = np.array([_machine(c) for c in candidates], dtype=object)
     columns["on_front"] = np.isin(np.arange(len(candidates)), front)
     columns["failure"] = np.array([c.failure for c in candidates], dtype=object)
     return columns
@@ -90,12 +90,11 @@ def measurements(candidates: list[Candidate], n_folds: int, n_jobs: int) -> dict
         "calls": f"{isolated} up to {PREDICTIONS_ISOLATED.max_repeats} calls",
     }
     words = {name: row.measured.format(**facts) for name, row in QUANTITIES.items()}
-    return {**words, "machine": _machine()}
+    kinds = filter(None, dict.fromkeys(map(_machine, candidates)))
+    system = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    return {**words, "machine": "; ".join([*kinds, system])}
 
 
-def _machine() -> str:
-    """The machine that measured, in a line."""
-    return (
-        f"{platform.system()} {platform.machine()}, {available_cpus()} CPUs,"
-        f" Python {platform.python_version()}"
-    )
+def _machine(candidate: Candidate) -> str:
+    """The kind of machine that trained it; "" if it failed."""
+    return candidate.folds[0].machine if candidate.folds else ""

@@ -7,37 +7,23 @@ import pickle
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn import config_context, get_config
-from sklearn.base import BaseEstimator, clone
-from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from fastnn.search.budget import Budget
 from fastnn.search.front import pareto_front, select
-from fastnn.search.measure import (
-    PREDICTIONS_IN_SEARCH,
-    Clock,
-    Dataset,
-    Fold,
-    measure_fold,
-    prediction_times,
-)
-from fastnn.search.process import FreshProcesses
+from fastnn.search.measure import Fold
 from fastnn.search.quantities import QUANTITIES, described
-from fastnn.search.shared_steps import SavedTime, SharedSteps, differ_in_the_last_step
 from fastnn.search.tasks import Task
 from fastnn.search.trials import Candidate, Trials
-from fastnn.training.callbacks import watched_by
-from fastnn.training.state import LoopState
-
-Split = tuple[np.ndarray, np.ndarray]  # rows to train on, rows to test on
+from fastnn.search.workplace import Workplace, training_folds
 
 # If so many candidates fail from the start, all for the same reason, it is not the candidates.
 MAX_EQUAL_FAILURES = 5
@@ -50,30 +36,21 @@ class Run:
 
     Parameters
     ----------
-    estimator : estimator object
-        What the candidates' parameters are set on.
-    dataset : Dataset
-    splits : list of (train, test)
-        Row numbers of each fold.
-    scorer : callable
-        Of one score, or of several as a dict whose first one is "score".
+    workplace : Workplace
+        Where folds train.
     refit : "knee", a quantity, limits, a callable or False
         As in :class:`fastnn.TradeoffSearchCV`.
     trials : Trials
-    clock : Clock
     n_jobs : int
+        Folds that train at the same time.
     n_trials : float
         Candidates to have at the end, those found in the storage included; may be infinite.
     budget : Budget
     """
 
-    estimator: BaseEstimator
-    dataset: Dataset
-    splits: list[Split]
-    scorer: Callable[..., Any]
+    workplace: Workplace
     refit: Any
     trials: Trials
-    clock: Clock
     n_jobs: int
     n_trials: float
     budget: Budget
@@ -82,13 +59,7 @@ class Run:
     not_isolated: set[int] = field(default_factory=set, init=False)  # no time, or it failed there
 
     def __post_init__(self) -> None:
-        names = {name for part in self.trials.space.parts for name in part}
-        self.shared_steps = (
-            [SharedSteps(self.clock) for _ in self.splits]
-            if differ_in_the_last_step(self.estimator, names)
-            else []
-        )
-        self.processes = FreshProcesses(self.dataset, self.clock, self.splits[0][0])
+        self.clock, self.n_folds = self.workplace.clock, len(self.workplace.splits)
 
     # ---- what is known so far
 
@@ -170,7 +141,7 @@ class Run:
             if not self.succeeded:
                 return no_new or now >= self.budget.end
             seconds = self._seconds(number)
-            n_left = len(self.splits) - len(self.trials.put_off[number])
+            n_left = self.n_folds - len(self.trials.put_off[number])
             in_time = self.budget.has_time_for(n_left, seconds, now)
             return in_time and (no_new or seconds <= self.budget.max_fold_s)
 
@@ -200,7 +171,7 @@ class Run:
         usually takes. The rest goes to exploring again, and what that brings onto the front is
         measured as well.
         """
-        with self.trials, self.processes:
+        with self.trials, self.workplace:
             try:
                 more = True
                 while more:
@@ -232,15 +203,12 @@ class Run:
         task = root.subtask("search", int(n_left) if known else None).begin()
         self._reserve()
         with (
-            warnings.catch_warnings(),
-            # As many threads as folds; and the CPU seconds of its thread are all of a fold's.
-            threadpool_limits(limits=1),
+            training_folds(),
             # OpenMP's limit, which the trees of scikit-learn go by, is each thread's own.
             ThreadPoolExecutor(
                 self.n_jobs, "fastnn-fold", initializer=threadpool_limits, initargs=(1,)
             ) as pool,
         ):
-            warnings.simplefilter("ignore", ConvergenceWarning)  # the search varies max_iter
             try:
                 self._run_candidates(pool, task)
             except BaseException:
@@ -274,7 +242,7 @@ class Run:
     def _begin(self, pool: ThreadPoolExecutor, number: int, task: Task) -> _Running:
         """Give a candidate's folds to the pool, those that are not done."""
         done, params = self.trials.put_off.pop(number, {}), self.trials.params(number)
-        left = [i for i in range(len(self.splits)) if i not in done]
+        left = [i for i in range(self.n_folds) if i not in done]
         candidate = task.subtask("candidate", len(left)).begin()
         config = get_config()  # scikit-learn's configuration belongs to a thread
         enough = threading.Event()
@@ -301,7 +269,7 @@ class Run:
             return None
         try:
             with config_context(**config):
-                found = self._train(params, number, task)
+                found = self.workplace.train(params, number, self._is_over, task)
         except Exception:
             enough.set()  # one failure is enough
             raise
@@ -316,41 +284,12 @@ class Run:
         """Whether a fold that still trains is of no use: one candidate is finished in any case."""
         return self.ended or (self.clock.wall() >= self.budget.end and bool(self.succeeded))
 
-    def _train(self, params: dict[str, Any], number: int, task: Task) -> Fold | None:
-        estimator = _single_threaded(with_params(self.estimator, params))
-        train, test = map(self.dataset.rows, self.splits[number])
-        saved = SavedTime()
-        during_fit = self._during_fit(task, estimator, number, saved)
-        over = _StopsWhen(self._is_over)
-        with watched_by(over):
-            found = measure_fold(estimator, train, test, self.scorer, self.clock, during_fit)
-        if over.stopped:
-            return None
-        found = replace(
-            found, fit_time=found.fit_time + saved.wall, cpu_time=found.cpu_time + saved.cpu
-        )
-        if number > 0:
-            return found
-        times = prediction_times(estimator, test.X, PREDICTIONS_IN_SEARCH, self.clock.wall)
-        return replace(found, latency_us=times[0], row_us=times[1])
-
-    @contextlib.contextmanager
-    def _during_fit(
-        self, task: Task, estimator: BaseEstimator, number: int, saved: SavedTime
-    ) -> Iterator[None]:
-        """Let callbacks follow a fit, and share the steps that are fitted already."""
-        with contextlib.ExitStack() as stack:
-            if self.shared_steps:
-                stack.enter_context(self.shared_steps[number].used_by(estimator, saved))
-            stack.enter_context(task.propagate_to(estimator))
-            task.begin(on_all_rows=False)
-            yield
-        task.end(on_all_rows=False)
-
     def _finish(self, number: int, running: _Running) -> None:
         """Record a candidate whose folds are done, or put it off."""
         errors = [future.exception() for future in running.folds.values()]
         error = next((one for one in errors if one is not None), None)
+        if isinstance(error, self.workplace.faults):
+            raise error
         if error is not None:
             failure = f"{type(error).__name__}: {error}"
             self.trials.record(number, Candidate(running.params, failure=failure))
@@ -358,7 +297,7 @@ class Run:
         else:
             found = {i: future.result() for i, future in running.folds.items()}
             folds = running.done | {i: fold for i, fold in found.items() if fold is not None}
-            if len(folds) == len(self.splits):
+            if len(folds) == self.n_folds:
                 in_order = [folds[i] for i in range(len(folds))]
                 self.trials.record(number, Candidate(running.params, in_order))
             else:
@@ -418,10 +357,11 @@ class Run:
             return
         step = task.subtask("candidate").begin(on_all_rows=False)
         try:
-            estimator = with_params(self.estimator, candidate.params)
-            isolated = self.processes.measure(estimator, timeout)
+            isolated = self.workplace.measure(candidate.params, timeout)
             self.trials.record_isolated(number, isolated)
             self.budget.note_isolated(self.clock.wall() - start, isolated.fit_time)
+        except self.workplace.faults:
+            raise
         except (TimeoutError, pickle.PicklingError):
             self.not_isolated.add(number)
         except RuntimeError as error:  # its folds succeeded: the process or the machine is at fault
@@ -441,17 +381,6 @@ def _first_done(folds: Iterable[Future[Fold | None]]) -> set[Future[Fold | None]
     return done
 
 
-class _StopsWhen:
-    """Stops the networks' fits that it watches, after a pass, when something has come true."""
-
-    def __init__(self, has_come_true: Callable[[], bool]) -> None:
-        self.has_come_true, self.stopped = has_come_true, False
-
-    def on_pass_end(self, loop: LoopState) -> bool:
-        self.stopped = self.stopped or self.has_come_true()
-        return self.stopped
-
-
 @dataclass(frozen=True)
 class _Running:
     """A candidate whose folds the pool has."""
@@ -461,22 +390,3 @@ class _Running:
     folds: dict[int, Future[Fold | None]]
     task: Task
     enough: threading.Event  # no more folds are needed: one failed, or was too slow
-
-
-def with_params(estimator: BaseEstimator, params: Mapping[str, Any]) -> BaseEstimator:
-    """A clone of ``estimator`` with ``params``; estimators among these are cloned as well."""
-    return clone(estimator).set_params(**clone(dict(params), safe=False))
-
-
-def _single_threaded(estimator: BaseEstimator) -> BaseEstimator:
-    """``estimator`` with one thread for each network or tree that counts its threads.
-
-    That does not change what they learn. An ``n_jobs`` that is None is 1 already.
-    """
-    counts = {
-        name: value
-        for name, value in estimator.get_params().items()
-        if name.split("__")[-1] in ("n_threads", "thread_count", "n_jobs")
-    }
-    names = [name for name, n in counts.items() if n is not None or name.endswith("n_threads")]
-    return estimator.set_params(**dict.fromkeys(names, 1))

@@ -51,6 +51,9 @@ class SharedSteps:
         # What each step returned, with its wall and CPU seconds; None if that is too large to keep.
         self.steps: list[tuple[Any, float, float] | None] = []
 
+    def __reduce__(self) -> tuple[type[SharedSteps], tuple[Clock]]:
+        return SharedSteps, (self.clock,)  # each process fits its own
+
     @contextlib.contextmanager
     def used_by(self, pipeline: BaseEstimator, saved: SavedTime) -> Iterator[None]:
         """Let ``pipeline`` use them in the body; ``saved`` adds up the time that this saves."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from sklearn.base import BaseEstimator
@@ -23,7 +24,7 @@ class Task:
     dataset : Dataset
         What callbacks are told of the data.
     context : CallbackContext or None
-        scikit-learn's node of the tree; None before 1.9.
+        scikit-learn's node of the tree; None before 1.9, and where no callback hears of the task.
     """
 
     def __init__(self, search: BaseEstimator, dataset: Dataset, context: Any) -> None:
@@ -62,6 +63,14 @@ class Task:
         if self.context is None:
             return contextlib.nullcontext()
         return self.context.propagate_callback_context(estimator)
+
+    @contextlib.contextmanager
+    def goes_on(self, estimator: BaseEstimator | None = None) -> Iterator[None]:
+        """In the body, the task goes on, on some rows; callbacks follow ``estimator``'s fit too."""
+        with contextlib.nullcontext() if estimator is None else self.propagate_to(estimator):
+            self.begin(on_all_rows=False)
+            yield
+        self.end(on_all_rows=False)
 
     def _about(self, on_all_rows: bool) -> dict[str, Any]:
         if not on_all_rows:

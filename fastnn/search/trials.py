@@ -177,7 +177,8 @@ class Trials:
         if others and not n_found:
             warnings.warn(
                 f"The storage holds {others} other search{'es' * (others > 1)}, of other data,"
-                " another estimator or another space; it keeps the new one as well.",
+                " another estimator or another space, or timed on another kind of machine; it"
+                " keeps the new one as well.",
                 stacklevel=6,
             )
 

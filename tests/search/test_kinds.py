@@ -19,8 +19,8 @@ from fastnn import TabularClassifier, TabularRegressor, TradeoffSearchCV
 from fastnn.core.cost import predict_flops
 from fastnn.search.default_space import as_it_is, default_space
 from fastnn.search.measure import flops
-from fastnn.search.run import _single_threaded
 from fastnn.search.space import Space
+from fastnn.search.workplace import _single_threaded
 
 optuna = pytest.importorskip("optuna")
 
