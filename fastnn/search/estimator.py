@@ -104,9 +104,10 @@ class TradeoffSearchCV(BaseSearchCV):
         ``std_score_time``. Besides, for each quantity but the score: its value (``fit_time``,
         ``cpu_time``, ``latency_us``, ``row_us``, ``model_bytes``, ``flops``, ``flash_bytes``,
         ``flash_int8_bytes``, ``peak_bytes``, ``energy_j``), a median of repeats, NaN where not
-        known; for the timed ones ``iqr_*``, the distance between the quartiles of the repeats, and ``repeats_*``, the repeats.
-        ``energy_source`` says how joules were measured, ``measured`` is "isolated" or "in search",
-        ``on_front`` a bool, ``failure`` the reason of a candidate that failed, else "".
+        known; for the timed ones ``iqr_*``, the distance between the quartiles of the repeats, and
+        ``repeats_*``, the repeats. ``energy_source`` says how joules were measured, ``measured``
+        is "isolated" or "in search", ``on_front`` a bool, ``failure`` the reason of a candidate
+        that failed, else "".
     pareto_front_ : ndarray of shape (n_front,)
         Indices into ``cv_results_`` of the candidates that no other one dominates, the cheapest
         first.

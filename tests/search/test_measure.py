@@ -88,7 +88,9 @@ def test_repeats_end_by_count_or_by_time(latency, count):
 
 
 def test_folds_go_through_json():
-    fold = replace(measured(LogisticRegression(), clock=Clock()), of_model={"flops": 1.0}, further={"auc": 0.5})
+    fold = replace(
+        measured(LogisticRegression(), clock=Clock()), of_model={"flops": 1.0}, further={"auc": 0.5}
+    )
     assert Fold(**json.loads(json.dumps(asdict(fold)))) == fold
 
 
@@ -114,7 +116,9 @@ def test_flops_and_bytes_in_c_are_those_of_the_network_inside(wrap):
 
 def test_model_bytes_are_those_of_the_pickle():
     estimator = Timed(n_bytes=100_000)
-    assert measured(estimator).measured("model_bytes") == pytest.approx(len(pickle.dumps(estimator)), rel=0.01)
+    assert measured(estimator).measured("model_bytes") == pytest.approx(
+        len(pickle.dumps(estimator)), rel=0.01
+    )
 
 
 SECONDS = iter([8.0, 0.25, 0.25, 0.5, 1.0, 1.0])
