@@ -6,7 +6,7 @@ the names used here. To export a new activation, add one entry to each target's 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -153,18 +153,29 @@ def describe(model: Any, dtype: DTypeLike) -> Description:
             " can, in a Pipeline or TransformedTargetRegressor too."
         )
     network = model._network()
-    layers = tuple(
+    activations = [layer.activation for layer in network.spec.layers]
+    layers = describe_layers(network.coefs, network.intercepts, activations, dtype)
+    inverse_link = network.spec.loss.inverse_link
+    return Description(layers, inverse_link, getattr(model, "classes_", None), feature_names=names)
+
+
+def describe_layers(
+    coefs: Sequence[NDArray[Any]],
+    intercepts: Sequence[NDArray[Any]],
+    activations: Sequence[Activation],
+    dtype: DTypeLike,
+) -> tuple[Dense, ...]:
+    """Dense layers in ``dtype``; ValueError where a number is not finite in it."""
+    return tuple(
         Dense(
             _finite(f"coefs_[{i}]", coef, dtype),
             _finite(f"intercepts_[{i}]", intercept, dtype),
-            layer.activation,
+            activation,
         )
-        for i, (layer, coef, intercept) in enumerate(
-            zip(network.spec.layers, network.coefs, network.intercepts, strict=True)
+        for i, (coef, intercept, activation) in enumerate(
+            zip(coefs, intercepts, activations, strict=True)
         )
     )
-    inverse_link = network.spec.loss.inverse_link
-    return Description(layers, inverse_link, getattr(model, "classes_", None), feature_names=names)
 
 
 def network_of(model: Any) -> Any:
