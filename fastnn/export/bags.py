@@ -23,7 +23,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastnn.core.embedding import Embedding
 from fastnn.estimators.inspect import innermost
-from fastnn.export.description import Dense, Description, Step, describe_layers, steps_back
+from fastnn.export.columns import Step
+from fastnn.export.description import Dense, Description, describe_layers, steps_back
 from fastnn.tabular.base import BaseTabular
 from fastnn.tabular.embed import CategoricalColumn, EmbeddingEncoder, as_text
 from fastnn.tabular.encode import TableColumns
@@ -245,9 +246,7 @@ def describe_bag(model: Any, dtype: DTypeLike) -> BagDescription:
     )
 
 
-def _columns(
-    encoder: EmbeddingEncoder, names: Any
-) -> tuple[NumberColumn | CategoryColumn, ...]:
+def _columns(encoder: EmbeddingEncoder, names: Any) -> tuple[NumberColumn | CategoryColumn, ...]:
     """The columns that an encoder reads."""
     known = encoder.numbers_
     found: dict[int, NumberColumn | CategoryColumn] = {}

@@ -20,7 +20,8 @@ from sklearn.base import is_classifier
 
 from fastnn._optional import require
 from fastnn._version import __version__
-from fastnn.export.description import Dense, Description, Step, describe, network_of, reads_a_table
+from fastnn.export.columns import Step
+from fastnn.export.description import Dense, Description, describe, network_of, reads_a_table
 
 WEIGHTS = ("float32", "int8")
 

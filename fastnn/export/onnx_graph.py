@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from fastnn._optional import require
 from fastnn._version import __version__
 from fastnn.estimators.mlp import MLPClassifier, MLPRegressor
-from fastnn.export.description import Description, Step, describe, reads_a_table
+from fastnn.export.columns import Step
+from fastnn.export.description import Description, describe, reads_a_table
 
 OPSET = 17  # of 2022: what most runtimes in use read
 _LOWEST_OPSET = 13  # since when Softmax works along one axis
