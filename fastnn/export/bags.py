@@ -293,16 +293,22 @@ def _category_of(one: CategoricalColumn, name: str, codes: dict[Any, int]) -> Ca
     return CategoryColumn(one.place, name, tuple(codes), own, one.indicator)
 
 
+def input_factors(spec: Any, params: NDArray[np.floating]) -> NDArray[np.float64]:
+    """What multiplies each input of a member's first layer: its scale, a category's number."""
+    embedding: Embedding = spec.embedding
+    factors = spec.layout.embedding[3].view(params).astype(np.float64)
+    factors[embedding.n_out - len(embedding.hot) :] *= embedding.hot
+    return factors
+
+
 def _member(spec: Any, params: NDArray[np.floating], dtype: DTypeLike) -> Member:
     """A member, what its scaling layer multiplies by multiplied into its first weights."""
     embedding: Embedding = spec.embedding
     layout, exact = spec.layout, params.astype(np.float64)
-    W, linear, bias, scale = (segment.view(exact) for segment in layout.embedding)
+    W, linear, bias, _ = (segment.view(exact) for segment in layout.embedding)
     offsets, slopes = embedding.tables(W, linear, bias)
     coefs, intercepts = layout.coefs(exact), layout.intercepts(exact)
-    taken = np.ones(embedding.n_out)
-    taken[embedding.n_out - len(embedding.hot) :] = embedding.hot
-    first = coefs[0] * (scale * taken)[:, None]
+    first = coefs[0] * input_factors(spec, exact)[:, None]
     activations = [layer.activation for layer in spec.layers]
     return Member(
         offsets.astype(dtype),

@@ -31,7 +31,7 @@ from fastnn.tabular.encode import TableEncoder
 
 Floats = NDArray[np.float64]
 
-ARITHMETIC: dict[str, Callable[..., Floats]] = {
+ARITHMETIC: dict[str, Callable[..., Any]] = {
     "impute": lambda v, fill: np.where(np.isnan(v), fill, v),
     "missing": lambda v, yes, no: np.where(np.isnan(v), yes, no),
     "scale": lambda v, shift, factor: (v - shift) * factor,

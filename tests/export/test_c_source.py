@@ -22,7 +22,7 @@ from support.members import activation, loss
 
 from fastnn import MLPClassifier, MLPRegressor
 from fastnn.core import activations, losses
-from fastnn.export import c_source, flash_bytes, to_c
+from fastnn.export import c_program, c_text, flash_bytes, to_c
 
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-O2"]
 COMPILERS = ["gcc", "clang"]
@@ -112,7 +112,7 @@ def test_large_outputs_do_not_overflow(task, tmp_path):
     np.testing.assert_allclose(got, want, rtol=0, atol=1e-4)  # sums of some hundred in float32
 
 
-@pytest.mark.parametrize("name", c_source.ACTIVATIONS)
+@pytest.mark.parametrize("name", c_text.ACTIVATIONS)
 def test_activations_agree(name, tmp_path, monkeypatch):
     if name not in activations.ACTIVATIONS:
         new = activation(name, lambda z: (FORMULAS[name](z).astype(z.dtype), z), "input")
@@ -292,7 +292,7 @@ class TestInt8:
             to_c(network("classes"), tmp_path / "q.c", weights="int8")
 
 
-@pytest.mark.parametrize("weights", c_source.WEIGHTS)
+@pytest.mark.parametrize("weights", c_program.WEIGHTS)
 def test_sizes(weights, tmp_path):
     model = network("classes", hidden_layer_sizes=(20, 30))
     written = to_c(model, tmp_path / "m.c", weights=weights, X_val=model.rows, max_loss=1)
@@ -326,7 +326,7 @@ def test_the_self_test_finds_a_changed_weight(tmp_path):
 
 
 @pytest.mark.parametrize(("compiler", "runner"), ARM)
-@pytest.mark.parametrize("weights", c_source.WEIGHTS)
+@pytest.mark.parametrize("weights", c_program.WEIGHTS)
 @pytest.mark.parametrize("task", ["classes", "poisson"])
 def test_arm(task, weights, compiler, runner, tmp_path):
     needs(compiler, runner)
