@@ -21,16 +21,9 @@ from fastnn.export.columns import unlike
 from fastnn.tabular.embed import Column, as_table, as_text, columns_of, is_missing
 from fastnn.tabular.encode import TableColumns
 
-N_ROWS = 3
 
-
-def first_rows(inputs: Sequence[Input], X: Any) -> NDArray[np.float32]:
-    """The first rows of ``X``, as the model takes it, for C: ``(n_rows, n_inputs)``.
-
-    Random ones, of known categories, where X is None.
-    """
-    if X is None:
-        return _random(inputs)
+def rows_in_c(inputs: Sequence[Input], X: Any, n: int | None = None) -> NDArray[np.float32]:
+    """The rows of ``X``, as the model takes it, for C: ``(n_rows, n_inputs)``; the first n."""
     if np.ndim(X) != 2 or np.shape(X)[1] != len(inputs) or not np.shape(X)[0]:
         raise ValueError(
             f"X_val must have shape (n_rows, {len(inputs)}), at least one row, got {np.shape(X)}."
@@ -38,7 +31,7 @@ def first_rows(inputs: Sequence[Input], X: Any) -> NDArray[np.float32]:
     names = [one.name for one in inputs]
     if hasattr(X, "columns") and {*names} == {*map(str, X.columns)}:
         X = X[names]
-    columns = columns_of(as_table(X[:N_ROWS]))
+    columns = columns_of(as_table(X[:n]))
     with np.errstate(over="ignore"):
         each = [
             column.numbers() if one.levels is None else _codes(column, one.levels)
@@ -47,15 +40,16 @@ def first_rows(inputs: Sequence[Input], X: Any) -> NDArray[np.float32]:
         return np.stack(each, axis=1).astype(np.float32)
 
 
-def _random(inputs: Sequence[Input]) -> NDArray[np.float32]:
+def random_rows(inputs: Sequence[Input], n: int) -> NDArray[np.float32]:
+    """Rows for C, of known categories; the same ones in each run."""
     rng = np.random.default_rng(0)
-    rows = np.empty((N_ROWS, len(inputs)), np.float32)
+    rows = np.empty((n, len(inputs)), np.float32)
     for j, one in enumerate(inputs):
         middle, spread = one.typical
         if one.levels is None:
-            rows[:, j] = rng.normal(middle, spread, N_ROWS)
+            rows[:, j] = rng.normal(middle, spread, n)
         else:
-            rows[:, j] = rng.integers(len(one.levels), size=N_ROWS)
+            rows[:, j] = rng.integers(len(one.levels), size=n)
     return rows
 
 

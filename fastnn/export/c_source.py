@@ -15,8 +15,10 @@ from sklearn.base import is_classifier
 from fastnn.estimators.inspect import innermost
 from fastnn.export.bags import input_factors, is_bag
 from fastnn.export.c_program import Constants, Program, constants_of, n_bytes, program_of
-from fastnn.export.c_rows import answers, first_rows
+from fastnn.export.c_rows import answers, random_rows, rows_in_c
 from fastnn.export.c_text import ACTIVATIONS, HEADER, INVERSE_LINKS, SOURCE, fields
+
+N_TESTED = 3  # rows of the self-test
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,10 @@ def to_c(
                 f"weights='int8' lose {loss:.3g} on X_val, more than max_loss={max_loss:g}. Raise"
                 " max_loss, or use weights='float32'."
             )
-    rows = first_rows(program.inputs, X_val)
+    if X_val is None:
+        rows = random_rows(program.inputs, N_TESTED)
+    else:
+        rows = rows_in_c(program.inputs, X_val, N_TESTED)
     header = source.with_suffix(".h")
     answered = answers(model, program.inputs, rows)
     filled = fields(program, constants, name, header.name, rows, answered)

@@ -202,7 +202,7 @@ static void layer_$I(${M}const float *restrict x, float *restrict y)
 """)
 
 _MEMBER = Template("""
-static void member(int m, const float *v, float *out)
+static void member(int m, const float *input, float *out)
 {$BODY
 }
 """)
@@ -210,7 +210,7 @@ static void member(int m, const float *v, float *out)
 _MEAN = Template("""
     for (int i = 0; i < $N; i++) out[i] = 0.0f;
     for (int m = 0; m < $N_MEMBERS; m++) {$EMBED
-        member(m, v, answer);
+        member(m, input, answer);
         for (int i = 0; i < $N; i++) out[i] += answer[i];
     }
     for (int i = 0; i < $N; i++) out[i] /= $N_MEMBERS.0f;""")
@@ -312,9 +312,9 @@ class _Body:
         functions += [self._layer(i, layer, parts) for i, layer in enumerate(program.members[0])]
         n_read = len(program.members[0][0].weight)
         if self.is_bag:
-            functions.append(_MEMBER.substitute(BODY=self._network("v", {"a": 0, "b": 0})))
-            lines = self._declare({"v": n_read, "answer": n})
-            lines += [_part(part, "v") for part in parts]
+            functions.append(_MEMBER.substitute(BODY=self._network("input", {"a": 0, "b": 0})))
+            lines = self._declare({"input": n_read, "answer": n})
+            lines += [_part(part, "input") for part in parts]
             lines += [*self._look_up_bins(), self._mean()]
         elif parts:
             lines = [_part(part, "a") for part in parts]
@@ -362,7 +362,7 @@ class _Body:
         return _MEAN.substitute(
             N=self.program.network.n_out,
             N_MEMBERS=len(self.program.members),
-            EMBED="\n        embed(m, bins, fractions, v);" if self.program.bins else "",
+            EMBED="\n        embed(m, bins, fractions, input);" if self.program.bins else "",
         )
 
     def _layer(self, i: int, layer: Dense, parts: list[Part]) -> str:
