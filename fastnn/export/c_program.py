@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.export.bags import BagDescription, NumberColumn, describe_bag, is_bag
-from fastnn.export.columns import Column, Step
+from fastnn.export.columns import ARITHMETIC, Column, Step
 from fastnn.export.description import Dense, Description, describe
 
 WEIGHTS = ("float32", "int8")
@@ -29,13 +29,14 @@ class Input:
     ----------
     name : str or None
     levels : tuple or None
-        The categories that its codes stand for; None where it is a number.
+        The categories that its codes stand for; None where it is a number; none where it is not
+        read.
     typical : tuple of float
         A number in the middle of those in training, and their spread; 0 and 1 where not known.
     """
 
     name: str | None
-    levels: tuple[Any, ...] | None = None
+    levels: tuple[Any, ...] | None = ()
     typical: tuple[float, float] = (0.0, 1.0)
 
 
@@ -146,8 +147,9 @@ def _of_bag(bag: BagDescription) -> Program:
     for number in bag.numbers:
         spread = 1 / number.factor if number.factor else 1.0
         inputs[number.place] = replace(inputs[number.place], typical=(number.center, spread))
+    binned = [Column(number.place) for number in bag.numbers]
     return Program(
-        _with_levels(inputs, tuple(columns)),
+        _with_levels(inputs, (*columns, *binned)),
         _bins(bag) if bag.numbers else None,
         tuple(columns),
         tuple(member.layers for member in bag.members),
@@ -262,13 +264,28 @@ def parts_of(program: Program) -> list[Part]:
         return []
     parts: list[Part] = []
     start = program.n_bins_out
-    each = groupby(program.columns, lambda c: (c.levels is None, c.levels and c.source, c.kinds))
+    ready = map(_imputed_last, program.columns)
+    each = groupby(ready, lambda c: (c.levels is None, c.levels and c.source, c.kinds))
     for g, (_, own) in enumerate(each):
         columns = list(own)
         make = _numbers if columns[0].table is None else _look_ups
         parts.append(make(g, start, columns))
         start += len(columns)
     return parts
+
+
+def _imputed_last(column: Column) -> Column:
+    """The column with what stands for a missing number put in after its steps, not before.
+
+    NaN goes through them, and the fill is as exact as in float64: one of 10,000 in float32 is not.
+    """
+    if column.kinds[:1] != ("impute",) or {*column.kinds[1:]} & {"impute", "missing"}:
+        return column
+    first, *others = column.steps
+    fill = first.operands[0].astype(np.float64)
+    for step in others:
+        fill = ARITHMETIC[step.kind](fill, *step.operands)
+    return replace(column, steps=(*others, Step("impute", (fill,))))
 
 
 def _numbers(g: int, start: int, columns: list[Column]) -> Part:

@@ -49,7 +49,7 @@ def random_rows(inputs: Sequence[Input], n: int) -> NDArray[np.float32]:
         if one.levels is None:
             rows[:, j] = rng.normal(middle, spread, n)
         else:
-            rows[:, j] = rng.integers(len(one.levels), size=n)
+            rows[:, j] = rng.integers(max(len(one.levels), 1), size=n)
     return rows
 
 

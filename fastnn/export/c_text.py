@@ -434,7 +434,9 @@ def _table(program: Program) -> Iterable[str]:
     """What stands where in x and out. Names are the user's: quoted, so that none ends a comment."""
     for i, one in enumerate(program.inputs):
         name = "" if one.name is None else f" {_quoted(one.name)}"
-        if one.levels is not None:
+        if one.levels == ():
+            yield f"x[{i}]:{name}, which is not read"
+        elif one.levels is not None:
             yield f"x[{i}]:{name}, NAN where it is missing, -1 if it is none of"
             yield from (f"    {code}: {_quoted(level)}" for code, level in enumerate(one.levels))
         elif name:

@@ -225,7 +225,7 @@ def _places(which: Any, names: list[Any], n: int) -> list[int]:
     """The columns that are meant by names or places, one, several or a slice of them, or a mask."""
     if isinstance(which, slice) and isinstance(which.start or which.stop, str):
         stop = None if which.stop is None else names.index(which.stop) + 1
-        which = slice(None if which.start is None else names.index(which.start), stop, which.step)
+        which = slice(None if which.start is None else names.index(which.start), stop)
     if not isinstance(which, slice):
         which = [which] if isinstance(which, str) else which
         which = np.atleast_1d(np.asarray(which))
