@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.export.bags import BagDescription, CategoryColumn, NumberColumn
-from fastnn.tabular.bins import BEYOND, LARGE
 from fastnn.export.onnx_graph import (
     ACTIVATIONS,
     INVERSE_LINKS,
@@ -24,6 +23,7 @@ from fastnn.export.onnx_graph import (
     as_model,
     output_names,
 )
+from fastnn.tabular.bins import BEYOND, LARGE
 
 # From a column to the name of its cells ``(n_rows, 1)``: text, or float64.
 Cells = Callable[[NumberColumn | CategoryColumn], str]
@@ -83,13 +83,12 @@ def _add_first_product(graph: Graph, bag: BagDescription, cells: Cells) -> str:
         parts.append(graph("MatMul", _add_numbers(graph, bag, cells), of_numbers))
     if bag.senders:
         parts.append(graph("MatMul", _add_signals(graph, bag, cells), of_signals))
-    if bag.categories:
-        codes = [_add_code(graph, column, cells(column)) for column in bag.categories]
-        code = graph("Concat", *codes, axis=1)
-        # The last row stands for none of the levels, whose code is -1.
-        rows = np.pad(of_categories, ((0, 0), (0, 1), (0, 0)))
-        found = graph("Gather", rows, code, axis=1)
-        parts.append(graph("ReduceSum", found, np.array([2]), keepdims=0))
+    # The last row stands for none of the levels, whose code is -1. One column at a time: together
+    # they would take the memory of as many first layers.
+    rows = graph.constant(np.pad(of_categories, ((0, 0), (0, 1), (0, 0))))
+    for column in bag.categories:
+        code = graph("Reshape", _add_code(graph, column, cells(column)), np.array([-1]))
+        parts.append(graph("Gather", rows, code, axis=1))
     total = parts[0]
     for part in parts[1:]:
         total = graph("Add", total, part)

@@ -67,7 +67,7 @@ class Graph:
         **attributes: Any,
     ) -> str:
         """Add a node and return the name of its output, the first where others are not used."""
-        names = [value if isinstance(value, str) else self._constant(value) for value in inputs]
+        names = [value if isinstance(value, str) else self.constant(value) for value in inputs]
         output = output or self._unique(op.lower())
         outputs = [output, *(f"{output}_{i + 1}" for i in range(n_unused))]
         node = self.onnx.helper.make_node(op, names, outputs, self._unique(op), **attributes)
@@ -88,7 +88,8 @@ class Graph:
         """ONNX's code of a NumPy type."""
         return int(self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
-    def _constant(self, value: float | NDArray[Any]) -> str:
+    def constant(self, value: float | NDArray[Any]) -> str:
+        """The name of a constant; floats are of the graph's type."""
         array = np.asarray(value)
         if array.dtype.kind == "f":
             array = array.astype(self.dtype)
@@ -153,17 +154,21 @@ def _sorted(g: Graph, raw: str) -> str:
     return g("TopK", raw, width, n_unused=1, axis=-1, largest=0, sorted=1)
 
 
-# Of these ONNX Runtime has the operators in float32 only.
+# Of these ONNX Runtime has the operators in float32 alone.
 
 
 def _elu(g: Graph, z: str, alpha: float, gamma: float) -> str:
     """``gamma * (z if z > 0 else alpha * (exp(z) - 1))``."""
+    if g.dtype == np.float32:
+        return g("Selu", z, alpha=alpha, gamma=gamma)
     negative = g("Mul", g("Sub", g("Exp", g("Min", z, 0.0)), 1.0), alpha)
     return g("Mul", g("Add", g("Max", z, 0.0), negative), gamma)
 
 
 def _softplus(g: Graph, z: str) -> str:
     """``log(1 + exp(z))``, where nothing overflows."""
+    if g.dtype == np.float32:
+        return g("Softplus", z)
     rest = g("Log", g("Add", g("Exp", g("Neg", g("Abs", z))), 1.0))
     return g("Add", g("Max", z, 0.0), rest)
 
