@@ -22,7 +22,6 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from fastnn.core.embedding import Embedding
-from fastnn.estimators.inspect import innermost
 from fastnn.export.columns import Step
 from fastnn.export.description import Dense, Description, describe_layers, steps_back
 from fastnn.tabular.base import BaseTabular
@@ -188,9 +187,14 @@ class BagDescription:
         return Description(self.members[0].layers, self.inverse_link, self.classes)
 
 
-def is_bag(model: Any) -> bool:
-    """Whether ``model`` is a bag of networks, fitted or not, or has one inside."""
-    return isinstance(innermost(model), BaseTabular)
+def stands_alone(model: Any) -> bool:
+    """Whether :func:`describe_bag` takes ``model``, fitted or not."""
+    if isinstance(model, Pipeline):
+        before = [type(part) for _, part in model.steps[:-1]]
+        return {*before} <= {TableColumns} and stands_alone(model[-1])
+    if isinstance(model, TransformedTargetRegressor):
+        return stands_alone(getattr(model, "regressor_", model.regressor))
+    return isinstance(model, BaseTabular)
 
 
 def describe_bag(model: Any, dtype: DTypeLike) -> BagDescription:
@@ -218,7 +222,7 @@ def describe_bag(model: Any, dtype: DTypeLike) -> BagDescription:
     check_is_fitted(model)
     if isinstance(model, Pipeline):
         for name, part in model.steps[:-1]:
-            if type(part) is not TableColumns and part not in (None, "passthrough"):
+            if type(part) is not TableColumns:
                 raise TypeError(
                     f"The step {name!r} before a bag of networks, a {type(part).__name__}, cannot"
                     " be exported. Apply it before, and export the rest, as in model[1:]."

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn.export.bags import BagDescription, NumberColumn, describe_bag, is_bag
+from fastnn.export.bags import BagDescription, NumberColumn, describe_bag
 from fastnn.export.columns import ARITHMETIC, Column, Step
 from fastnn.export.description import Dense, Description, describe
+from fastnn.tabular.unseen import is_bag
 
 WEIGHTS = ("float32", "int8")
 

@@ -13,10 +13,11 @@ import numpy as np
 from sklearn.base import is_classifier
 
 from fastnn.estimators.inspect import innermost
-from fastnn.export.bags import input_factors, is_bag
+from fastnn.export.bags import input_factors
 from fastnn.export.c_program import Constants, Program, constants_of, n_bytes, program_of
 from fastnn.export.c_rows import answers, random_rows, rows_in_c
 from fastnn.export.c_text import ACTIVATIONS, HEADER, INVERSE_LINKS, SOURCE, fields
+from fastnn.tabular.unseen import is_bag
 
 N_TESTED = 3  # rows of the self-test
 

@@ -116,7 +116,7 @@ def _network_shapes(operator: Any) -> None:
 def _convert_network(scope: Any, operator: Any, container: Any) -> None:
     """Write a network into the graph of skl2onnx."""
     description, dtype = _describe(operator)
-    graph = Graph(dtype, scope.get_unique_variable_name)
+    graph = Graph(dtype, unique=scope.get_unique_variable_name)
     x = graph.cast(operator.inputs[0].full_name, dtype)
     add_answers(graph, description, x, [output.full_name for output in operator.outputs])
     _add(graph, container)
@@ -140,7 +140,7 @@ def _convert_transformed_target(scope: Any, operator: Any, container: Any) -> No
     )
     regressor.add_to(scope, container)
     is_double = isinstance(operator.inputs[0].type, types.DoubleTensorType)
-    graph = Graph(np.float64 if is_double else np.float32, scope.get_unique_variable_name)
+    graph = Graph(np.float64 if is_double else np.float32, unique=scope.get_unique_variable_name)
     v = add_steps(graph, steps_back(model), regressor.outputs[0].full_name)
     graph("Identity", v, output=operator.outputs[0].full_name)
     _add(graph, container)

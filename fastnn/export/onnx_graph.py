@@ -6,8 +6,10 @@ network goes through skl2onnx, which calls the same functions for the network in
 
 from __future__ import annotations
 
+import copy
+import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,9 +18,11 @@ from numpy.typing import NDArray
 from fastnn._optional import require
 from fastnn._version import __version__
 from fastnn.estimators.mlp import MLPClassifier, MLPRegressor
+from fastnn.export.bags import BagDescription, describe_bag, stands_alone
 from fastnn.export.columns import Step
 from fastnn.export.description import Description, describe, reads_a_table
 
+ML, ML_OPSET = "ai.onnx.ml", 3  # the operators of classical models, and their version
 OPSET = 17  # of 2022: what most runtimes in use read
 _LOWEST_OPSET = 13  # since when Softmax works along one axis
 _PRECISIONS = ("float32", "float64")
@@ -34,16 +38,26 @@ class Graph:
     ----------
     dtype : dtype
         Of the arithmetic, float32 or float64.
+    taken : collection of str
+        Names that stand for something else: those of inputs.
     unique : callable ``name -> name``
         Makes a name that the model does not hold yet; by default the names are numbered.
     """
 
-    def __init__(self, dtype: Any, unique: Callable[[str], str] | None = None) -> None:
+    def __init__(
+        self,
+        dtype: Any,
+        taken: Collection[str] = (),
+        unique: Callable[[str], str] | None = None,
+    ) -> None:
         self.onnx = require("onnx")
         self.dtype = np.dtype(dtype)
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
-        self._unique = unique or (lambda name: f"{name}_{len(self.nodes) + len(self.constants)}")
+        numbers = itertools.count()
+        self._unique = unique or (
+            lambda name: next(found for i in numbers if (found := f"{name}_{i}") not in taken)
+        )
 
     def __call__(
         self,
@@ -54,12 +68,18 @@ class Graph:
         **attributes: Any,
     ) -> str:
         """Add a node and return the name of its output, the first where others are not used."""
-        names = [value if isinstance(value, str) else self._constant(value) for value in inputs]
+        names = [value if isinstance(value, str) else self.constant(value) for value in inputs]
         output = output or self._unique(op.lower())
         outputs = [output, *(f"{output}_{i + 1}" for i in range(n_unused))]
         node = self.onnx.helper.make_node(op, names, outputs, self._unique(op), **attributes)
         self.nodes.append(node)
         return output
+
+    def in_dtype(self, dtype: Any) -> Graph:
+        """The same graph, for arithmetic in another type."""
+        other = copy.copy(self)  # with the same lists of nodes and constants
+        other.dtype = np.dtype(dtype)
+        return other
 
     def cast(self, value: str, dtype: Any) -> str:
         """Add a conversion to another type."""
@@ -69,7 +89,8 @@ class Graph:
         """ONNX's code of a NumPy type."""
         return int(self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
-    def _constant(self, value: float | NDArray[Any]) -> str:
+    def constant(self, value: float | NDArray[Any]) -> str:
+        """The name of a constant; floats are of the graph's type."""
         array = np.asarray(value)
         if array.dtype.kind == "f":
             array = array.astype(self.dtype)
@@ -78,6 +99,7 @@ class Graph:
         return name
 
 
+Answering = Description | BagDescription
 Operation = Callable[[Graph, str], str]
 
 # The activation's settings follow as further arguments.
@@ -100,7 +122,7 @@ INVERSE_LINKS: dict[str, Operation] = {
     "identity": ACTIVATIONS["identity"],
     "logistic": ACTIVATIONS["logistic"],
     "exp": lambda g, raw: g("Exp", raw),
-    "softmax": lambda g, raw: g("Softmax", raw, axis=1),
+    "softmax": lambda g, raw: g("Softmax", raw, axis=-1),
     "sorted": lambda g, raw: _sorted(g, raw),
 }
 
@@ -129,21 +151,25 @@ def _hypot(g: Graph, z: str) -> str:
 
 def _sorted(g: Graph, raw: str) -> str:
     """Each row in increasing order; the second output, where values stood, is not used."""
-    width = g("Gather", g("Shape", raw), np.array([1]))
-    return g("TopK", raw, width, n_unused=1, axis=1, largest=0, sorted=1)
+    width = g("Gather", g("Shape", raw), np.array([-1]))
+    return g("TopK", raw, width, n_unused=1, axis=-1, largest=0, sorted=1)
 
 
-# Of these ONNX Runtime has the operators in float32 only.
+# Of these ONNX Runtime has the operators in float32 alone.
 
 
 def _elu(g: Graph, z: str, alpha: float, gamma: float) -> str:
     """``gamma * (z if z > 0 else alpha * (exp(z) - 1))``."""
+    if g.dtype == np.float32:
+        return g("Selu", z, alpha=alpha, gamma=gamma)
     negative = g("Mul", g("Sub", g("Exp", g("Min", z, 0.0)), 1.0), alpha)
     return g("Mul", g("Add", g("Max", z, 0.0), negative), gamma)
 
 
 def _softplus(g: Graph, z: str) -> str:
     """``log(1 + exp(z))``, where nothing overflows."""
+    if g.dtype == np.float32:
+        return g("Softplus", z)
     rest = g("Log", g("Add", g("Exp", g("Neg", g("Abs", z))), 1.0))
     return g("Add", g("Max", z, 0.0), rest)
 
@@ -175,7 +201,11 @@ def add_answers(graph: Graph, description: Description, x: str, outputs: list[st
     Labels and probabilities of a classifier, predictions of a regressor.
     """
     p = add_network(graph, description, add_steps(graph, description.before, x))
-    p = add_steps(graph, description.after, p)
+    add_decision(graph, description, add_steps(graph, description.after, p), outputs)
+
+
+def add_decision(graph: Graph, description: Answering, p: str, outputs: list[str]) -> None:
+    """Add what is answered by predictions ``p (n_rows, n_out)``, under the names ``outputs``."""
     if description.classes is None:
         graph("Identity", p, output=outputs[0])
         return
@@ -193,7 +223,7 @@ def add_answers(graph: Graph, description: Description, x: str, outputs: list[st
     graph("Identity", p, output=outputs[1])
 
 
-def label_tensor(description: Description) -> NDArray[Any]:
+def label_tensor(description: Answering) -> NDArray[Any]:
     """The class labels in a type that ONNX's classifiers answer in: int64, or text as objects."""
     classes = np.asarray(description.classes)
     if description.decides == "two classes":
@@ -267,7 +297,11 @@ def to_onnx(
         raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}.")
     model = getattr(model, "best_estimator_", model)
     is_network = isinstance(model, MLPClassifier | MLPRegressor) or reads_a_table(model)
-    if X is None and is_network:
+    if stands_alone(model):
+        from fastnn.export.onnx_bag import bag_model
+
+        proto = bag_model(describe_bag(model, dtype), dtype, opset)
+    elif X is None and is_network:
         proto = _network_model(describe(model, dtype), opset, dtype)
     else:
         from fastnn.export.converters import with_skl2onnx
@@ -282,7 +316,41 @@ def to_onnx(
 
 def _network_model(description: Description, opset: int, dtype: str) -> Any:
     """A network alone as a model."""
-    graph = Graph(dtype)
+    graph = Graph(dtype, {"X"})
+    outputs = output_names(description)
+    add_answers(graph, description, "X", outputs)
+    return as_model(graph, {"X": (dtype, description.n_in)}, description, outputs, opset)
+
+
+def output_names(description: Answering, taken: Collection[str] = ()) -> list[str]:
+    """What a model's outputs are called; with a ``_`` where an input is called so."""
+    names = ["variable"] if description.classes is None else ["label", "probabilities"]
+    for i, name in enumerate(names):
+        while name in taken:
+            name += "_"
+        names[i] = name
+    return names
+
+
+def as_model(
+    graph: Graph,
+    inputs: Mapping[str, tuple[Any, int]],
+    description: Answering,
+    outputs: list[str],
+    opset: int,
+) -> Any:
+    """The graph as a model.
+
+    Parameters
+    ----------
+    graph : Graph
+    inputs : dict of str to (dtype, int)
+        The type and the width of each input; object is text.
+    description : Description or BagDescription
+    outputs : list of str
+        As `output_names` gives them.
+    opset : int
+    """
     helper = graph.onnx.helper
 
     def tensor(name: str, dtype: Any, *shape: int) -> Any:
@@ -290,15 +358,16 @@ def _network_model(description: Description, opset: int, dtype: str) -> Any:
 
     n_out = description.n_out
     if description.classes is None:
-        outputs = [tensor("variable", dtype, n_out)]
+        answers = [tensor(outputs[0], graph.dtype, n_out)]
     elif description.decides == "labels":
-        outputs = [tensor("label", np.int64, n_out), tensor("probabilities", dtype, n_out)]
+        answers = [tensor(outputs[0], np.int64, n_out), tensor(outputs[1], graph.dtype, n_out)]
     else:
-        labels = tensor("label", label_tensor(description).dtype)
-        outputs = [labels, tensor("probabilities", dtype, max(n_out, 2))]
-    add_answers(graph, description, "X", [output.name for output in outputs])
-    X = tensor("X", dtype, description.n_in)
-    body = helper.make_graph(graph.nodes, "fastnn", [X], outputs, graph.constants)
-    opsets = [helper.make_opsetid("", opset)]
+        labels = tensor(outputs[0], label_tensor(description).dtype)
+        answers = [labels, tensor(outputs[1], graph.dtype, max(n_out, 2))]
+    cells = [tensor(name, dtype, width) for name, (dtype, width) in inputs.items()]
+    body = helper.make_graph(graph.nodes, "fastnn", cells, answers, graph.constants)
+    domains = {"": opset, ML: ML_OPSET}
+    used = sorted({node.domain for node in graph.nodes})
+    opsets = [helper.make_opsetid(domain, domains[domain]) for domain in used]
     ir_version = helper.find_min_ir_version_for(opsets)
     return helper.make_model(body, opset_imports=opsets, ir_version=ir_version)

@@ -70,9 +70,14 @@ def bag(task: str, X: Any, y: np.ndarray, seed: int = 0, **parameters: Any) -> A
     """A bag fitted by few epochs: what matters is that no two of its weights are alike."""
     settings = {"n_members": 2, "max_iter": 2, "hidden_layer_sizes": (9,), "random_state": seed}
     settings |= parameters
+    rng = np.random.default_rng(seed)
     if task == "classes":
         model = TabularClassifier("fast", **settings)
     else:
         losses = {"quantiles": Quantile([0.1, 0.5, 0.9]), "two outputs": "squared_error"}
         model = TabularRegressor("fast", loss=losses.get(task, task), **settings)
-    return model.fit(X, y)
+    model.fit(X, y)
+    model._params = model._params + rng.normal(0, 0.05, model._params.shape).astype(
+        model._params.dtype
+    )
+    return model
