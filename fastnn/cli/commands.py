@@ -69,7 +69,7 @@ class Explored:
 
 @dataclass(frozen=True)
 class Exported:
-    """What `export` returns: the files, and the columns of numbers that are read, in order."""
+    """What `export` returns: the files, and the columns that are read, in order."""
 
     files: list[str]
     inputs: list[str]
@@ -271,7 +271,7 @@ def export(model: str | TableModel, output: str) -> Exported:
     Parameters
     ----------
     model : str or TableModel
-        A fitted model, or the file it is saved in: a plain network of a table of numbers.
+        A fitted model, or the file it is saved in: a bag of networks or a plain network.
     output : str
         A file that ends in .onnx, or in .c; a header is written beside the latter.
 
@@ -290,16 +290,10 @@ def export(model: str | TableModel, output: str) -> Exported:
     """
     from fastnn.export import to_c, to_onnx
     from fastnn.tabular.schema import TableError
-    from fastnn.tabular.unseen import is_bag
 
     ending = export_ending_of(output)
     refuse_unwritable(output)
     loaded = _loaded(model)
-    if is_bag(loaded.model):
-        raise TableError(
-            "A bag of networks cannot be exported; a plain network of a table of numbers can:"
-            " fastnn fit --network plain trains one."
-        )
     try:
         (to_onnx if ending == ".onnx" else to_c)(loaded.model, output)
     except (TypeError, ValueError) as error:

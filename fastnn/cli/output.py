@@ -85,7 +85,7 @@ def evaluated(quality: Quality) -> Terms:
 def exported(found: Exported) -> Terms:
     """Say what `export` has written."""
     return [
-        ("reads", f"rows of {len(found.inputs)} numbers: {', '.join(found.inputs)}"),
+        ("reads", f"rows of {counted(len(found.inputs), 'column')}: {', '.join(found.inputs)}"),
         ("saved", " and ".join(found.files)),
     ]
 

@@ -8,6 +8,7 @@ import subprocess
 
 import numpy as np
 import pytest
+from support.c_files import check
 from support.homes import homes, pd
 
 from fastnn.persistence import load_model
@@ -42,7 +43,7 @@ def test_it_answers_as_the_saved_model(run, target, drop, more):
     assert status == 0, err
     status, out, _ = run("export", "m", "-o", "m.onnx")
     assert status == 0 and out.splitlines() == [
-        "reads                      rows of 2 numbers: size, age",
+        "reads                      rows of 2 columns: size, age",
         "saved                      m.onnx",
     ]
     model = load_model("m")
@@ -85,18 +86,42 @@ int main(void) {{
     np.testing.assert_allclose(np.array(out.split(), float), model.model.predict(X), rtol=1e-5)
 
 
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="there is no C compiler")
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("kind", FIT),
+        ("kind", ["--preset", "fast", "--epochs", 2, "-o", "m"]),
+        ("price", ["--preset", "fast", "--epochs", 2, "-o", "m", "--target-transform", "log"]),
+    ],
+    ids=["plain", "classes", "logarithms"],
+)
+def test_tables_of_categories_with_missing_cells_go_to_c(run, target, words, tmp_path):
+    file = "homes.csv" if target == "kind" else "prices.csv.gz"
+    assert run("fit", file, "--target", target, *words)[0] == 0
+    status, out, err = run("export", "m", "-o", "m.c")
+    assert status == 0, err
+    assert out.startswith("reads                      rows of 3 columns: size, age, town\n")
+    assert (
+        " * x[2]: town, NAN where it is missing, -1 if it is none of\n *     0: Lima\n"
+        in (tmp_path / "m.h").read_text()
+    )
+    model = load_model("m")
+    frame = homes(60, seed=1)
+    frame.loc[3, "town"] = "Ulm"
+    check(model.model, features(model.schema, frame), tmp_path, 2e-6)
+
+
 def test_what_cannot_be_exported_is_said(run):
-    run("fit", "homes.csv", "--target", "kind", "--preset", "fast", "--epochs", 1, "-o", "bag")
-    run("fit", "homes.csv", "--target", "kind", *FIT[:-1], "all")
+    run("fit", "homes.csv", "--target", "kind", *FIT[:-1], "all", "--drop", "size")
     run("fit", "homes.csv", "--target", "kind", *FIT[:-1], "numbers", "--drop", "town")
     for model, message in {
-        "bag": "A bag of networks cannot be exported; a plain network of a table of numbers can: ",
         "all": "The model cannot be exported: A table with categories, such as column 'town', can",
         "numbers": "The model cannot be exported: A table with missing cells in training, such as "
-        "those of column 'size', cannot be exported.",
+        "column 'size', cannot be exported to ONNX; to C it can.",
     }.items():
-        status, _, err = run("export", model, "-o", "m.c")
+        status, _, err = run("export", model, "-o", "m.onnx")
         assert status == 1 and message in err
-        assert not pd.io.common.file_exists("m.c")
+        assert not pd.io.common.file_exists("m.onnx")
     status, _, err = run("export", "all", "-o", "m.txt")
     assert status == 2 and "m.txt: a model is exported to a name that ends in .onnx or .c." in err
