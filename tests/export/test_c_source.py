@@ -38,6 +38,14 @@ def test_each_task(task, tmp_path):
     check(model, model.rows, tmp_path, 3e-6 if task == "poisson" else 1e-6)
 
 
+@pytest.mark.parametrize("weights", c_program.WEIGHTS)
+def test_of_a_network_trained_in_bfloat16_the_float32_weights_are_written(weights, tmp_path):
+    rows = network("classes").rows.astype(np.float32)
+    model = MLPRegressor(dtype="bfloat16", hidden_layer_sizes=(30,), random_state=0)
+    model.partial_fit(rows, rows[:, 0] * rows[:, 1])
+    check(model, rows, tmp_path, 1e-6 if weights == "float32" else 0.02, weights=weights)
+
+
 @pytest.mark.parametrize("task", ["two classes", "classes", "labels"])
 def test_large_outputs_do_not_overflow(task, tmp_path):
     model = network(task)

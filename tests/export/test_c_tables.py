@@ -167,7 +167,7 @@ class TestBags:
         "parameters",
         [
             {},
-            {"loss": "poisson", "n_members": 2},
+            {"loss": "poisson", "n_members": 2, "dtype": "bfloat16"},
             {"loss": Quantile([0.1, 0.5, 0.9])},
             {"activation": "relu", "n_members": 1, "categorical_features": ["rooms", "town"]},
         ],
