@@ -247,6 +247,8 @@ class TestBags:
         first = compiled.answers(rows)
         for _ in range(5):
             np.testing.assert_array_equal(compiled.answers(rows), first)
+        far = compiled.answers(np.full((2, 5), [[np.inf], [3e38]]))  # Python refuses infinity
+        assert far[0] == far[1]
         assert compiled.sizes().n_inputs == 5 and compiled.sizes().n_layers == 3
 
     @pytest.mark.parametrize(("compiler", "runner"), ARM)
