@@ -36,12 +36,18 @@ def bag_model(bag: BagDescription, dtype: str, opset: int) -> Any:
     """
     columns = bag.columns
     if bag.names is None and not any(map(_holds_text, columns)):
-        graph, inputs = Graph(dtype, {"X"}), {"X": (np.float64, bag.n_columns)}
+        graph = Graph(dtype, {"X"})
+        inputs: dict[str, tuple[Any, int]] = {"X": (np.float64, bag.n_columns)}
 
         def cells(column: NumberColumn | CategoryColumn) -> str:
             return graph("Gather", "X", np.array([column.place]), axis=1)
     else:
         inputs = {c.name: (object if _holds_text(c) else np.float64, 1) for c in columns}
+        if "" in inputs:
+            raise ValueError(
+                "Column '' cannot be an input of an ONNX graph: its name is empty. Name it, and"
+                " fit."
+            )
         graph = Graph(dtype, inputs)
 
         def cells(column: NumberColumn | CategoryColumn) -> str:
@@ -83,10 +89,10 @@ def _add_first_product(graph: Graph, bag: BagDescription, cells: Cells) -> str:
         parts.append(graph("MatMul", _add_numbers(graph, bag, cells), of_numbers))
     if bag.senders:
         parts.append(graph("MatMul", _add_signals(graph, bag, cells), of_signals))
-    # The last row stands for none of the levels, whose code is -1. One column at a time: together
-    # they would take the memory of as many first layers.
-    rows = graph.constant(np.pad(of_categories, ((0, 0), (0, 1), (0, 0))))
-    for column in bag.categories:
+    if bag.categories:
+        # The last row stands for none of the levels, whose code is -1.
+        rows = graph.constant(np.pad(of_categories, ((0, 0), (0, 1), (0, 0))))
+    for column in bag.categories:  # all at once would take the memory of as many first layers
         code = graph("Reshape", _add_code(graph, column, cells(column)), np.array([-1]))
         parts.append(graph("Gather", rows, code, axis=1))
     total = parts[0]

@@ -295,22 +295,31 @@ def to_onnx(
     if dtype not in _PRECISIONS:
         raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}.")
     model = getattr(model, "best_estimator_", model)
-    is_network = isinstance(model, MLPClassifier | MLPRegressor) or reads_a_table(model)
-    if stands_alone(model):
-        from fastnn.export.onnx_bag import bag_model
-
-        proto = bag_model(describe_bag(model, dtype), dtype, opset)
-    elif X is None and is_network:
-        proto = _network_model(describe(model, dtype), opset, dtype)
-    else:
-        from fastnn.export.converters import with_skl2onnx
-
-        proto = with_skl2onnx(model, opset, dtype, X)
+    try:
+        proto = _converted(model, opset, dtype, X)
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"Text such as {error.object!r} is no Unicode and cannot be exported to ONNX. Correct"
+            " the names and categories of the training table."
+        ) from error
     proto.producer_name, proto.producer_version = "fastnn", __version__
     onnx.checker.check_model(proto, full_check=True)
     if path is not None:
         onnx.save(proto, path)
     return proto
+
+
+def _converted(model: Any, opset: int, dtype: str, X: Any) -> Any:
+    """The model as ONNX has it, by whoever can write it."""
+    if stands_alone(model):
+        from fastnn.export.onnx_bag import bag_model
+
+        return bag_model(describe_bag(model, dtype), dtype, opset)
+    if X is None and (isinstance(model, MLPClassifier | MLPRegressor) or reads_a_table(model)):
+        return _network_model(describe(model, dtype), opset, dtype)
+    from fastnn.export.converters import with_skl2onnx
+
+    return with_skl2onnx(model, opset, dtype, X)
 
 
 def _network_model(description: Description, opset: int, dtype: str) -> Any:
