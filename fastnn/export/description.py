@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
-from fastnn.core.activations import Activation
+from fastnn.core.activations import ACTIVATIONS, Activation
 from fastnn.estimators.mlp import MLPClassifier, MLPRegressor
 from fastnn.tabular.encode import TableEncoder
 from fastnn.tabular.scale import LogScale
@@ -147,16 +148,35 @@ def describe(model: Any, dtype: DTypeLike) -> Description:
         inner = describe(model.regressor_, dtype)
         back = tuple(step.for_columns(inner.n_out) for step in steps_back(model))
         return replace(inner, after=inner.after + back, feature_names=names)
+    if type(model) in (LogisticRegression, Ridge):
+        return replace(_linear(model, dtype), feature_names=names)
     if not isinstance(model, MLPClassifier | MLPRegressor):
         raise TypeError(
             f"A {_full_name(model)} cannot be exported; fastnn's MLPClassifier and MLPRegressor"
-            " can, in a Pipeline or TransformedTargetRegressor too."
+            " can, and LogisticRegression and Ridge, in a Pipeline or TransformedTargetRegressor"
+            " too."
         )
     network = model._network()
     activations = [layer.activation for layer in network.spec.layers]
     layers = describe_layers(network.coefs, network.intercepts, activations, dtype)
     inverse_link = network.spec.loss.inverse_link
     return Description(layers, inverse_link, getattr(model, "classes_", None), feature_names=names)
+
+
+def _linear(model: Any, dtype: DTypeLike) -> Description:
+    """A linear model, which is a network of one layer."""
+    coef = np.atleast_2d(model.coef_).T
+    intercept = np.broadcast_to(model.intercept_, coef.shape[1:])
+    layers = describe_layers([coef], [intercept], [ACTIVATIONS["identity"]], dtype)
+    classes = getattr(model, "classes_", None)
+    if classes is None:
+        return Description(layers, "identity", None)
+    if model.solver == "liblinear" and len(classes) > 2:
+        raise TypeError(
+            "A LogisticRegression of more than two classes cannot be exported with"
+            " solver='liblinear'; choose 'lbfgs'."
+        )
+    return Description(layers, "logistic" if len(classes) == 2 else "softmax", classes)
 
 
 def describe_layers(

@@ -11,51 +11,60 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.pipeline import Pipeline
 
 from fastnn.export.bags import BagDescription, CategoryColumn, NumberColumn
+from fastnn.export.description import describe
 from fastnn.export.onnx_graph import (
     ACTIVATIONS,
     INVERSE_LINKS,
     ML,
     Graph,
+    add_answers,
     add_decision,
     add_steps,
     as_model,
     output_names,
 )
+from fastnn.export.onnx_table import Inputs, add_encoder
 from fastnn.tabular.bins import BEYOND, LARGE
+from fastnn.tabular.schema import Schema
 
 # From a column to the name of its cells ``(n_rows, 1)``: text, or float64.
 Cells = Callable[[NumberColumn | CategoryColumn], str]
 
 
-def bag_model(bag: BagDescription, dtype: str, opset: int) -> Any:
+def bag_model(bag: BagDescription, dtype: str, opset: int, schema: Schema | None = None) -> Any:
     """A bag alone as a model.
 
     Its input is X, float64, for an array of numbers; else one for each column that is read.
     """
-    columns = bag.columns
-    if bag.names is None and not any(map(_holds_text, columns)):
+    if bag.names is None and not any(map(_holds_text, bag.columns)):
         graph = Graph(dtype, {"X"})
         inputs: dict[str, tuple[Any, int]] = {"X": (np.float64, bag.n_columns)}
-
-        def cells(column: NumberColumn | CategoryColumn) -> str:
-            return graph("Gather", "X", np.array([column.place]), axis=1)
+        cells = {c.name: graph("Gather", "X", np.array([c.place]), axis=1) for c in bag.columns}
     else:
-        inputs = {c.name: (object if _holds_text(c) else np.float64, 1) for c in columns}
-        if "" in inputs:
-            raise ValueError(
-                "Column '' cannot be an input of an ONNX graph: its name is empty. Name it, and"
-                " fit."
-            )
-        graph = Graph(dtype, inputs)
-
-        def cells(column: NumberColumn | CategoryColumn) -> str:
-            return column.name
-
+        graph = Graph(dtype, {c.name for c in bag.columns} | {*(schema.columns if schema else ())})
+        table = Inputs(graph, schema)
+        cells = {
+            c.name: (table.text if _holds_text(c) else table.number)(c.name) for c in bag.columns
+        }
+        inputs = table.found
     outputs = output_names(bag, inputs)
-    add_bag(graph, bag, cells, outputs)
+    add_bag(graph, bag, lambda column: cells[column.name], outputs)
     return as_model(graph, inputs, bag, outputs, opset)
+
+
+def encoded_model(model: Pipeline, dtype: str, opset: int, schema: Schema | None = None) -> Any:
+    """A network or linear model of a TableEncoder's matrix."""
+    encoder, last = model[0], describe(model[1:], dtype)
+    names = {*encoder.feature_names_in_}
+    graph = Graph(dtype, names | {*(schema.columns if schema else ())})
+    table = Inputs(graph, schema)
+    x = add_encoder(graph, encoder, table, [] if schema is None else [*schema.marks])
+    outputs = output_names(last, table.found)
+    add_answers(graph, last, x, outputs)
+    return as_model(graph, table.found, last, outputs, opset)
 
 
 def _holds_text(column: NumberColumn | CategoryColumn) -> bool:

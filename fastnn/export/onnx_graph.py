@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 
 from fastnn._optional import require
 from fastnn._version import __version__
+from fastnn.estimators.inspect import innermost
 from fastnn.estimators.mlp import MLPClassifier, MLPRegressor
 from fastnn.export.bags import BagDescription, describe_bag, stands_alone
 from fastnn.export.description import Description, Step, describe, reads_a_table
+from fastnn.tabular.model import TableModel
 
 ML, ML_OPSET = "ai.onnx.ml", 3  # the operators of classical models, and their version
 OPSET = 17  # of 2022: what most runtimes in use read
@@ -294,7 +296,6 @@ def to_onnx(
         )
     if dtype not in _PRECISIONS:
         raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}.")
-    model = getattr(model, "best_estimator_", model)
     try:
         proto = _converted(model, opset, dtype, X)
     except UnicodeEncodeError as error:
@@ -311,11 +312,24 @@ def to_onnx(
 
 def _converted(model: Any, opset: int, dtype: str, X: Any) -> Any:
     """The model as ONNX has it, by whoever can write it."""
+    schema = None
+    if isinstance(model, TableModel):
+        model, schema = model.model, model.schema
+    model = getattr(model, "best_estimator_", model)
     if stands_alone(model):
         from fastnn.export.onnx_bag import bag_model
 
-        return bag_model(describe_bag(model, dtype), dtype, opset)
-    if X is None and (isinstance(model, MLPClassifier | MLPRegressor) or reads_a_table(model)):
+        return bag_model(describe_bag(model, dtype), dtype, opset, schema)
+    if reads_a_table(model):
+        from fastnn.export.onnx_bag import encoded_model
+
+        return encoded_model(model, dtype, opset, schema)
+    if schema is not None:
+        raise TypeError(
+            f"A {type(innermost(model)).__name__} of a table cannot be exported to ONNX; bags,"
+            " plain networks and linear models can: --models bag,plain,linear compares these."
+        )
+    if X is None and isinstance(model, MLPClassifier | MLPRegressor):
         return _network_model(describe(model, dtype), opset, dtype)
     from fastnn.export.converters import with_skl2onnx
 
