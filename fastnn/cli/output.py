@@ -84,10 +84,11 @@ def evaluated(quality: Quality) -> Terms:
 
 def exported(found: Exported) -> Terms:
     """Say what `export` has written."""
-    return [
-        ("reads", f"rows of {len(found.inputs)} numbers: {', '.join(found.inputs)}"),
-        ("saved", " and ".join(found.files)),
+    kinds = {"number": found.numbers, "text": found.texts}
+    columns = [
+        f"{counted(len(names), kind)}: {', '.join(names)}" for kind, names in kinds.items() if names
     ]
+    return [("reads", f"rows of {'; '.join(columns)}"), ("saved", " and ".join(found.files))]
 
 
 def explored(found: Explored, width: int | None = None) -> str:

@@ -24,6 +24,7 @@ from fastnn.export.description import Description, Step, describe, reads_a_table
 from fastnn.tabular.model import TableModel
 
 ML, ML_OPSET = "ai.onnx.ml", 3  # the operators of classical models, and their version
+TEXT = 8  # ONNX's code of text
 OPSET = 17  # of 2022: what most runtimes in use read
 _LOWEST_OPSET = 13  # since when Softmax works along one axis
 _PRECISIONS = ("float32", "float64")
