@@ -13,7 +13,6 @@ from support.homes import homes, pd
 from fastnn.persistence import load_model
 from fastnn.tabular.encode import features
 
-EXPLORE = ["explore", "homes.csv", "--target", "kind", "--trials", 1, "-o", "found", "--models"]
 FIT = ["--network", "plain", "--epochs", 30, "-o", "m"]
 
 
@@ -133,20 +132,6 @@ def test_columns_of_a_table_are_inputs(run, target, kind):
     np.testing.assert_allclose(numbers, want, rtol=1e-4)
 
 
-def test_a_linear_model_that_was_explored(run):
-    runtime = pytest.importorskip("onnxruntime")
-    run(*EXPLORE, "linear")
-    status, _, err = run("export", "found", "-o", "m.onnx")
-    assert status == 0, err
-    model, frame = load_model("found"), homes()
-    session = runtime.InferenceSession("m.onnx", providers=["CPUExecutionProvider"])
-    feed = {"town": frame[["town"]].fillna("").to_numpy(object)}
-    feed |= {name: frame[[name]].to_numpy(float) for name in ("size", "age")}
-    labels, numbers = session.run(None, feed)
-    assert labels.tolist() == model.predict(frame, note=lambda _: None).tolist()
-    np.testing.assert_allclose(numbers, model.predict_proba(frame, note=lambda _: None), atol=1e-6)
-
-
 def test_what_cannot_be_exported_is_said(run):
     run("fit", "homes.csv", "--target", "kind", "--preset", "fast", "--epochs", 1, "-o", "bag")
     run("fit", "homes.csv", "--target", "kind", *FIT[:-1], "all")
@@ -160,15 +145,5 @@ def test_what_cannot_be_exported_is_said(run):
         status, _, err = run("export", model, "-o", "m.c")
         assert status == 1 and message in err
         assert not pd.io.common.file_exists("m.c")
-    run(*EXPLORE, "trees")
-    status, _, err = run("export", "found", "-o", "m.onnx")
-    assert (
-        status == 1
-        and (
-            "A HistGradientBoostingClassifier of a table cannot be exported to ONNX; bags, plain "
-            "networks and linear models can: --models bag,plain,linear compares these."
-        )
-        in err
-    )
     status, _, err = run("export", "all", "-o", "m.txt")
     assert status == 2 and "m.txt: a model is exported to a name that ends in .onnx or .c." in err
