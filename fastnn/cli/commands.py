@@ -71,11 +71,11 @@ class Explored:
 class Exported:
     """What `export` returns: the files, and the columns that are read, in order.
 
-    Columns of texts are inputs of their own in ONNX.
+    ``texts`` are those of them that are given as text; C takes numbers alone.
     """
 
     files: list[str]
-    numbers: list[str]
+    inputs: list[str]
     texts: list[str] = field(default_factory=list)
 
 
@@ -275,8 +275,8 @@ def export(model: str | TableModel, output: str) -> Exported:
     Parameters
     ----------
     model : str or TableModel
-        A fitted model, or the file it is saved in; for C a plain network or a linear model of a
-        table of numbers.
+        A fitted model, or the file it is saved in: a bag of networks, a plain network or a linear
+        model.
     output : str
         A file that ends in .onnx, or in .c; a header is written beside the latter.
 
@@ -296,22 +296,17 @@ def export(model: str | TableModel, output: str) -> Exported:
     from fastnn.export import to_c, to_onnx
     from fastnn.export.onnx_graph import TEXT
     from fastnn.tabular.schema import TableError
-    from fastnn.tabular.unseen import is_bag
 
     ending = export_ending_of(output)
     refuse_unwritable(output)
     loaded = _loaded(model)
-    if ending == ".c" and is_bag(loaded.model):
-        raise TableError(
-            "A bag of networks cannot be exported to C; a plain network of a table of numbers can:"
-            " fastnn fit --network plain trains one. To ONNX both can: -o model.onnx."
-        )
     try:
         if ending == ".onnx":
-            columns = [(i.name, i.type.tensor_type) for i in to_onnx(loaded, output).graph.input]
-            texts = [name for name, kind in columns if kind.elem_type == TEXT]
-            numbers = [name for name, _ in columns if name not in texts]
-            return Exported([output], numbers, texts)
+            kinds = {
+                one.name: one.type.tensor_type.elem_type
+                for one in to_onnx(loaded, output).graph.input
+            }
+            return Exported([output], [*kinds], [name for name in kinds if kinds[name] == TEXT])
         to_c(loaded.model, output)
     except (TypeError, ValueError) as error:
         raise TableError(f"The model cannot be exported: {error}") from error

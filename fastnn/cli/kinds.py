@@ -11,6 +11,7 @@ from fastnn._optional import require
 from fastnn.cli.settings import Goal
 from fastnn.cli.training import bag, may_learn_logarithms, network
 from fastnn.cli.training_table import TrainingTable
+from fastnn.search.quantities import described
 
 if TYPE_CHECKING:
     from fastnn.tabular.schema import Schema
@@ -29,7 +30,7 @@ class Kind:
     package : str
         What has to be installed for it.
     is_network : bool
-        Whether FLOPs of its predictions are known.
+        Whether what only networks have, such as FLOPs, is known of it.
     is_candidate : bool
         Whether the space of its settings holds the default ones.
     """
@@ -58,7 +59,7 @@ def known_kinds(names: Sequence[str]) -> Sequence[str]:
 def kinds_for(names: Sequence[str] | None, objectives: Sequence[str]) -> list[str]:
     """Return the kinds to compare: those named, else all that are installed.
 
-    Where FLOPs are an objective, those of which they are known.
+    Where an objective is known of networks alone, such as FLOPs, these.
 
     Raises
     ------
@@ -74,11 +75,12 @@ def kinds_for(names: Sequence[str] | None, objectives: Sequence[str]) -> list[st
                 f" pip install {KINDS[name].package}"
             )
     found = dict.fromkeys(names or [name for name, kind in KINDS.items() if kind.is_installed])
-    if "flops" in objectives:
+    if of_networks := [q for q in objectives if described(q).of_networks]:
         found = {name: None for name in found if KINDS[name].is_network}
         if not found:
             raise ValueError(
-                "The objective flops is known of networks alone: --models bag,plain has them."
+                f"The objective {of_networks[0]} is known of networks alone: --models bag,plain has"
+                " them."
             )
     return list(found)
 

@@ -84,11 +84,14 @@ def evaluated(quality: Quality) -> Terms:
 
 def exported(found: Exported) -> Terms:
     """Say what `export` has written."""
-    kinds = {"number": found.numbers, "text": found.texts}
-    columns = [
-        f"{counted(len(names), kind)}: {', '.join(names)}" for kind, names in kinds.items() if names
+    texts = f"; text: {', '.join(found.texts)}" if found.texts else ""
+    return [
+        (
+            "reads",
+            f"rows of {counted(len(found.inputs), 'column')}: {', '.join(found.inputs)}{texts}",
+        ),
+        ("saved", " and ".join(found.files)),
     ]
-    return [("reads", f"rows of {'; '.join(columns)}"), ("saved", " and ".join(found.files))]
 
 
 def explored(found: Explored, width: int | None = None) -> str:

@@ -22,7 +22,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from fastnn.core.embedding import Embedding
-from fastnn.export.description import Dense, Description, Step, describe_layers, steps_back
+from fastnn.export.columns import Step
+from fastnn.export.description import Dense, Description, describe_layers, steps_back
 from fastnn.tabular.base import BaseTabular
 from fastnn.tabular.embed import CategoricalColumn, EmbeddingEncoder, as_text
 from fastnn.tabular.encode import TableColumns
@@ -297,16 +298,22 @@ def _category_of(one: CategoricalColumn, name: str, codes: dict[Any, int]) -> Ca
     return CategoryColumn(one.place, name, tuple(codes), own, one.indicator)
 
 
+def input_factors(spec: Any, params: NDArray[np.floating]) -> NDArray[np.float64]:
+    """What multiplies each input of a member's first layer: its scale, a category's number."""
+    embedding: Embedding = spec.embedding
+    factors = spec.layout.embedding[3].view(params).astype(np.float64)
+    factors[embedding.n_out - len(embedding.hot) :] *= embedding.hot
+    return factors
+
+
 def _member(spec: Any, params: NDArray[np.floating], dtype: DTypeLike) -> Member:
     """A member, what its scaling layer multiplies by multiplied into its first weights."""
     embedding: Embedding = spec.embedding
     layout, exact = spec.layout, params.astype(np.float64)
-    W, linear, bias, scale = (segment.view(exact) for segment in layout.embedding)
+    W, linear, bias, _ = (segment.view(exact) for segment in layout.embedding)
     offsets, slopes = embedding.tables(W, linear, bias)
     coefs, intercepts = layout.coefs(exact), layout.intercepts(exact)
-    taken = np.ones(embedding.n_out)
-    taken[embedding.n_out - len(embedding.hot) :] = embedding.hot
-    first = coefs[0] * (scale * taken)[:, None]
+    first = coefs[0] * input_factors(spec, exact)[:, None]
     activations = [layer.activation for layer in spec.layers]
     return Member(
         offsets.astype(dtype),

@@ -7,18 +7,17 @@ what predicting does to the bit. All members are computed side by side, along a 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.pipeline import Pipeline
 
 from fastnn.export.bags import BagDescription, CategoryColumn, NumberColumn
-from fastnn.export.description import describe
+from fastnn.export.description import Description
 from fastnn.export.onnx_graph import (
     ACTIVATIONS,
     INVERSE_LINKS,
-    ML,
     Graph,
     add_answers,
     add_decision,
@@ -26,7 +25,7 @@ from fastnn.export.onnx_graph import (
     as_model,
     output_names,
 )
-from fastnn.export.onnx_table import Inputs, add_encoder
+from fastnn.export.onnx_table import Inputs, add_columns, add_look_up
 from fastnn.tabular.bins import BEYOND, LARGE
 from fastnn.tabular.schema import Schema
 
@@ -55,16 +54,19 @@ def bag_model(bag: BagDescription, dtype: str, opset: int, schema: Schema | None
     return as_model(graph, inputs, bag, outputs, opset)
 
 
-def encoded_model(model: Pipeline, dtype: str, opset: int, schema: Schema | None = None) -> Any:
-    """A network or linear model of a TableEncoder's matrix."""
-    encoder, last = model[0], describe(model[1:], dtype)
-    names = {*encoder.feature_names_in_}
-    graph = Graph(dtype, names | {*(schema.columns if schema else ())})
+def encoded_model(
+    described: Description, dtype: str, opset: int, schema: Schema | None = None
+) -> Any:
+    """A network or linear model of what `TableEncoder` makes of a table, as a model."""
+    graph = Graph(dtype, {*described.feature_names, *(schema.columns if schema else ())})
     table = Inputs(graph, schema)
-    x = add_encoder(graph, encoder, table, [] if schema is None else [*schema.marks])
-    outputs = output_names(last, table.found)
-    add_answers(graph, last, x, outputs)
-    return as_model(graph, table.found, last, outputs, opset)
+    x, order = add_columns(graph, described, table, [] if schema is None else schema.marks)
+    first, *others = described.layers
+    first = replace(first, weight=first.weight[order])
+    described = replace(described, layers=(first, *others))
+    outputs = output_names(described, table.found)
+    add_answers(graph, described, x, outputs)
+    return as_model(graph, table.found, described, outputs, opset)
 
 
 def _holds_text(column: NumberColumn | CategoryColumn) -> bool:
@@ -170,14 +172,8 @@ def _add_signals(graph: Graph, bag: BagDescription, cells: Cells) -> str:
 def _add_code(graph: Graph, column: CategoryColumn, cells: str) -> str:
     """The code of each cell's level, ``(n_rows, 1)``; -1 for none of them."""
     if column.holds_text:
-        return graph(
-            "LabelEncoder",
-            cells,
-            domain=ML,
-            keys_strings=column.levels,
-            values_int64s=column.codes,
-            default_int64=-1,
-        )
+        codes = dict(zip(column.levels, column.codes.tolist(), strict=True))
+        return add_look_up(graph, cells, codes, -1)  # type: ignore[arg-type]
     equal = graph.in_dtype(np.float64)("Equal", cells, np.array(column.levels, np.float64))
     found = graph("Where", equal, column.codes + 1, np.array(0))
     return graph("Sub", graph("ReduceSum", found, np.array([1]), keepdims=1), np.array(1))

@@ -20,7 +20,8 @@ from fastnn._version import __version__
 from fastnn.estimators.inspect import innermost
 from fastnn.estimators.mlp import MLPClassifier, MLPRegressor
 from fastnn.export.bags import BagDescription, describe_bag, stands_alone
-from fastnn.export.description import Description, Step, describe, reads_a_table
+from fastnn.export.columns import Step
+from fastnn.export.description import Description, describe, reads_a_table
 from fastnn.tabular.model import TableModel
 
 ML, ML_OPSET = "ai.onnx.ml", 3  # the operators of classical models, and their version
@@ -132,6 +133,7 @@ INVERSE_LINKS: dict[str, Operation] = {
 # scikit-learn's, and skl2onnx's to write.
 STEPS: dict[str, Callable[..., str]] = {
     "impute": lambda g, v, fill: g("Where", g("IsNaN", v), fill, v),
+    "missing": lambda g, v, yes, no: g("Where", g("IsNaN", v), yes, no),
     "scale": lambda g, v, shift, factor: g("Mul", _minus(g, v, shift), factor),
     "limit": lambda g, v, bound: g("Div", v, _hypot(g, g("Div", v, bound))),
     "clip": lambda g, v, low, high: g("Min", g("Max", v, low), high),
@@ -202,7 +204,7 @@ def add_answers(graph: Graph, description: Description, x: str, outputs: list[st
 
     Labels and probabilities of a classifier, predictions of a regressor.
     """
-    p = add_network(graph, description, add_steps(graph, description.before, x))
+    p = add_network(graph, description, x)
     add_decision(graph, description, add_steps(graph, description.after, p), outputs)
 
 
@@ -324,7 +326,7 @@ def _converted(model: Any, opset: int, dtype: str, X: Any) -> Any:
     if reads_a_table(model):
         from fastnn.export.onnx_bag import encoded_model
 
-        return encoded_model(model, dtype, opset, schema)
+        return encoded_model(describe(model, dtype), dtype, opset, schema)
     if schema is not None:
         raise TypeError(
             f"A {type(innermost(model)).__name__} of a table cannot be exported to ONNX; bags,"

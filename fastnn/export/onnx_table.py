@@ -5,12 +5,14 @@ Numbers are float64 up to where a network begins, whatever the graph's type is, 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from fastnn.export.onnx_graph import ML, STEPS, Graph
-from fastnn.tabular.encode import TableEncoder
+from fastnn.export.columns import stacked
+from fastnn.export.description import Description
+from fastnn.export.onnx_graph import ML, Graph, add_steps
 from fastnn.tabular.schema import Dates, Schema, mark_numbers
 
 DAY, HOUR = 86_400e6, 3_600e6  # in microseconds
@@ -105,40 +107,57 @@ def _rest(g: Graph, x: str, n: str, of: float) -> str:
     return g("Sub", x, g("Mul", n, of))
 
 
-def add_encoder(graph: Graph, encoder: TableEncoder, inputs: Inputs, missing: list[str]) -> str:
-    """Add what a TableEncoder does; the name of its matrix ``(n_rows, n_out)``.
+def add_columns(
+    graph: Graph, description: Description, inputs: Inputs, missing: Sequence[str]
+) -> tuple[str, list[int]]:
+    """Add what a network reads of a table.
 
-    ``missing`` are texts that stand for a missing cell.
+    Parameters
+    ----------
+    graph : Graph
+    description : Description
+        Of a model whose categories are texts.
+    inputs : Inputs
+    missing : sequence of str
+        Texts that stand for a missing cell.
+
+    Returns
+    -------
+    x : str
+        The name of the matrix ``(n_rows, n_columns)``.
+    order : list of int
+        Which of the description's columns each of its columns is: like ones stand together.
     """
     exact = graph.in_dtype(np.float64)
+    names, columns = description.feature_names, description.columns
+    groups: dict[Any, list[int]] = {}
+    for i, column in enumerate(columns):
+        key = column.kinds if column.table is None else column.source
+        groups.setdefault(key, []).append(i)
     blocks = []
-    names = [name for name in encoder.feature_names_in_ if name not in encoder.categories_]
-    if names:
-        x = exact("Concat", *map(inputs.number, names), axis=1)
-        is_missing = exact("IsNaN", x)
-        filled = exact("Where", is_missing, 0.0, exact("Sub", x, encoder.median_))
-        if encoder.limit is not None:
-            filled = STEPS["limit"](exact, filled, encoder.limit * encoder.distance_)
-        holes = exact("Gather", is_missing, encoder.has_missing_, axis=1)
-        block = exact("Concat", filled, exact.cast(holes, np.float64), axis=1)
-        block = exact("Div", exact("Sub", block, encoder.mean_), encoder.scale_)
-        blocks.append(graph.cast(block, graph.dtype))
-    first = len(encoder.mean_)
-    places = np.arange(first, encoder.n_out_)
-    is_held = ""
-    for name, values in encoder.categories_.items():
-        *own, unseen, gap = encoder.places_[name].tolist()
-        found = dict.fromkeys(["", *missing], gap) | dict(zip(values[:-1], own, strict=True))
-        at = graph(
-            "LabelEncoder",
-            inputs.text(name),
-            domain=ML,
-            keys_strings=[*found],
-            values_int64s=[*found.values()],
-            default_int64=unseen,
-        )
-        is_own = graph("Equal", at, places)
-        is_held = graph("Or", is_held, is_own) if is_held else is_own
-    if is_held:
-        blocks.append(graph.cast(is_held, graph.dtype))
-    return graph("Concat", *blocks, axis=1)
+    for of in groups.values():
+        first, own = columns[of[0]], [columns[i] for i in of]
+        if first.table is None:
+            x = exact("Concat", *(inputs.number(names[c.source]) for c in own), axis=1)
+            blocks.append(graph.cast(add_steps(exact, stacked(own), x), graph.dtype))
+            continue
+        levels = list(first.levels or ())
+        codes = dict.fromkeys(["", *missing], len(levels) + 1)
+        codes |= {level: code for code, level in enumerate(levels)}
+        cells = inputs.text(names[first.source])
+        code = add_look_up(graph, cells, codes, len(levels))
+        table = np.column_stack([np.asarray(column.table) for column in own])
+        blocks.append(graph("Gather", table, graph("Reshape", code, np.array([-1]))))
+    return graph("Concat", *blocks, axis=1), [i for of in groups.values() for i in of]
+
+
+def add_look_up(graph: Graph, cells: str, codes: Mapping[str, int], other: int) -> str:
+    """Add a look-up of texts; the name of their codes, of the shape of ``cells``."""
+    return graph(
+        "LabelEncoder",
+        cells,
+        domain=ML,
+        keys_strings=[*codes],
+        values_int64s=[*codes.values()],
+        default_int64=other,
+    )

@@ -181,12 +181,16 @@ def test_other_kinds_are_saved_and_predict(run, kind):
     assert re.search(rf"^  model +{name}$", run("info", "m")[1], re.M)
 
 
-def test_kinds_without_flops_are_left_out_where_these_are_an_objective():
-    assert kinds_for(None, ("score", "flops")) == ["bag", "plain"]
-    assert kinds_for(("linear", "bag"), ("score", "flops")) == ["bag"]
+@pytest.mark.parametrize("quantity", ["flops", "flash_bytes", "flash_int8_bytes"])
+def test_kinds_without_a_quantity_are_left_out_where_it_is_an_objective(quantity):
+    assert kinds_for(None, ("score", quantity)) == ["bag", "plain"]
+    assert kinds_for(("linear", "bag"), ("score", quantity)) == ["bag"]
     assert kinds_for(("linear", "bag"), ("score",)) == ["linear", "bag"]
-    with pytest.raises(ValueError, match="flops is known of networks alone: --models bag,plain"):
-        kinds_for(("trees",), ("flops",))
+    with pytest.raises(ValueError, match=f"{quantity} is known of networks alone: --models bag,"):
+        kinds_for(("trees",), (quantity,))
+
+
+def test_kinds_that_there_are_not_are_refused():
     with pytest.raises(ValueError, match="There is no kind of model 'forest'; there are bag, tr"):
         kinds_for(("forest",), ())
     with pytest.raises(ValueError, match="models='bag' is a text; give a list of texts"):
