@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -61,6 +61,8 @@ class NumberColumn:
     factor: float = 0.0
     edges: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     signals: NDArray[np.float32] | None = None
+
+    holds_text: ClassVar[bool] = False
 
 
 @dataclass(frozen=True)

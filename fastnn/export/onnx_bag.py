@@ -38,7 +38,7 @@ def bag_model(bag: BagDescription, dtype: str, opset: int, schema: Schema | None
 
     Its input is X, float64, for an array of numbers; else one for each column that is read.
     """
-    if bag.names is None and not any(map(_holds_text, bag.columns)):
+    if bag.names is None and not any(c.holds_text for c in bag.columns):
         graph = Graph(dtype, {"X"})
         inputs: dict[str, tuple[Any, int]] = {"X": (np.float64, bag.n_columns)}
         cells = {c.name: graph("Gather", "X", np.array([c.place]), axis=1) for c in bag.columns}
@@ -46,7 +46,7 @@ def bag_model(bag: BagDescription, dtype: str, opset: int, schema: Schema | None
         graph = Graph(dtype, {c.name for c in bag.columns} | {*(schema.columns if schema else ())})
         table = Inputs(graph, schema)
         cells = {
-            c.name: (table.text if _holds_text(c) else table.number)(c.name) for c in bag.columns
+            c.name: (table.text if c.holds_text else table.number)(c.name) for c in bag.columns
         }
         inputs = table.found
     outputs = output_names(bag, inputs)
@@ -67,10 +67,6 @@ def encoded_model(
     outputs = output_names(described, table.found)
     add_answers(graph, described, x, outputs)
     return as_model(graph, table.found, described, outputs, opset)
-
-
-def _holds_text(column: NumberColumn | CategoryColumn) -> bool:
-    return isinstance(column, CategoryColumn) and column.holds_text
 
 
 def add_bag(graph: Graph, bag: BagDescription, cells: Cells, outputs: list[str]) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.compose import TransformedTargetRegressor
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import TransformedTargetRegressor, make_column_transformer
 from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from support.bags import KINDS, bag, feed, frame, random_bag, targets
 
@@ -125,6 +127,49 @@ def test_categories_that_are_refused(level, message):
     model = TabularRegressor("fast", **SMALL).fit(X, np.arange(30.0))
     with pytest.raises(TypeError, match=message):
         to_onnx(model)
+
+
+class TestInsidePartsOfScikitLearn:
+    @pytest.fixture(autouse=True)
+    def skl2onnx(self):
+        return pytest.importorskip("skl2onnx")
+
+    @pytest.mark.parametrize(
+        "around",
+        [
+            lambda bag: make_pipeline(StandardScaler(), bag),
+            lambda bag: CalibratedClassifierCV(bag, cv=2),
+        ],
+        ids=["pipeline", "calibration"],
+    )
+    def test_of_an_array(self, around):
+        X = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32).astype(float)
+        model = around(TabularClassifier("fast", **SMALL)).fit(X, np.digitize(X[:, 0], [-1, 1]))
+        for dtype in ("float32", "float64"):
+            proto = to_onnx(model, dtype=dtype)
+            session = onnxruntime.InferenceSession(proto.SerializeToString())
+            labels, numbers = session.run(None, {"X": X.astype(dtype)})
+            np.testing.assert_array_equal(labels, model.predict(X))
+            np.testing.assert_allclose(numbers, model.predict_proba(X), rtol=1e-5, atol=1e-6)
+
+    def test_of_columns_by_name(self):
+        rng = np.random.default_rng(0)
+        X = frame(["floats", "text"], rng, 60).set_axis(["a", "b"], axis=1)
+        columns = make_column_transformer(
+            ("passthrough", ["b"]), (StandardScaler(), ["a"]), verbose_feature_names_out=False
+        )
+        model = make_pipeline(columns.set_output(transform="pandas"), inner())
+        model.fit(X, np.resize([1, 2], 60))
+        with pytest.raises(ValueError, match=r"Column 'b' is given to ONNX as numbers, but the ba"):
+            to_onnx(model, X=X[["a"]].assign(b=0.0))
+        X["b"] = np.resize(["x", "y", "z"], 60)
+        model = CalibratedClassifierCV(inner(), cv=2).fit(X, np.resize([1, 2], 60))
+        with pytest.raises(ValueError, match=r"with a bag of networks that reads columns by name;"):
+            to_onnx(model, X=X)
+
+
+def inner():
+    return TabularClassifier("fast", **SMALL)
 
 
 def test_bags_in_searches_and_with_other_targets():
