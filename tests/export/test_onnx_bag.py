@@ -86,7 +86,7 @@ def test_columns_are_inputs_by_name_and_an_array_is_one():
 
 
 HOSTILE = [
-    "label", "label_", "probabilities", "constant_0", "add_3", "X", "%s{}", "*/ #", "a\0b", "é\n",
+    "label", "label_", "probabilities", "X", "%s{}", "*/ #", "a\0b", "é\n",
     "../../etc", "<script>", " ", "n_rows",
 ]  # fmt: skip
 
@@ -99,6 +99,16 @@ def test_hostile_names_of_columns_and_classes():
     proto = to_onnx(model, dtype="float64")
     assert [output.name for output in proto.graph.output] == ["label__", "probabilities_"]
     check(model, proto, X, 1e-12)
+
+
+def test_columns_called_as_what_is_inside_the_graph():
+    rng = np.random.default_rng(0)
+    X, y = frame(["floats"] * 14 + ["text"], rng, 70), targets("gamma", rng, 70)
+    graph = to_onnx(bag("gamma", X, y, dtype="float64", backend="numpy")).graph
+    inside = [one.name for one in graph.initializer] + [one.output[0] for one in graph.node]
+    X = X.set_axis([*inside[:: len(inside) // 14][:14], "variable"], axis=1)
+    model = bag("gamma", X, y, dtype="float64", backend="numpy")
+    check(model, to_onnx(model, dtype="float64"), X, 1e-12)
 
 
 def test_an_empty_name_is_refused():

@@ -9,6 +9,8 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from fastnn import MLPRegressor
 from fastnn.export import to_onnx
+from fastnn.export.onnx_graph import Graph
+from fastnn.export.onnx_table import Inputs
 from fastnn.tabular.encode import TableColumns, features, table_model, targets
 
 onnx = pytest.importorskip("onnx")
@@ -18,6 +20,7 @@ from support.homes import homes, pd  # noqa: E402
 from fastnn.tabular.model import TableModel  # noqa: E402
 from fastnn.tabular.options import TypeOptions  # noqa: E402
 from fastnn.tabular.recognise import recognise  # noqa: E402
+from fastnn.tabular.schema import Dates, Schema  # noqa: E402
 
 
 def table(target):
@@ -73,6 +76,33 @@ def test_it_reads_a_table_as_fit_does(target, estimator):
         else:
             want = model.predict(frame, silent)[:, None]
         np.testing.assert_allclose(got, want, rtol=rtol, atol=rtol)
+
+
+def test_parts_of_dates():
+    """Every hour of the days around leap years and the ends of centuries and eras."""
+    ends = np.array(["1599-12-31", "1600-02-28", "1900-02-28", "1999-12-31", "2000-02-27"], "M8[D]")
+    days = (ends[:, None] + np.arange(500)).ravel()
+    times = (days[:, None] + np.arange(24) * np.timedelta64(1, "h")).ravel().astype("M8[us]")
+    times = np.append(times, [np.datetime64("1969-12-31T23:59:59.999999"), np.datetime64("NaT")])
+    parts = ("year", "month", "day", "weekday", "hour", "days")
+    dates = Dates("year-month-day", "1999-05-06 07:08:09", parts)
+    graph = Graph("float64")
+    inputs = Inputs(graph, Schema("y", "regression", "", dates={"when": dates}))
+    graph("Concat", *(inputs.number(f"when: {part}") for part in parts), output="parts", axis=1)
+    helper, double = onnx.helper, onnx.TensorProto.DOUBLE
+    assert inputs.found == {"when": (np.float64, 1)}
+    cells, answers = (
+        helper.make_tensor_value_info(name, double, [None, width])
+        for name, width in (("when", 1), ("parts", len(parts)))
+    )
+    body = helper.make_graph(graph.nodes, "dates", [cells], [answers], graph.constants)
+    proto = helper.make_model(body, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    session = onnxruntime.InferenceSession(
+        proto.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    number = (times - np.datetime64(0, "us")) / np.timedelta64(1, "D")
+    (got,) = session.run(None, {"when": number[:, None]})
+    np.testing.assert_array_equal(got, np.column_stack(list(dates.numbers(times).values())))
 
 
 @pytest.mark.parametrize("encoder", [None, TableColumns()], ids=["as numbers", "as they are"])
