@@ -171,7 +171,7 @@ def _evaluate(parser: argparse.ArgumentParser) -> None:
 
 def _export(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("model", help=f"{MODEL}: a bag of networks or a plain network")
+    add("model", help=MODEL)
     add(
         "-o",
         "--output",

@@ -11,9 +11,9 @@ The answer is the mean of what the members answer, through the inverse link, and
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -56,11 +56,13 @@ class NumberColumn:
 
     place: int
     name: str
-    fill: float
-    center: float
-    factor: float
-    edges: NDArray[np.float64]
-    signals: NDArray[np.float32] | None
+    fill: float = 0.0
+    center: float = 0.0
+    factor: float = 0.0
+    edges: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    signals: NDArray[np.float32] | None = None
+
+    holds_text: ClassVar[bool] = False
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,8 @@ class BagDescription:
     Attributes
     ----------
     columns : tuple of NumberColumn or CategoryColumn
-        Those that are read, in the order of the table.
+        Those that are read, in the order of the table; where none tells rows apart, the first,
+        which sends 0.
     members : tuple of Member
     inverse_link : str
         From a member's last layer to its answer, as in :class:`Description`.
@@ -158,8 +161,8 @@ class BagDescription:
 
     @property
     def n_signals(self) -> int:
-        """At least 1 where there is nothing else to read: a signal that is always 0."""
-        return len(self.members[0].layers[0].weight) - self.n_numbers - self.n_categories
+        """Of the row."""
+        return len(self.senders)
 
     @property
     def n_numbers(self) -> int:
@@ -253,18 +256,18 @@ def describe_bag(model: Any, dtype: DTypeLike) -> BagDescription:
 def _columns(encoder: EmbeddingEncoder, names: Any) -> tuple[NumberColumn | CategoryColumn, ...]:
     """The columns that an encoder reads."""
     known = encoder.numbers_
-    found: dict[int, NumberColumn | CategoryColumn] = {}
+    found: dict[int, Any] = {}
     for j, place in enumerate(known.places.tolist()):
+        fill, center, factor = (float(a[j]) for a in (known.fills, known.centers, known.factors))
         edges = known.edges[known.starts[j] : known.starts[j + 1]]
-        own = (float(each[j]) for each in (known.fills, known.centers, known.factors))
-        found[place] = NumberColumn(place, names[place], *own, edges, None)
+        found[place] = NumberColumn(place, names[place], fill, center, factor, edges)
     for k, place in enumerate(encoder.gaps_.tolist()):
-        column = found.get(place) or NumberColumn(
-            place, names[place], 0.0, 0.0, 0.0, np.empty(0), None
-        )
-        found[place] = replace(column, signals=encoder.gap_signals_[:, k])  # type: ignore[arg-type]
+        column = found.get(place, NumberColumn(place, names[place]))
+        found[place] = replace(column, signals=encoder.gap_signals_[:, k])
     for one in encoder.categories_:
         found[one.place] = _category(one, names[one.place])
+    if not found:
+        found[0] = NumberColumn(0, names[0], signals=np.zeros(2, np.float32))
     return tuple(found[place] for place in sorted(found))
 
 
@@ -284,7 +287,7 @@ def _category(one: CategoricalColumn, name: str) -> CategoryColumn:
         texts |= {level: code for level, code in codes.items() if isinstance(level, str)}
         return _category_of(one, name, texts)
     for level in one.levels:
-        if isinstance(level, Integral) and abs(level) > EXACT:
+        if isinstance(level, Integral) and abs(int(level)) > EXACT:
             raise TypeError(
                 f"Column {name!r} has the category {level}, which float64 does not tell from its"
                 " neighbours. Make texts of the column before fitting."

@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from sklearn.compose import TransformedTargetRegressor
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from fastnn.core.activations import Activation
+from fastnn.core.activations import ACTIVATIONS, Activation
 from fastnn.estimators.mlp import MLPClassifier, MLPRegressor
-from fastnn.export.columns import SCALERS, Column, Step, follow, full_name, scaler_steps, stacked
+from fastnn.export.columns import SCALERS, Column, Step, follow, full_name, scaler_steps
 from fastnn.tabular.encode import TableEncoder
 from fastnn.tabular.scale import LogScale
 
@@ -60,22 +61,6 @@ class Description:
     n_in: int = 0
     after: tuple[Step, ...] = ()
     feature_names: tuple[str, ...] = ()
-
-    @property
-    def before(self) -> tuple[Step, ...]:
-        """What happens to all columns before the network, for ONNX.
-
-        ValueError where it is not the same for all.
-        """
-        for column in self.columns:
-            name = (self.feature_names or range(self.n_in))[column.source]
-            what = "missing cells in training" if "missing" in column.kinds else "categories"
-            if column.table is not None or "missing" in column.kinds:
-                raise ValueError(
-                    f"A table with {what}, such as column {name!r}, cannot be exported to ONNX; to"
-                    " C it can. Leave such columns out: --drop."
-                )
-        return stacked(self.columns)
 
     @property
     def n_out(self) -> int:
@@ -145,16 +130,35 @@ def _describe(model: Any, dtype: DTypeLike, columns: tuple[Column, ...]) -> Desc
         inner = _describe(model.regressor_, dtype, columns)
         back = tuple(step.for_columns(inner.n_out) for step in steps_back(model))
         return replace(inner, after=inner.after + back)
+    if type(model) in (LogisticRegression, Ridge):
+        return replace(_linear(model, dtype), columns=columns)
     if not isinstance(model, MLPClassifier | MLPRegressor):
         raise TypeError(
             f"A {full_name(model)} cannot be exported; fastnn's MLPClassifier and MLPRegressor"
-            " can, in a Pipeline or TransformedTargetRegressor too."
+            " can, and LogisticRegression and Ridge, in a Pipeline or TransformedTargetRegressor"
+            " too."
         )
     network = model._network()
     activations = [layer.activation for layer in network.spec.layers]
     layers = describe_layers(network.coefs, network.intercepts, activations, dtype)
     classes = getattr(model, "classes_", None)
     return Description(layers, network.spec.loss.inverse_link, classes, columns)
+
+
+def _linear(model: Any, dtype: DTypeLike) -> Description:
+    """A linear model, which is a network of one layer."""
+    coef = np.atleast_2d(model.coef_).T
+    intercept = np.broadcast_to(model.intercept_, coef.shape[1:])
+    layers = describe_layers([coef], [intercept], [ACTIVATIONS["identity"]], dtype)
+    classes = getattr(model, "classes_", None)
+    if classes is None:
+        return Description(layers, "identity", None)
+    if model.solver == "liblinear" and len(classes) > 2:
+        raise TypeError(
+            "A LogisticRegression of more than two classes cannot be exported with"
+            " solver='liblinear'; choose 'lbfgs'."
+        )
+    return Description(layers, "logistic" if len(classes) == 2 else "softmax", classes)
 
 
 def describe_layers(

@@ -7,53 +7,66 @@ what predicting does to the bit. All members are computed side by side, along a 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.export.bags import BagDescription, CategoryColumn, NumberColumn
+from fastnn.export.description import Description
 from fastnn.export.onnx_graph import (
     ACTIVATIONS,
     INVERSE_LINKS,
-    ML,
     Graph,
+    add_answers,
     add_decision,
     add_steps,
     as_model,
     output_names,
 )
+from fastnn.export.onnx_table import Inputs, add_columns, add_look_up
 from fastnn.tabular.bins import BEYOND, LARGE
+from fastnn.tabular.schema import Schema
 
 # From a column to the name of its cells ``(n_rows, 1)``: text, or float64.
 Cells = Callable[[NumberColumn | CategoryColumn], str]
 
 
-def bag_model(bag: BagDescription, dtype: str, opset: int) -> Any:
+def bag_model(bag: BagDescription, dtype: str, opset: int, schema: Schema | None = None) -> Any:
     """A bag alone as a model.
 
     Its input is X, float64, for an array of numbers; else one for each column that is read.
     """
-    columns = bag.columns
-    if bag.names is None and not any(map(_holds_text, columns)):
-        graph, inputs = Graph(dtype, {"X"}), {"X": (np.float64, bag.n_columns)}
-
-        def cells(column: NumberColumn | CategoryColumn) -> str:
-            return graph("Gather", "X", np.array([column.place]), axis=1)
+    if bag.names is None and not any(c.holds_text for c in bag.columns):
+        graph = Graph(dtype, {"X"})
+        inputs: dict[str, tuple[Any, int]] = {"X": (np.float64, bag.n_columns)}
+        cells = {c.name: graph("Gather", "X", np.array([c.place]), axis=1) for c in bag.columns}
     else:
-        inputs = {c.name: (object if _holds_text(c) else np.float64, 1) for c in columns}
-        graph = Graph(dtype, inputs)
-
-        def cells(column: NumberColumn | CategoryColumn) -> str:
-            return column.name
-
+        graph = Graph(dtype, {c.name for c in bag.columns} | {*(schema.columns if schema else ())})
+        table = Inputs(graph, schema)
+        cells = {
+            c.name: (table.text if c.holds_text else table.number)(c.name) for c in bag.columns
+        }
+        inputs = table.found
     outputs = output_names(bag, inputs)
-    add_bag(graph, bag, cells, outputs)
+    add_bag(graph, bag, lambda column: cells[column.name], outputs)
     return as_model(graph, inputs, bag, outputs, opset)
 
 
-def _holds_text(column: NumberColumn | CategoryColumn) -> bool:
-    return isinstance(column, CategoryColumn) and column.holds_text
+def encoded_model(
+    described: Description, dtype: str, opset: int, schema: Schema | None = None
+) -> Any:
+    """A network or linear model of what `TableEncoder` makes of a table, as a model."""
+    graph = Graph(dtype, {*described.feature_names, *(schema.columns if schema else ())})
+    table = Inputs(graph, schema)
+    x, order = add_columns(graph, described, table, [] if schema is None else schema.marks)
+    first, *others = described.layers
+    first = replace(first, weight=first.weight[order])
+    described = replace(described, layers=(first, *others))
+    outputs = output_names(described, table.found)
+    add_answers(graph, described, x, outputs)
+    return as_model(graph, table.found, described, outputs, opset)
 
 
 def add_bag(graph: Graph, bag: BagDescription, cells: Cells, outputs: list[str]) -> None:
@@ -83,10 +96,10 @@ def _add_first_product(graph: Graph, bag: BagDescription, cells: Cells) -> str:
         parts.append(graph("MatMul", _add_numbers(graph, bag, cells), of_numbers))
     if bag.senders:
         parts.append(graph("MatMul", _add_signals(graph, bag, cells), of_signals))
-    # The last row stands for none of the levels, whose code is -1. One column at a time: together
-    # they would take the memory of as many first layers.
-    rows = graph.constant(np.pad(of_categories, ((0, 0), (0, 1), (0, 0))))
-    for column in bag.categories:
+    if bag.categories:
+        # The last row stands for none of the levels, whose code is -1.
+        rows = graph.constant(np.pad(of_categories, ((0, 0), (0, 1), (0, 0))))
+    for column in bag.categories:  # all at once would take the memory of as many first layers
         code = graph("Reshape", _add_code(graph, column, cells(column)), np.array([-1]))
         parts.append(graph("Gather", rows, code, axis=1))
     total = parts[0]
@@ -155,14 +168,8 @@ def _add_signals(graph: Graph, bag: BagDescription, cells: Cells) -> str:
 def _add_code(graph: Graph, column: CategoryColumn, cells: str) -> str:
     """The code of each cell's level, ``(n_rows, 1)``; -1 for none of them."""
     if column.holds_text:
-        return graph(
-            "LabelEncoder",
-            cells,
-            domain=ML,
-            keys_strings=column.levels,
-            values_int64s=column.codes,
-            default_int64=-1,
-        )
+        codes = dict(zip(column.levels, column.codes.tolist(), strict=True))
+        return add_look_up(graph, cells, codes, -1)  # type: ignore[arg-type]
     equal = graph.in_dtype(np.float64)("Equal", cells, np.array(column.levels, np.float64))
     found = graph("Where", equal, column.codes + 1, np.array(0))
     return graph("Sub", graph("ReduceSum", found, np.array([1]), keepdims=1), np.array(1))

@@ -17,12 +17,15 @@ from numpy.typing import NDArray
 
 from fastnn._optional import require
 from fastnn._version import __version__
+from fastnn.estimators.inspect import innermost
 from fastnn.estimators.mlp import MLPClassifier, MLPRegressor
 from fastnn.export.bags import BagDescription, describe_bag, stands_alone
 from fastnn.export.columns import Step
 from fastnn.export.description import Description, describe, reads_a_table
+from fastnn.tabular.model import TableModel
 
 ML, ML_OPSET = "ai.onnx.ml", 3  # the operators of classical models, and their version
+TEXT = 8  # ONNX's code of text
 OPSET = 17  # of 2022: what most runtimes in use read
 _LOWEST_OPSET = 13  # since when Softmax works along one axis
 _PRECISIONS = ("float32", "float64")
@@ -130,6 +133,7 @@ INVERSE_LINKS: dict[str, Operation] = {
 # scikit-learn's, and skl2onnx's to write.
 STEPS: dict[str, Callable[..., str]] = {
     "impute": lambda g, v, fill: g("Where", g("IsNaN", v), fill, v),
+    "missing": lambda g, v, yes, no: g("Where", g("IsNaN", v), yes, no),
     "scale": lambda g, v, shift, factor: g("Mul", _minus(g, v, shift), factor),
     "limit": lambda g, v, bound: g("Div", v, _hypot(g, g("Div", v, bound))),
     "clip": lambda g, v, low, high: g("Min", g("Max", v, low), high),
@@ -200,7 +204,7 @@ def add_answers(graph: Graph, description: Description, x: str, outputs: list[st
 
     Labels and probabilities of a classifier, predictions of a regressor.
     """
-    p = add_network(graph, description, add_steps(graph, description.before, x))
+    p = add_network(graph, description, x)
     add_decision(graph, description, add_steps(graph, description.after, p), outputs)
 
 
@@ -295,23 +299,44 @@ def to_onnx(
         )
     if dtype not in _PRECISIONS:
         raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}.")
-    model = getattr(model, "best_estimator_", model)
-    is_network = isinstance(model, MLPClassifier | MLPRegressor) or reads_a_table(model)
-    if stands_alone(model):
-        from fastnn.export.onnx_bag import bag_model
-
-        proto = bag_model(describe_bag(model, dtype), dtype, opset)
-    elif X is None and is_network:
-        proto = _network_model(describe(model, dtype), opset, dtype)
-    else:
-        from fastnn.export.converters import with_skl2onnx
-
-        proto = with_skl2onnx(model, opset, dtype, X)
+    try:
+        proto = _converted(model, opset, dtype, X)
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"Text such as {error.object!r} is no Unicode and cannot be exported to ONNX. Correct"
+            " the names and categories of the training table."
+        ) from error
     proto.producer_name, proto.producer_version = "fastnn", __version__
     onnx.checker.check_model(proto, full_check=True)
     if path is not None:
         onnx.save(proto, path)
     return proto
+
+
+def _converted(model: Any, opset: int, dtype: str, X: Any) -> Any:
+    """The model as ONNX has it, by whoever can write it."""
+    schema = None
+    if isinstance(model, TableModel):
+        model, schema = model.model, model.schema
+    model = getattr(model, "best_estimator_", model)
+    if stands_alone(model):
+        from fastnn.export.onnx_bag import bag_model
+
+        return bag_model(describe_bag(model, dtype), dtype, opset, schema)
+    if reads_a_table(model):
+        from fastnn.export.onnx_bag import encoded_model
+
+        return encoded_model(describe(model, dtype), dtype, opset, schema)
+    if schema is not None:
+        raise TypeError(
+            f"A {type(innermost(model)).__name__} of a table cannot be exported to ONNX; bags,"
+            " plain networks and linear models can: --models bag,plain,linear compares these."
+        )
+    if X is None and isinstance(model, MLPClassifier | MLPRegressor):
+        return _network_model(describe(model, dtype), opset, dtype)
+    from fastnn.export.converters import with_skl2onnx
+
+    return with_skl2onnx(model, opset, dtype, X)
 
 
 def _network_model(description: Description, opset: int, dtype: str) -> Any:

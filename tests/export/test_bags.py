@@ -40,7 +40,6 @@ def computed(description, X):
         is_category = isinstance(column, CategoryColumn)
         code = cells[column.place] if is_category else ~np.isnan(cells[column.place])
         signals.append(column.signals[code.astype(int)])
-    signals += [np.zeros(len(X))] * (description.n_signals - len(signals))
     hot = np.zeros((len(X), description.n_categories))
     for column in description.categories:
         codes = cells[column.place]
@@ -69,3 +68,12 @@ def test_it_says_what_the_bag_computes(task):
     got = computed(describe_bag(model, np.float64), X)
     want = model.predict_proba(X) if task == "classes" else model.predict(X).reshape(len(X), -1)
     np.testing.assert_allclose(got, want, rtol=1e-10)
+
+
+def test_a_table_that_tells_no_rows_apart_is_a_signal_of_0():
+    rng = np.random.default_rng(0)
+    X, y = frame(["constant", "empty"], rng, 40), targets("squared_error", rng, 40)
+    model = bag("squared_error", X, y, dtype="float64")
+    description = describe_bag(model, np.float64)
+    assert [column.name for column in description.columns] == ["0 constant"]
+    np.testing.assert_allclose(computed(description, X)[:, 0], model.predict(X), rtol=1e-12)
