@@ -30,9 +30,10 @@ def rows_in_c(inputs: Sequence[Input], X: Any, n: int | None = None) -> NDArray[
         raise ValueError(
             f"X_val must have shape (n_rows, {len(inputs)}), at least one row, got {np.shape(X)}."
         )
-    names = [one.name for one in inputs]
-    if hasattr(X, "iloc") and {*names} == {*map(str, X.columns)}:
-        X = X.iloc[:, [[*map(str, X.columns)].index(name) for name in names]]
+    if hasattr(X, "iloc"):
+        labels, names = [*map(str, X.columns)], [str(one.name) for one in inputs]
+        if {*labels} == {*names}:
+            X = X.iloc[:, [labels.index(name) for name in names]]
     columns = columns_of(as_table(X[:n]))
     with np.errstate(over="ignore"):
         each = [
