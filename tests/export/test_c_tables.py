@@ -228,8 +228,10 @@ class TestBags:
         assert got == 0 and (written.loss > 0 or kind is TabularClassifier)
         n_weights = sum(layer.weight.size for layer in program_of(model).members[0])
         n_units = sum(layer.bias.size for layer in program_of(model).members[0])
+        knots = program_of(model).bins.knots
+        n_scales = n_units + len(program_of(model).bins.columns) * knots.shape[2]
         saved = flash_bytes(model) - written.flash_bytes
-        assert saved == 3 * (3 * n_weights - 4 * n_units)
+        assert saved == 3 * knots.size + 3 * (3 * n_weights - 4 * n_scales)
 
     def test_random_rows_of_the_self_test_stand_among_those_of_training(self):
         X, y = table()
