@@ -140,11 +140,12 @@ def _of_bag(bag: BagDescription) -> Program:
             columns.append(Column(sender.place, (), sender.levels, table))
     if not columns and not bag.numbers and not bag.categories:  # a network needs an input
         columns.append(Column(0, (Step("missing", (np.zeros(1), np.zeros(1))),)))
-    for one in bag.categories:
-        codes = np.append(one.codes, [-1, -1])
-        for code in sorted(one.codes.tolist()):
-            table = (codes == code).astype(np.float64)
-            columns.append(Column(one.place, (), one.levels, table))
+    # Levels that are written alike share a code, so that some codes are no level's.
+    for code in range(len(bag.members[0].layers[0].weight) - bag.n_numbers - len(columns)):
+        begun = [column for column in bag.categories if column.codes.min() <= code]
+        one = (begun or bag.categories[:1])[-1]
+        table = (np.append(one.codes, [-1, -1]) == code).astype(np.float64)
+        columns.append(Column(one.place, (), one.levels, table))
     for number in bag.numbers:
         spread = 1 / number.factor if number.factor else 1.0
         inputs[number.place] = replace(inputs[number.place], typical=(number.center, spread))
@@ -184,7 +185,12 @@ def constants_of(program: Program, weights: str) -> Constants:
             found[name] = np.array([getattr(column, name[:-1]) for column in columns])
         found["starts"] = _whole(np.cumsum([0, *(len(column.edges) for column in columns)]))
         found["edges"] = np.concatenate([column.edges for column in columns])
-        found["knots"] = program.bins.knots
+        found["knots"] = knots = program.bins.knots
+        if weights == "int8":
+            own = np.split(knots, found["starts"][1:-1], axis=1)
+            rounded = [_in_int8(one) for one in own]
+            found["knot_scales"] = np.stack([scale for _, scale in rounded], axis=1)
+            found["knots"] = np.concatenate([whole for whole, _ in rounded], axis=1)
     for part in parts_of(program):
         found |= part.constants
     for i, step in enumerate(program.after):
@@ -192,13 +198,17 @@ def constants_of(program: Program, weights: str) -> Constants:
     for i, each in enumerate(zip(*program.members, strict=True)):
         weight = np.stack([layer.weight for layer in each])
         if weights == "int8":
-            scale = np.abs(weight).max(axis=1) / np.float32(127)
-            scale[scale == 0] = 1
-            found[f"scales_{i}"] = scale
-            weight = np.rint(weight / scale[:, None]).astype(np.int8)
+            weight, found[f"scales_{i}"] = _in_int8(weight)
         found[f"weights_{i}"] = weight
         found[f"biases_{i}"] = np.stack([layer.bias for layer in each])
     return found
+
+
+def _in_int8(array: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Whole numbers from -127 to 127, and their scale along all axes but the second."""
+    scale = np.abs(array).max(axis=1) / np.float32(127)
+    scale[scale == 0] = 1
+    return np.rint(array / scale[:, None]).astype(np.int8), scale
 
 
 def in_float32(step: Step) -> list[NDArray[np.float32]]:

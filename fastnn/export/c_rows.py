@@ -16,10 +16,12 @@ from sklearn.base import is_classifier
 from sklearn.pipeline import Pipeline
 
 from fastnn._optional import require
+from fastnn.estimators.inspect import innermost
 from fastnn.export.c_program import Input
 from fastnn.export.columns import unlike
 from fastnn.tabular.embed import Column, as_table, as_text, columns_of, is_missing
 from fastnn.tabular.encode import TableColumns
+from fastnn.tabular.unseen import is_bag
 
 
 def rows_in_c(inputs: Sequence[Input], X: Any, n: int | None = None) -> NDArray[np.float32]:
@@ -28,9 +30,10 @@ def rows_in_c(inputs: Sequence[Input], X: Any, n: int | None = None) -> NDArray[
         raise ValueError(
             f"X_val must have shape (n_rows, {len(inputs)}), at least one row, got {np.shape(X)}."
         )
-    names = [one.name for one in inputs]
-    if hasattr(X, "columns") and {*names} == {*map(str, X.columns)}:
-        X = X[names]
+    if hasattr(X, "iloc"):
+        labels, names = [*map(str, X.columns)], [str(one.name) for one in inputs]
+        if {*labels} == {*names}:
+            X = X.iloc[:, [labels.index(name) for name in names]]
     columns = columns_of(as_table(X[:n]))
     with np.errstate(over="ignore"):
         each = [
@@ -80,6 +83,8 @@ def _as_the_model_takes_them(model: Any, inputs: Sequence[Input], rows: NDArray[
     pd = require("pandas")
     X = pd.DataFrame(dict(zip((one.name for one in inputs), columns, strict=True)))
     found = getattr(model, "best_estimator_", model)
+    if is_bag(found):
+        X.columns = innermost(found)._encoder.labels_  # which need not be texts
     if isinstance(found, Pipeline) and isinstance(found[0], TableColumns):
         for name, values in found[0].categories_.items():
             unseen = ~X[name].isin(values) & X[name].notna()

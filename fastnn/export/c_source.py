@@ -67,7 +67,8 @@ def to_c(
         The C file, ``*.c``; the header, ``*.h``, is written beside it.
     weights : {"float32", "int8"}, default="float32"
         How weights are stored. "int8" takes a quarter of the memory: whole numbers from -127 to
-        127 with one scale for each neuron. Activations are float either way.
+        127 with one scale for each neuron, and what the bins of a bag stand for likewise.
+        Activations are float either way.
     name : str, default=None
         What the C names begin with; None takes the file's name.
     X_val : DataFrame or array-like of shape (n_rows, n_features), default=None
@@ -167,6 +168,12 @@ def _with_int8_weights(model: Any, constants: Constants) -> Any:
         own[0] = np.divide(own[0], factors, out=np.zeros_like(own[0]), where=factors != 0)
         for segment, weight in zip(layout.weights, own, strict=True):
             segment.view(params)[...] = weight
+        if "knots" in constants:
+            W, linear, bias, _ = (segment.view(params) for segment in layout.embedding)
+            columns = np.split(constants["knots"][m], constants["starts"][1:-1])
+            knots = [a * b for a, b in zip(columns, constants["knot_scales"][m], strict=True)]
+            W[...] = np.concatenate([np.diff(each, axis=0) for each in knots])
+            linear[...], bias[...] = 0, [each[0] for each in knots]
     return twin
 
 

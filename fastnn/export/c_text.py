@@ -179,8 +179,11 @@ static float fraction(float x, int i, unsigned char *bin)
 static void embed(int m, const unsigned char *bins, const float *fractions, float *restrict y)
 {
     for (int i = 0; i < $N_COLUMNS; i++, y += $SIZE) {
-        const float *low = knots + (m * $N_KNOTS + starts[i] + bins[i]) * $SIZE;
-        for (int j = 0; j < $SIZE; j++) y[j] = low[j] + fractions[i] * (low[$SIZE + j] - low[j]);
+        const $TYPE *low = knots + (m * $N_KNOTS + starts[i] + bins[i]) * $SIZE;
+        for (int j = 0; j < $SIZE; j++) {
+            const float rise = (float)(low[$SIZE + j] - low[j]);
+            y[j] = ((float)low[j] + fractions[i] * rise)$SCALE;
+        }
     }
 }
 """)
@@ -308,7 +311,16 @@ class _Body:
         functions = [_PLACE] if any(part.is_look_up for part in parts) else []
         if program.bins is not None:
             n_columns, (_, n_knots, size) = len(program.bins.columns), program.bins.knots.shape
-            functions.append(_BINS.substitute(N_COLUMNS=n_columns, N_KNOTS=n_knots, SIZE=size))
+            scale = f" * knot_scales[(m * {n_columns} + i) * {size} + j]"
+            functions.append(
+                _BINS.substitute(
+                    N_COLUMNS=n_columns,
+                    N_KNOTS=n_knots,
+                    SIZE=size,
+                    TYPE=TYPES[constants["knots"].dtype.name],
+                    SCALE=scale if "knot_scales" in constants else "",
+                )
+            )
         functions += [self._layer(i, layer, parts) for i, layer in enumerate(program.members[0])]
         n_read = len(program.members[0][0].weight)
         if self.is_bag:

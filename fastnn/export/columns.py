@@ -249,34 +249,34 @@ def _encoded(part: Any, columns: Columns) -> list[Column]:
         gap: Any = None if any(level is None for level in levels) else np.nan
         if column.steps:
             gap = column.steps[0].operands[0].tolist()[0]
-        rows = [_asked(part, j, value) for value in (*levels, unlike(levels), gap)]
         own = _own_columns(part, j)
-        table = np.array([_refused(len(own)) if row is None else row[own] for row in rows])
+        asked = (levels, (unlike(levels),), (gap,))
+        table = np.concatenate([_asked(part, j, values, own) for values in asked])
         found += [Column(column.source, (), levels, values) for values in table.T]
     return found
 
 
-def _asked(part: Any, j: int, value: Any) -> Floats | None:
-    """A row's encoding, its column j ``value`` and all others a known one; None if refused."""
-    row = np.empty((1, len(part.categories_)), object)
-    row[0] = [levels[0] for levels in part.categories_]
-    row[0, j] = value
+def _asked(part: Any, j: int, values: Sequence[Any], own: slice) -> Floats:
+    """What an encoder makes of ``values`` in its column j, where all others hold known ones.
+
+    NaN in the first column stands for an error, which C lacks; nothing after it takes NaN away.
+    """
+    rows = np.empty((len(values), len(part.categories_)), object)
+    rows[:] = [levels[0] for levels in part.categories_]
+    rows[:, j] = values
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of columns without names, of unknown values
         try:
-            encoded = part.transform(row)
+            encoded = part.transform(rows)
         except ValueError:
-            return None
+            refused = np.zeros((len(values), own.stop - own.start))
+            refused[:, :1] = np.nan
+            return refused
     encoded = encoded.toarray() if hasattr(encoded, "toarray") else encoded
-    return np.asarray(encoded, np.float64)[0]
+    return np.asarray(encoded, np.float64)[:, own]
 
 
-def _refused(n: int) -> Floats:
-    """What stands for an error, which C lacks: NaN, which nothing after it takes away."""
-    return np.array([np.nan, *np.zeros(n - 1)][:n])
-
-
-def _own_columns(part: Any, j: int) -> range:
+def _own_columns(part: Any, j: int) -> slice:
     """The columns that an encoder makes of its column j."""
     counts = [1] * len(part.categories_)
     if isinstance(part, OneHotEncoder):
@@ -287,7 +287,7 @@ def _own_columns(part: Any, j: int) -> range:
             for levels, own, dropped in zip(part.categories_, rare, drop, strict=True)
         ]
     start = sum(counts[:j])
-    return range(start, start + counts[j])
+    return slice(start, start + counts[j])
 
 
 def unlike(levels: Sequence[Any]) -> Any:

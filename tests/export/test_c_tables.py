@@ -203,6 +203,13 @@ class TestBags:
         rows[4, 0] = 7
         check(model, rows, tmp_path)
 
+    def test_categories_that_are_written_alike_and_columns_without_names(self, tmp_path):
+        X, y = table()
+        X["town"] = np.resize(np.array([1, "1", "a"], object), len(X))
+        X = X.rename(columns={name: j for j, name in enumerate(X)})
+        model = bag().fit(X, y)
+        check(model, X[X[1] != 1][[4, 2, 0, 1, 3]], tmp_path)
+
     def test_in_a_transformed_target(self, tmp_path):
         X, y = table()
         model = TransformedTargetRegressor(bag(), func=np.log, inverse_func=np.exp)
@@ -221,8 +228,10 @@ class TestBags:
         assert got == 0 and (written.loss > 0 or kind is TabularClassifier)
         n_weights = sum(layer.weight.size for layer in program_of(model).members[0])
         n_units = sum(layer.bias.size for layer in program_of(model).members[0])
+        knots = program_of(model).bins.knots
+        n_scales = n_units + len(program_of(model).bins.columns) * knots.shape[2]
         saved = flash_bytes(model) - written.flash_bytes
-        assert saved == 3 * (3 * n_weights - 4 * n_units)
+        assert saved == 3 * knots.size + 3 * (3 * n_weights - 4 * n_scales)
 
     def test_random_rows_of_the_self_test_stand_among_those_of_training(self):
         X, y = table()
@@ -247,6 +256,8 @@ class TestBags:
         first = compiled.answers(rows)
         for _ in range(5):
             np.testing.assert_array_equal(compiled.answers(rows), first)
+        far = compiled.answers(np.full((2, 5), [[np.inf], [3e38]]))  # Python refuses infinity
+        assert far[0] == far[1]
         assert compiled.sizes().n_inputs == 5 and compiled.sizes().n_layers == 3
 
     @pytest.mark.parametrize(("compiler", "runner"), ARM)
