@@ -255,26 +255,30 @@ def to_onnx(
 ) -> Any:
     """Write a fitted model as an ONNX graph.
 
-    The graph's input is ``"X" (n_rows, n_features)``. A classifier's outputs are ``"label"
-    (n_rows,)``, or ``(n_rows, n_outputs)`` of 0 and 1 for multilabel, and ``"probabilities"``,
-    columns as in ``predict_proba``. A regressor's output is ``"variable" (n_rows, n_outputs)``.
+    The graph's input is ``"X" (n_rows, n_features)``, or where the model reads columns by name, one
+    ``(n_rows, 1)`` for each. A classifier's outputs are ``"label" (n_rows,)``, or ``(n_rows,
+    n_outputs)`` of 0 and 1 for multilabel, and ``"probabilities"``, columns as in
+    ``predict_proba``. A regressor's output is ``"variable" (n_rows, n_outputs)``.
 
     Parameters
     ----------
-    model : estimator
-        A fitted :class:`~fastnn.MLPClassifier` or :class:`~fastnn.MLPRegressor`, or a model of
+    model : estimator or TableModel
+        A fitted :class:`~fastnn.MLPClassifier`, :class:`~fastnn.MLPRegressor`,
+        :class:`~fastnn.TabularClassifier` or :class:`~fastnn.TabularRegressor`; a model of
         scikit-learn around one that skl2onnx knows: Pipeline, ColumnTransformer,
-        CalibratedClassifierCV, TransformedTargetRegressor; the pipeline that ``fastnn fit --network
-        plain`` makes of a table of numbers; or a fitted search over one.
+        CalibratedClassifierCV, TransformedTargetRegressor; a fitted search over one; or what
+        :func:`fastnn.persistence.load_model` returns of a model that is no trees.
     path : path-like, default=None
         A file to write the graph to, by custom ``*.onnx``.
     opset : int, default=None
         Version of ONNX's operators, at least 13; None is 17, which runtimes read since 2022.
     dtype : {"float32", "float64"}, default="float32"
-        Of X and of the arithmetic.
+        Of the arithmetic and of X. Of a bag, and of columns of a table, numbers are float64 either
+        way, up to where a network begins; categories that are texts are text, the empty one
+        missing; dates are days since 1970.
     X : DataFrame, default=None
-        One or more rows of the training table. Needed where the model selects columns by name or
-        takes text; the graph then has one input for each column.
+        One or more rows of the training table. Needed where a part of scikit-learn's selects
+        columns by name or takes text; the graph then has one input for each column.
 
     Returns
     -------
@@ -285,9 +289,11 @@ def to_onnx(
     ------
     ImportError
         If onnx, or skl2onnx where it is needed, is not installed.
+    TypeError
+        If part of the model cannot be exported; the message names it.
     ValueError
-        If ``opset`` or ``dtype`` is none of those above, or the model holds an activation, a loss
-        or labels that cannot be exported.
+        If ``opset`` or ``dtype`` is none of those above, or the model holds an activation, a loss,
+        labels or names that cannot be exported.
     """
     onnx = require("onnx")
     highest = onnx.defs.onnx_opset_version()

@@ -83,8 +83,7 @@ def test_parts_of_dates():
     ends = np.array(["1599-12-31", "1600-02-28", "1900-02-28", "1999-12-31", "2000-02-27"], "M8[D]")
     days = (ends[:, None] + np.arange(500)).ravel()
     times = (days[:, None] + np.arange(24) * np.timedelta64(1, "h")).ravel().astype("M8[us]")
-    others = ["1969-12-31T23:59:59.999999", "1970-01-01T00:13:00", "NaT"]
-    times = np.append(times, np.array(others, "M8[us]"))
+    times = np.append(times, [np.datetime64("1969-12-31T23:59:59.999999"), np.datetime64("NaT")])
     parts = ("year", "month", "day", "weekday", "hour", "days")
     dates = Dates("year-month-day", "1999-05-06 07:08:09", parts)
     graph = Graph("float64")
@@ -102,6 +101,7 @@ def test_parts_of_dates():
         proto.SerializeToString(), providers=["CPUExecutionProvider"]
     )
     number = (times - np.datetime64(0, "us")) / np.timedelta64(1, "D")
+    times[-2], number[-2] = np.datetime64("1970-01-02T13", "us"), 1 + 13 / 24  # a rounded sum
     (got,) = session.run(None, {"when": number[:, None]})
     np.testing.assert_array_equal(got, np.column_stack(list(dates.numbers(times).values())))
 
