@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from support.c_files import ARM, STRICT, Compiled, check, compile_with, needs
@@ -92,6 +93,19 @@ class TestCategories:
         model = make_pipeline(columns, scale, regressor()).fit(gaps, y)
         gaps.loc[3, "town"], gaps.loc[4, "rooms"] = "Ulm", 7.0
         check(model, gaps, tmp_path)
+
+    @pytest.mark.parametrize("task", ["numbers", 2, 3])
+    def test_linear_models(self, task, tmp_path):
+        X, y = table()
+        if task != "numbers":
+            y = np.digitize(y, [0.0, 2.0][: task - 1])
+        last = Ridge() if task == "numbers" else LogisticRegression()
+        columns = ColumnTransformer([NUMBERS, ("towns", IGNORING, ["town", "kind"])])
+        model = make_pipeline(columns, last).fit(X, y)
+        check(model, X, tmp_path)
+        written = to_c(model, tmp_path / "q.c", weights="int8", X_val=X, max_loss=0.1)
+        assert written.loss < 0.05
+        assert Compiled(written.source, 1 if task == "numbers" else task).self_test() == 0
 
     def test_of_an_array(self, tmp_path):
         X, y = table()
