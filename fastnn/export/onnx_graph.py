@@ -10,10 +10,14 @@ import copy
 import itertools
 import os
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import FixedThresholdClassifier
+from sklearn.pipeline import Pipeline
 
 from fastnn._optional import require
 from fastnn._version import __version__
@@ -220,6 +224,9 @@ def add_decision(graph: Graph, description: Answering, p: str, outputs: list[str
     if description.decides == "two classes":
         code = graph("Reshape", code, np.array([-1]))
         p = graph("Concat", graph("Sub", 1.0, p), p, axis=1)
+    if description.threshold is not None:
+        second = graph("Gather", p, np.array(1), axis=1)
+        code = graph.cast(graph("GreaterOrEqual", second, description.threshold), np.int64)
     if description.decides == "labels":
         graph("Identity", code, output=outputs[0])
     else:
@@ -321,18 +328,20 @@ def to_onnx(
 
 def _converted(model: Any, opset: int, dtype: str, X: Any) -> Any:
     """The model as ONNX has it, by whoever can write it."""
-    schema = None
+    schema = threshold = None
     if isinstance(model, TableModel):
-        model, schema = model.model, model.schema
+        (model, threshold), schema = _without_threshold(model.model), model.schema
     model = getattr(model, "best_estimator_", model)
     if stands_alone(model):
         from fastnn.export.onnx_bag import bag_model
 
-        return bag_model(describe_bag(model, dtype), dtype, opset, schema)
+        bag = replace(describe_bag(model, dtype), threshold=threshold)
+        return bag_model(bag, dtype, opset, schema)
     if reads_a_table(model):
         from fastnn.export.onnx_bag import encoded_model
 
-        return encoded_model(describe(model, dtype), dtype, opset, schema)
+        network = replace(describe(model, dtype), threshold=threshold)
+        return encoded_model(network, dtype, opset, schema)
     if schema is not None:
         raise TypeError(
             f"A {type(innermost(model)).__name__} of a table cannot be exported to ONNX; bags,"
@@ -343,6 +352,16 @@ def _converted(model: Any, opset: int, dtype: str, X: Any) -> Any:
     from fastnn.export.converters import with_skl2onnx
 
     return with_skl2onnx(model, opset, dtype, X)
+
+
+def _without_threshold(model: Any) -> tuple[Any, float | None]:
+    """The command line's pipeline, and the threshold that it decides at beside its network."""
+    decides = model[-1] if isinstance(model, Pipeline) else None
+    if not isinstance(decides, FixedThresholdClassifier):
+        return model, None
+    inside = decides.estimator_
+    inside = inside.estimator if isinstance(inside, FrozenEstimator) else inside
+    return Pipeline([*model.steps[:-1], ("model", inside)]), float(decides.threshold)
 
 
 def _network_model(description: Description, opset: int, dtype: str) -> Any:
