@@ -127,7 +127,8 @@ ACTIVATIONS: dict[str, Callable[..., str]] = {
 
 INVERSE_LINKS: dict[str, Operation] = {
     "identity": ACTIVATIONS["identity"],
-    "logistic": ACTIVATIONS["logistic"],
+    # ONNX Runtime's Sigmoid has few digits where it is near 0.
+    "logistic": lambda g, raw: g("Reciprocal", g("Add", g("Exp", g("Neg", raw)), 1.0)),
     "exp": lambda g, raw: g("Exp", raw),
     "softmax": lambda g, raw: g("Softmax", raw, axis=-1),
     "sorted": lambda g, raw: _sorted(g, raw),
@@ -188,11 +189,16 @@ def _erf(g: Graph, z: str) -> str:
 
 
 def add_network(graph: Graph, description: Description, x: str) -> str:
-    """Add the network to the graph; the name of its predictions ``(n_rows, n_out)``."""
+    """Add the network to the graph; the name of its predictions ``(n_rows, n_out)``.
+
+    Those of two classes are probabilities of both.
+    """
     description.check("ONNX", ACTIVATIONS, INVERSE_LINKS)
     for layer in description.layers:
         z = graph("Gemm", x, layer.weight, layer.bias)
         x = ACTIVATIONS[layer.activation.name](graph, z, *layer.activation.settings().tolist())
+    if description.decides == "two classes":  # of the first: 1 - p has few digits near 0
+        x = graph("Concat", graph("Neg", x), x, axis=1)
     return INVERSE_LINKS[description.inverse_link](graph, x)
 
 
@@ -217,16 +223,13 @@ def add_decision(graph: Graph, description: Answering, p: str, outputs: list[str
     if description.classes is None:
         graph("Identity", p, output=outputs[0])
         return
-    if description.decides == "classes":
-        code = graph("ArgMax", p, axis=1, keepdims=0)
-    else:
-        code = graph.cast(graph("Greater", p, 0.5), np.int64)
-    if description.decides == "two classes":
-        code = graph("Reshape", code, np.array([-1]))
-        p = graph("Concat", graph("Sub", 1.0, p), p, axis=1)
     if description.threshold is not None:
         second = graph("Gather", p, np.array(1), axis=1)
         code = graph.cast(graph("GreaterOrEqual", second, description.threshold), np.int64)
+    elif description.decides == "labels":
+        code = graph.cast(graph("Greater", p, 0.5), np.int64)
+    else:
+        code = graph("ArgMax", p, axis=1, keepdims=0)
     if description.decides == "labels":
         graph("Identity", code, output=outputs[0])
     else:
