@@ -156,6 +156,9 @@ def _with_int8_weights(model: Any, constants: Constants) -> Any:
     found = innermost(twin)
     layers = range(sum(key.startswith("scales_") for key in constants))
     rounded = [constants[f"weights_{i}"] * constants[f"scales_{i}"][:, None] for i in layers]
+    if hasattr(found, "coef_"):  # a linear model
+        found.coef_ = rounded[0][0].T.reshape(found.coef_.shape)
+        return twin
     if not is_bag(twin):
         found.coefs_ = [
             w[0].astype(old.dtype) for w, old in zip(rounded, found.coefs_, strict=True)

@@ -120,7 +120,9 @@ def describe(model: Any, dtype: DTypeLike) -> Description:
     model = getattr(model, "best_estimator_", model)
     check_is_fitted(model)
     names = tuple(map(str, getattr(model, "feature_names_in_", ())))
-    n_in = model.n_features_in_
+    # A Pipeline that begins with "passthrough" does not know it.
+    parts = [model, *(part for _, part in getattr(model, "steps", ()))]
+    n_in = next((part.n_features_in_ for part in parts if hasattr(part, "n_features_in_")), 0)
     described = _describe(model, dtype, tuple(map(Column, range(n_in))))
     return replace(described, n_in=n_in, feature_names=names)
 

@@ -26,8 +26,6 @@ class Quantity:
         Whether every candidate has it. If not, it is known of the front only and is no objective.
     unknown : str
         Why a model may lack it.
-    of_networks : bool
-        Whether it is known of networks and bags of them alone.
     """
 
     label: str
@@ -38,7 +36,6 @@ class Quantity:
     timed: bool = False
     in_search: bool = True
     unknown: str = ""
-    of_networks: bool = False
 
     @property
     def stored_unit(self) -> str:
@@ -93,21 +90,18 @@ QUANTITIES = {
         "FLOP",
         "FLOPs of the network to predict one row, counted from its layers without preprocessing",
         unknown="the model holds no network",
-        of_networks=True,
     ),
     "flash_bytes": Quantity(
         "size in C",
         "B",
         "bytes of the constants of the model's C file, median over folds",
         unknown="the model cannot be exported to C",
-        of_networks=True,
     ),
     "flash_int8_bytes": Quantity(
         "size in C with int8 weights",
         "B",
         "bytes of the constants of the model's C file with int8 weights, median over folds",
         unknown="the model cannot be exported to C with int8 weights",
-        of_networks=True,
     ),
     "peak_bytes": Quantity(
         "peak memory of a fit",

@@ -95,7 +95,7 @@ class TestAroundANetwork:
         "parts",
         [
             [StandardScaler()],
-            [StandardScaler(with_mean=False), StandardScaler(with_std=False)],
+            ["passthrough", StandardScaler(with_mean=False), StandardScaler(with_std=False)],
             [MinMaxScaler((-1, 2), clip=True)],
             [RobustScaler()],
             [RobustScaler(with_centering=False, with_scaling=False), "passthrough", MaxAbsScaler()],

@@ -221,9 +221,9 @@ def test_kinds_of_estimators_lie_on_one_front():
     ],
 )
 def test_a_quantity_that_a_candidate_lacks_is_its_failure(quantity, why):
-    model = Pipeline([("model", LogisticRegression())])
+    model = Pipeline([("model", DecisionTreeClassifier())])
     parts = [
-        {"model": [LogisticRegression()]},
+        {"model": [DecisionTreeClassifier()]},
         {"model": [MLPClassifier(solver="lbfgs", hidden_layer_sizes=())]},
     ]
     search = TradeoffSearchCV(model, parts, objectives=("score", quantity), cv=3).fit(X, y)
