@@ -133,6 +133,9 @@ class BagDescription:
         Of all columns of the table; None where it was an array.
     after : tuple of Step
         What happens to a regressor's mean answers.
+    threshold : float or None
+        The probability from which on the second of two classes is answered; None answers the
+        likelier one.
     """
 
     columns: tuple[NumberColumn | CategoryColumn, ...]
@@ -142,6 +145,7 @@ class BagDescription:
     n_columns: int
     names: tuple[str, ...] | None
     after: tuple[Step, ...] = ()
+    threshold: float | None = None
 
     @property
     def numbers(self) -> list[NumberColumn]:

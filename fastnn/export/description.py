@@ -52,6 +52,9 @@ class Description:
         What happens to a regressor's predictions after the network.
     feature_names : tuple of str
         As the user named the columns; empty where they have no names.
+    threshold : float or None
+        The probability from which on the second of two classes is answered; None answers the
+        likelier one.
     """
 
     layers: tuple[Dense, ...]
@@ -61,6 +64,7 @@ class Description:
     n_in: int = 0
     after: tuple[Step, ...] = ()
     feature_names: tuple[str, ...] = ()
+    threshold: float | None = None
 
     @property
     def n_out(self) -> int:

@@ -1,8 +1,8 @@
 """How is a bag of networks written as an ONNX graph, from the raw columns of a table?
 
 Everything up to a number's bin and fraction is float64, whatever the graph's type is, and equals
-what predicting does to the bit. All members are computed side by side, along a first axis: one after
-the other is no faster for 20,000 rows, and slower for one.
+what predicting does to the bit. All members are computed side by side, along a first axis: one
+after the other is no faster for 20,000 rows, and slower for one.
 """
 
 from __future__ import annotations

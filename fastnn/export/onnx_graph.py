@@ -10,10 +10,14 @@ import copy
 import itertools
 import os
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import FixedThresholdClassifier
+from sklearn.pipeline import Pipeline
 
 from fastnn._optional import require
 from fastnn._version import __version__
@@ -123,7 +127,8 @@ ACTIVATIONS: dict[str, Callable[..., str]] = {
 
 INVERSE_LINKS: dict[str, Operation] = {
     "identity": ACTIVATIONS["identity"],
-    "logistic": ACTIVATIONS["logistic"],
+    # ONNX Runtime's Sigmoid has few digits where it is near 0.
+    "logistic": lambda g, raw: g("Reciprocal", g("Add", g("Exp", g("Neg", raw)), 1.0)),
     "exp": lambda g, raw: g("Exp", raw),
     "softmax": lambda g, raw: g("Softmax", raw, axis=-1),
     "sorted": lambda g, raw: _sorted(g, raw),
@@ -184,11 +189,16 @@ def _erf(g: Graph, z: str) -> str:
 
 
 def add_network(graph: Graph, description: Description, x: str) -> str:
-    """Add the network to the graph; the name of its predictions ``(n_rows, n_out)``."""
+    """Add the network to the graph; the name of its predictions ``(n_rows, n_out)``.
+
+    Those of two classes are probabilities of both.
+    """
     description.check("ONNX", ACTIVATIONS, INVERSE_LINKS)
     for layer in description.layers:
         z = graph("Gemm", x, layer.weight, layer.bias)
         x = ACTIVATIONS[layer.activation.name](graph, z, *layer.activation.settings().tolist())
+    if description.decides == "two classes":  # of the first: 1 - p has few digits near 0
+        x = graph("Concat", graph("Neg", x), x, axis=1)
     return INVERSE_LINKS[description.inverse_link](graph, x)
 
 
@@ -213,13 +223,13 @@ def add_decision(graph: Graph, description: Answering, p: str, outputs: list[str
     if description.classes is None:
         graph("Identity", p, output=outputs[0])
         return
-    if description.decides == "classes":
-        code = graph("ArgMax", p, axis=1, keepdims=0)
-    else:
+    if description.threshold is not None:
+        second = graph("Gather", p, np.array(1), axis=1)
+        code = graph.cast(graph("GreaterOrEqual", second, description.threshold), np.int64)
+    elif description.decides == "labels":
         code = graph.cast(graph("Greater", p, 0.5), np.int64)
-    if description.decides == "two classes":
-        code = graph("Reshape", code, np.array([-1]))
-        p = graph("Concat", graph("Sub", 1.0, p), p, axis=1)
+    else:
+        code = graph("ArgMax", p, axis=1, keepdims=0)
     if description.decides == "labels":
         graph("Identity", code, output=outputs[0])
     else:
@@ -321,18 +331,20 @@ def to_onnx(
 
 def _converted(model: Any, opset: int, dtype: str, X: Any) -> Any:
     """The model as ONNX has it, by whoever can write it."""
-    schema = None
+    schema = threshold = None
     if isinstance(model, TableModel):
-        model, schema = model.model, model.schema
+        (model, threshold), schema = _without_threshold(model.model), model.schema
     model = getattr(model, "best_estimator_", model)
     if stands_alone(model):
         from fastnn.export.onnx_bag import bag_model
 
-        return bag_model(describe_bag(model, dtype), dtype, opset, schema)
+        bag = replace(describe_bag(model, dtype), threshold=threshold)
+        return bag_model(bag, dtype, opset, schema)
     if reads_a_table(model):
         from fastnn.export.onnx_bag import encoded_model
 
-        return encoded_model(describe(model, dtype), dtype, opset, schema)
+        network = replace(describe(model, dtype), threshold=threshold)
+        return encoded_model(network, dtype, opset, schema)
     if schema is not None:
         raise TypeError(
             f"A {type(innermost(model)).__name__} of a table cannot be exported to ONNX; bags,"
@@ -343,6 +355,16 @@ def _converted(model: Any, opset: int, dtype: str, X: Any) -> Any:
     from fastnn.export.converters import with_skl2onnx
 
     return with_skl2onnx(model, opset, dtype, X)
+
+
+def _without_threshold(model: Any) -> tuple[Any, float | None]:
+    """The command line's pipeline, and the threshold that it decides at beside its network."""
+    decides = model[-1] if isinstance(model, Pipeline) else None
+    if not isinstance(decides, FixedThresholdClassifier):
+        return model, None
+    inside = decides.estimator_
+    inside = inside.estimator if isinstance(inside, FrozenEstimator) else inside
+    return Pipeline([*model.steps[:-1], ("model", inside)]), float(decides.threshold)
 
 
 def _network_model(description: Description, opset: int, dtype: str) -> Any:

@@ -91,6 +91,15 @@ def test_activations_agree(name, dtype, monkeypatch):
     check(model, to_onnx(model, dtype=dtype), model.rows, 1e-12 if exact else 1e-5)
 
 
+def test_probabilities_near_0_have_their_digits():
+    model = network("two classes", hidden_layer_sizes=())
+    model.coefs_[0] *= 10
+    want = model.predict_proba(model.rows)
+    assert want.min(axis=0).max() < 1e-4
+    got = run(to_onnx(model), model.rows)["probabilities"]
+    np.testing.assert_allclose(got, want, rtol=3e-6)
+
+
 @pytest.mark.parametrize(
     "labels", [[True, False], [0.0, 1.0], ["b", "a"], np.array(["x", "y"], object), [4]]
 )
