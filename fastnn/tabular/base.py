@@ -196,7 +196,7 @@ class BaseTabular(CallbackSupport, TabularParameters):
         validation = ValidationRows.given(X_val, y_val, sample_weight_val)
         given = Given(as_table(X), y, sample_weight, groups, validation)
         limits = () if self.max_time is None else (TimeLimit(self.max_time),)
-        recipe = self._recipe()
+        recipe = self._recipe(given.X.shape[0])
         with (
             watched_by(*limits),
             self._watched(X, y, sample_weight, recipe.max_iter),
@@ -208,6 +208,7 @@ class BaseTabular(CallbackSupport, TabularParameters):
         """As :meth:`fit`; what fails may leave the model half fitted."""
         random_state = check_random_state(self.random_state)
         learnable = self._learnable(recipe, given, random_state)
+        recipe = self._recipe(len(learnable.counted.first))  # rows of no weight are as if absent
         data, dtype = learnable.data, recipe.floats
         self._recipe_used, self._engines = recipe, {}
         spec = self.network_
@@ -271,6 +272,7 @@ class BaseTabular(CallbackSupport, TabularParameters):
             raise ValueError(
                 f"X must have at least 2 samples whose weight is above 0, got {n_rows} sample."
             )
+        recipe = self._recipe(n_rows)
         self._encoder = encoder
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(encoder, name):
@@ -334,10 +336,10 @@ class BaseTabular(CallbackSupport, TabularParameters):
         weight = None if data.weight is None else data.weight[answered]
         self.validation_score_ = np.nan
         if len(answered) > 1:
-            judged = Data(data.X[answered], data.y[answered], weight)
-            self.validation_score_ = self._judged(answers[answered], judged)
-        places = np.where(counted.places < 0, len(answers), counted.places)
-        answers = np.vstack([answers, np.full(self._n_out, np.nan)])[places]
+            own = answers[answered]
+            self.validation_score_ = self._judged(own, Data(own, data.y[answered], weight))
+        answers = answers[counted.places]
+        answers[counted.places < 0] = np.nan
         self.oof_prediction_ = self._shown(answers)
 
     def _as_of(self, loop: Any, origin: Origin) -> dict[str, Any]:

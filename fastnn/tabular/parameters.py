@@ -154,8 +154,8 @@ class TabularParameters(BaseEstimator):
             if name != "self":
                 setattr(self, name, value)
 
-    def _recipe(self) -> Recipe:
-        """The preset, with the parameters that are not None in place of its own."""
+    def _recipe(self, n_rows: int) -> Recipe:
+        """The preset for so many rows, with the parameters that are not None in place of its own."""
         own = {field.name: getattr(self, field.name, None) for field in fields(Recipe)}
         given = {name: value for name, value in own.items() if value is not None}
         if "hidden_layer_sizes" in given:
@@ -167,7 +167,7 @@ class TabularParameters(BaseEstimator):
         if isinstance(self.cv, Integral):
             given["n_folds"] = int(self.cv)
             given.setdefault("n_members", int(self.cv))
-        return replace(PRESETS[self.preset], **given)
+        return replace(PRESETS[self.preset].for_rows(n_rows), **given)
 
     def _schedule(self) -> Schedule:
         """What ``learning_rate`` names or is; a plain function is a schedule, too."""

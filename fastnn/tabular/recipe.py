@@ -27,6 +27,10 @@ def averaging_adam() -> Adam:
     return Adam(beta_1=0.9, beta_2=0.95, epsilon=1e-8, ema=0.99)
 
 
+MANY_ROWS = 8192  # from here on rows are visited more rarely
+LEAST_MEMBERS = 2  # a bag: each checks the other
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How the members of a bag are made and trained.
@@ -72,6 +76,19 @@ class Recipe:
     scale_rate: float = 6.0
     batch_size: int | None = None
     dtype: str = "float32"
+
+    def for_rows(self, n_rows: int) -> Recipe:
+        """The same for a table of ``n_rows``; up to 8192 it is this one.
+
+        Beyond, how often all members together visit a row falls with the root of the rows. Members
+        go first, as they are the more alike the more rows they share; epochs once two are left, as
+        a row that is rarely seen is not learned.
+        """
+        share = math.sqrt(MANY_ROWS / max(n_rows, MANY_ROWS))
+        least = min(self.n_members, LEAST_MEMBERS)
+        n_members = max(math.ceil(self.n_members * share), least)
+        max_iter = math.ceil(self.max_iter * min(self.n_members * share / least, 1))
+        return replace(self, n_members=n_members, max_iter=max_iter)
 
     @property
     def floats(self) -> np.dtype:

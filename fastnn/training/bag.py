@@ -222,9 +222,10 @@ class Bag:
         held_out = {id(member): self.data.X[member.held_out] for member in active}
         n_visits = rates.shape[1] * self.plan.batch_size
         while not loop.stopped and active and loop.n_iter < loop.rules.max_iter:
-            drawn = [self.random_state.permutation(member.rows) for member in active]
-            rows = np.stack([np.resize(order, n_visits) for order in drawn])[:, None]
-            passes = Passes(rows.astype(np.int64, copy=False), rates[None, None, loop.n_iter])
+            rows = np.empty((len(active), 1, n_visits), np.int64)
+            for member, own in zip(active, rows[:, 0], strict=True):
+                own[...] = np.resize(self.random_state.permutation(member.rows), n_visits)
+            passes = Passes(rows, rates[None, None, loop.n_iter])
             losses = trainer.train(state, self.data, passes)
             averaged = state.params if optimizer.ema is None else state.slots[:, -1]
             for member, loss, vector in zip(active, losses[:, 0], averaged, strict=True):
