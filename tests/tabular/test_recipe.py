@@ -42,8 +42,9 @@ def test_what_is_given_stands_whatever_the_rows_are():
 
 
 def test_rows_that_count_decide():
-    X, y = np.arange(20_000.0)[:, None] % 97, np.arange(20_000.0) % 89
-    model = TabularRegressor("fast", max_iter=1, hidden_layer_sizes=1, n_bins=1, random_state=0)
-    assert len(model.fit(X, y).members_) == 5
-    weight = (np.arange(20_000) < 8192).astype(float)
-    assert len(model.fit(X, y, sample_weight=weight).members_) == 7
+    n = 200_000  # two members, 23 epochs
+    X, y = np.arange(n)[:, None] % 97.0, np.arange(n) % 89.0
+    model = TabularRegressor("fast", hidden_layer_sizes=1, n_bins=1, random_state=0)
+    some = model.fit(X, y, sample_weight=np.arange(n) < 300)
+    assert len(some.members_) == 7 and some.n_iter_ == 32
+    assert len(model.set_params(max_iter=1).fit(X, y).members_) == 2
