@@ -40,7 +40,8 @@ PARAMETERS = """preset : {'fast', 'balanced', 'best'}, default='balanced'
     learning_rate : str, Schedule, callable or None
         None means 'coslog4'; what :class:`fastnn.MLPClassifier` takes, but 'adaptive'.
     learning_rate_init : float or None
-        None means 0.04 for classes and 0.07 for numbers.
+        None means 0.04 for classes and 0.07 for numbers; beyond 8192 rows less, by their fourth
+        root.
     bias_rate, embedding_rate, scale_rate : float or None
         What multiplies the learning rate of the biases, of the embedding and of the scaling layer
         that follows it.

@@ -51,7 +51,8 @@ class Recipe:
     solver : Optimizer
     learning_rate : Schedule
     learning_rate_init : float or None
-        None means 0.04 for classes and 0.07 for numbers.
+        None means 0.04 for classes and 0.07 for numbers; beyond 8192 rows less, by their fourth
+        root.
     bias_rate, embedding_rate, scale_rate : float
         What multiplies the learning rate of the biases, of the embedding and of the scaling layer
         that follows it.
@@ -112,7 +113,9 @@ class Recipe:
 
     def rates(self, spec: NetworkSpec, batch_size: int, n_steps: int) -> NDArray[np.float64]:
         """The learning rate of each step, ``(max_iter, n_steps)``."""
-        rate = self.learning_rate_init or (0.04 if spec.loss.y_is_codes else 0.07)
+        share = min(1, MANY_ROWS / (n_steps * batch_size))
+        by_rows = (0.04 if spec.loss.y_is_codes else 0.07) * share**0.25  # more steps, less noise
+        rate = self.learning_rate_init or by_rows
         schedule = self.learning_rate.filled(
             {"learning_rate_init": rate, "max_iter": self.max_iter, "power_t": 0.5}
         )

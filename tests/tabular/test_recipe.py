@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from fastnn import TabularRegressor
+from fastnn.core.embedding import Embedding
+from fastnn.core.losses import LOSSES
 from fastnn.tabular.recipe import PRESETS, Recipe
 
 
@@ -34,6 +36,16 @@ def test_many_rows_are_visited_more_rarely_each(recipe):
 def test_one_member_stays_one():
     one = Recipe(n_members=1, max_iter=64).for_rows(4 * 8192)
     assert (one.n_members, one.max_iter) == (1, 32)
+
+
+@pytest.mark.parametrize(("loss", "rate"), [("log_loss", 0.04), ("squared_error", 0.07)])
+def test_the_learning_rate_falls_with_the_fourth_root_of_the_rows(loss, rate):
+    given = Recipe(learning_rate_init=rate, max_iter=2)
+    spec = given.network(Embedding(((0.0, 1.0),)), 2, LOSSES[loss].filled())
+    for batch_size, n_steps, share in [(64, 2, 1), (128, 64, 1), (256, 512, 0.5)]:
+        expected = share * given.rates(spec, batch_size, n_steps)
+        found = Recipe(max_iter=2).rates(spec, batch_size, n_steps)
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_what_is_given_stands_whatever_the_rows_are():
