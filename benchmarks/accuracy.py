@@ -8,7 +8,8 @@ task (binary, multiclass, regression) and the names of its numeric and categoric
 ``synthetic`` is made here: 30 columns and as many rows as are asked for. Each table is split once
 by a fixed seed: up to 6,000 rows to train, or ``--rows``, and up to 10,000 others to test, which
 are the same whatever ``--rows`` is. All models run on one core, one after the other, each in a
-process of its own: CPU seconds of fit, and the megabytes by which fit raised the process's peak.
+process of its own: CPU seconds of fit, and the megabytes by which fit raised the process's peak,
+without those that reading the table had left free.
 
 Scores are ratios to those of ``--reference``, geometric means over the tables: TA is 1 - AUC, log
 loss or RMSE; error the misclassified share or RMSE. Below 1 is better than the reference.
