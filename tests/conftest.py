@@ -19,7 +19,7 @@ import hashlib
 import os
 import pickle
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -161,3 +161,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         if key == "backend"
     }
     terminalreporter.write_line("tested backends: " + (", ".join(sorted(tested)) or "none"))
+
+
+@pytest.fixture(scope="session")
+def client() -> Iterator[Any]:
+    """A Dask client of two worker processes, which all tests of a session share."""
+    distributed = pytest.importorskip("distributed", reason="Dask comes with fastnn[dask]")
+    cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0")
+    with cluster, distributed.Client(cluster) as client:
+        yield client

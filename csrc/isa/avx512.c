@@ -14,6 +14,8 @@ TARGET_BEGIN("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")
 
 #define SQRT_32(v) _mm512_sqrt_ps((__m512)(v))
 #define SQRT_64(v) _mm512_sqrt_pd((__m512d)(v))
+#define RECIPROCAL_32(v) _mm512_rcp14_ps((__m512)(v))
+#define RECIPROCAL_64(v) _mm512_rcp14_pd((__m512d)(v))
 /* The second operand where either is NaN. */
 #define MAX_0_32(v) _mm512_max_ps(_mm512_setzero_ps(), (__m512)(v))
 #define MAX_0_64(v) _mm512_max_pd(_mm512_setzero_pd(), (__m512d)(v))

@@ -81,7 +81,7 @@ class Effort:
 PREDICTIONS_IN_SEARCH = Effort(min_repeats=3, max_repeats=30, seconds=0.02)
 PREDICTIONS_ISOLATED = Effort(min_repeats=15, max_repeats=300, seconds=0.15)
 FITS_ISOLATED = Effort(min_repeats=1, max_repeats=5, seconds=0.7)
-LONG_FIT_S = 10.0  # what a process loads once is a small part of such a fit
+WARM_ROWS = 100  # a fit of so few loads what a process loads once, such as compiled code
 BULK_ROWS = 10_000
 
 
@@ -291,22 +291,21 @@ def measure_isolated(estimator: BaseEstimator, dataset: Dataset, clock: Clock) -
     fit_time: list[float] = []
     cpu_time: list[float] = []
     joules: list[float] = []
+    n_rows = _n_rows(dataset.X)
+    few = np.unique(np.linspace(0, n_rows - 1, WARM_ROWS, dtype=np.intp))
+    with contextlib.suppress(Exception):  # what so few rows do not teach, all may
+        dataset.rows(few).fit(clone(estimator))
     peak = PeakMemory()
-    warm = False
-    while not warm or FITS_ISOLATED.wants_more(len(fit_time), sum(fit_time)):
+    while FITS_ISOLATED.wants_more(len(fit_time), sum(fit_time)):
         model = clone(estimator)
         before = rapl_joules()
         start, start_cpu = clock.wall(), clock.process_cpu()
         dataset.fit(model)
-        seconds, cpu_seconds = clock.wall() - start, clock.process_cpu() - start_cpu
-        # The first fit also pays for what the process loads once, such as compiled code.
-        if warm or seconds > LONG_FIT_S:
-            fit_time.append(seconds)
-            cpu_time.append(cpu_seconds)
-            after = rapl_joules()
-            if before is not None and after is not None and after > before:
-                joules.append(after - before)
-        warm = True
+        fit_time.append(clock.wall() - start)
+        cpu_time.append(clock.process_cpu() - start_cpu)
+        after = rapl_joules()
+        if before is not None and after is not None and after > before:
+            joules.append(after - before)
     peak_bytes = peak.rise()
     source = COUNTED if joules else estimate_label()
     joules = joules or [seconds * watts() for seconds in cpu_time]
