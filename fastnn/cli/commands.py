@@ -126,7 +126,8 @@ def fit(
     refuse_unwritable(output)
     known = training_table(table, goal, types, reporter)
     start = time.perf_counter()
-    with reporter.training(most_epochs(training)), warnings.catch_warnings(record=True) as caught:
+    n_epochs = most_epochs(training, len(known.y))
+    with reporter.training(n_epochs), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model = train(known, goal, training, reporter)
     seconds = time.perf_counter() - start
