@@ -6,6 +6,12 @@
 #include <math.h>
 #include <string.h>
 
+/* Whether the compiler knows AMX, and the system has a way to ask for it. */
+#if defined(__x86_64__) && defined(__linux__) && \
+    (defined(__clang__) ? __clang_major__ >= 12 : defined(__GNUC__) && __GNUC__ >= 11)
+#define FNN_COMPILES_AMX 1
+#endif
+
 #define PRAGMA(x) _Pragma(#x)
 #if defined(__clang__)
 #define TARGET_BEGIN(features) \
