@@ -587,8 +587,13 @@ int main(int argc, char **argv)
             p.n_params = at;
             if (encodes)
                 encode(&p, n_numeric, size, n_indicators, n_hot);
-            for (int k = 0; k < 2 * FNN_N_PRECISIONS; k++, n_runs++)
-                run(isa, k % FNN_N_PRECISIONS, &p, k / FNN_N_PRECISIONS, j % 2 ? 2 : 4);
+            for (int k = 0; k < 2 * FNN_N_PRECISIONS; k++) {
+                const int precision = k % FNN_N_PRECISIONS;
+                if (precision != FNN_BF16 && strstr(fnn_isa_name(isa), "amx"))
+                    continue; /* the same kernels as of the vectors it goes with */
+                run(isa, precision, &p, k / FNN_N_PRECISIONS, j % 2 ? 2 : 4);
+                n_runs++;
+            }
             void *all[] = {p.bins, p.codes, p.fractions, p.indicators};
             for (size_t k = 0; k < sizeof all / sizeof *all; k++)
                 free(all[k]);
