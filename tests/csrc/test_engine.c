@@ -422,17 +422,9 @@ static void run(const fnn_isa *isa, int precision, const problem *p, int sparse,
         exit(2);
     check(name, f64, "forward of one row", c_raw, raw, n_out);
 
-    fnn_task task = {.data = data,
-                     .n_members = n_members,
-                     .n_passes = 1,
-                     .n_visits = n,
-                     .params = c_params,
-                     .grad = c_grad,
-                     .rows = rows,
-                     .seeds = seeds,
-                     .step = STEP,
-                     .losses = loss,
-                     .weight_sums = weights};
+    fnn_task task = {.data = data, .n_members = n_members, .n_passes = 1, .n_visits = n,
+                     .params = c_params, .grad = c_grad, .rows = rows, .seeds = seeds,
+                     .step = STEP, .losses = loss, .weight_sums = weights};
     allowed_32 = precision == FNN_BF16 ? 0.2 : 2e-4; /* forward has rounded nothing */
     work(e, &task);
     check(name, f64, "gradient", c_grad, grad, n_members * m);
