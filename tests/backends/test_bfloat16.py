@@ -265,10 +265,34 @@ def test_what_is_not_finite_stays_so(rounding_backend):
     spec = network([40, 3], activation="identity")
     data = problem(spec, 9, FLOAT32)
     state = fresh_state(spec, SGD(), FLOAT32)
-    data.X[4, 7], data.X[5, 8] = np.array([0x7FFFFFFF, 0x7F7FFFFF], np.uint32).view(np.float32)
+    data.X[4, 7], data.X[5, 8] = np.array([0x7F800001, 0x7F7FFFFF], np.uint32).view(np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
         grad = gradient_of(rounding_backend, spec, data, state)
     assert np.isnan(spec.layout.coefs(grad)[0]).all()
+
+
+def test_what_is_missing_counts_as_zero(backend):
+    """Beside the last row there is nothing that infinity would turn into NaN."""
+    if backend != "cython":
+        pytest.skip("the others have no vectors to fill")
+    spec = network([40, 3], activation="identity")
+    data = problem(spec, 9, FLOAT32)
+    data.X[8, 7] = np.array([0x7F7FFFFF], np.uint32).view(np.float32)[0]
+    grad = gradient_of(backend, spec, data, fresh_state(spec, SGD(), FLOAT32))
+    assert np.isinf(spec.layout.coefs(grad)[0]).all()
+
+
+def test_a_sum_that_was_flushed_to_zero_keeps_no_sign(backend):
+    """What is missing in the last 32 is added as 0, as a tile's padding is."""
+    if backend != "cython":
+        pytest.skip("NumPy flushes nothing")
+    spec = network([1, 1])
+    data = Data(np.full((66, 1), 2.0**-60, np.float32), np.zeros((66, 1), np.float32))
+    data.y[[0, 32], 0] = -1.25 * 2.0**-66, 1.5 * 2.0**-66  # their sum is flushed to -0
+    data.X[64:], data.y[64:] = 2.0**-100, 2.0**-100  # each product, even and odd, is
+    state = fresh_state(spec, SGD(), FLOAT32)
+    state.params[...] = 0
+    assert bits(gradient_of(backend, spec, data, state)[:1]) == 0
 
 
 @pytest.mark.parametrize("name", ["numba", "numpy", "cython"])
