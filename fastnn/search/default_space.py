@@ -24,9 +24,9 @@ def default_space(estimator: BaseEstimator, n_rows: int) -> Space:
     Of a network it varies width, depth, activation, learning rate, batch size, penalty, epochs and
     dtype; of a bag preset, members, layers, epochs and learning rate. A network is tried in
     bfloat16 too where it trains faster so, with Intel's AMX. What was set to another value than the
-    default stays as it was set. Only what the estimator has a parameter for is varied: scikit-learn's
-    network has no ``dtype``. The distributions are lists and scipy.stats', which scikit-learn's own
-    searches take as well.
+    default stays as it was set. Only what the estimator has a parameter for is varied:
+    scikit-learn's network has no ``dtype``. The distributions are lists and scipy.stats', which
+    scikit-learn's own searches take as well.
 
     Parameters
     ----------
@@ -107,9 +107,10 @@ def _value(estimator: Any, name: str) -> Any:
 
 
 def _is_faster_in_bfloat16(network: BaseEstimator) -> bool:
-    takes_it = _value(network, "backend") in ("auto", "cython")
-    takes_it &= _value(network, "solver") != "lbfgs"
-    return takes_it and why_not("cython") is None and load("cython").has_fast_bfloat16
+    if _value(network, "backend") not in ("auto", "cython") or _value(network, "solver") == "lbfgs":
+        return False
+    compiled: Any = load("cython") if why_not("cython") is None else None
+    return compiled is not None and compiled.has_fast_bfloat16
 
 
 def _network(n_rows: int) -> Space:

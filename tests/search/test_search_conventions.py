@@ -176,7 +176,9 @@ def test_the_default_space_leaves_what_was_set():
 
 def test_bfloat16_is_varied_where_it_is_faster(monkeypatch):
     compiled = pytest.importorskip(
-        "fastnn.backends.cython_backend", reason="the C extension was not built", exc_type=ImportError
+        "fastnn.backends.cython_backend",
+        reason="the C extension was not built",
+        exc_type=ImportError,
     )
     for isa, network, expected in (
         ("amx", MLPClassifier(), ["float32", "float64", "bfloat16"]),
