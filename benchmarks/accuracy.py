@@ -72,12 +72,12 @@ class Table:
         return log_loss(self.y_test, p, labels=model.classes_), float(wrong)
 
 
-def ours(preset: str) -> Callable[[Table, int], Any]:
+def ours(preset: str, dtype: str | None = None) -> Callable[[Table, int], Any]:
     """The estimators of this project."""
 
     def fit(table: Table, seed: int) -> Any:
         kind = TabularRegressor if table.is_regression else TabularClassifier
-        model = kind(preset, random_state=seed, n_threads=1)
+        model = kind(preset, dtype=dtype, random_state=seed, n_threads=1)
         return model.fit(table.X_train, table.y_train)
 
     return fit
@@ -160,6 +160,7 @@ MODELS: dict[str, Callable[[Table, int], Any]] = {
     "fast": ours("fast"),
     "balanced": ours("balanced"),
     "best": ours("best"),
+    "fast_bfloat16": ours("fast", "bfloat16"),
     "hist": hist,
     "lightgbm": lightgbm,
     "catboost": catboost,

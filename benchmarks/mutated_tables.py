@@ -1,4 +1,6 @@
-"""Does a table with one spoilt cell end in anything but a sentence? Run: python FILE [N] [SEED].
+"""Does a table with one spoilt cell end in anything but a sentence?
+
+Run: python -m benchmarks.mutated_tables [N] [SEED].
 
 Makes N files from a few tables in usual dress, each with one cell or a few bytes replaced by
 something odd, and puts every one through reading, recognising and encoding: as a training table,
@@ -8,31 +10,20 @@ and as a later table of the unspoilt one. Prints how many were read and how many
 
 from __future__ import annotations
 
-import collections
 import random
 import sys
 import tempfile
-import traceback
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from benchmarks.mutations import ODD, Outcomes, with_odd_bytes
 from fastnn.tabular.encode import TableEncoder, features, targets, with_known_target
 from fastnn.tabular.read import read_table
 from fastnn.tabular.recognise import recognise
 from fastnn.tabular.schema import TableError
-
-ODD = [
-    "", " ", '"', '""', '"a', 'a"', ",", ";", "\t", "|", "\n", "\r\n", "\r", "\0", "\x1a", "\ufeff",
-    "\u00a0", "\u200b", "\u2212", "nan", "inf", "-inf", "1e999", "-1e999", "1e-999", "9" * 30,
-    "9" * 400, "-", "--", "+", ".", ",5", "1.", "1e", "1,2,3", "1.2.3", "(1", "1)", "()", "$", "%",
-    "$%", "1_0", "0x10", "NULL", "None", "NA", "#N/A", "true", "01", "1e5", "=1+1", "31.02.2024",
-    "99/99/9999", "0000-00-00", "2024-01-01T25:61", "24:00", "12:60", "\U0001f600", "\u0130",
-    "\u00df",
-    "a" * 10000, "{", "[", "{}", "\ud7ff", "9999-12-31", "0001-01-01", "1" + "0" * 200, "-999",
-]  # fmt: skip
 
 
 def tables() -> list[tuple[pd.DataFrame, str, dict]]:
@@ -64,7 +55,7 @@ def main(n: int, seed: int) -> int:
     """Try ``n`` files; return how many ended badly."""
     warnings.simplefilter("error")
     rng = random.Random(seed)
-    outcomes: collections.Counter = collections.Counter()
+    outcomes = Outcomes()
     known = [(frame, target, how, recognise(frame, target)) for frame, target, how in tables()]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "table.csv"
@@ -77,9 +68,7 @@ def main(n: int, seed: int) -> int:
                 )
                 raw = spoilt.to_csv(index=False, **how).encode()
             else:  # bytes, wherever they are
-                raw = frame.to_csv(index=False, **how).encode()
-                start = rng.randrange(len(raw))
-                raw = raw[:start] + rng.choice(ODD).encode() + raw[start + rng.randrange(6) :]
+                raw = with_odd_bytes(rng, frame.to_csv(index=False, **how).encode())
             path.write_bytes(raw)
             for later in (False, True):
                 try:
@@ -92,10 +81,8 @@ def main(n: int, seed: int) -> int:
                 except TableError:
                     outcomes["refused"] += 1
                 except Exception:
-                    outcomes["traceback"] += 1
-                    print(f"--- {i}, {'later' if later else 'training'}: {raw[:60]!r}")
-                    traceback.print_exc(limit=-4)
-    print(f"{n} files, seed {seed}: " + ", ".join(f"{k} {v}" for k, v in outcomes.items()))
+                    outcomes.traceback(f"{i}, {'later' if later else 'training'}: {raw[:60]!r}")
+    print(f"{n} files, seed {seed}: {outcomes}")
     return outcomes["traceback"] + outcomes["not finite"]
 
 

@@ -27,6 +27,20 @@ int fnn_isa_has(const fnn_isa *isa, int precision) { return isa->kernels[precisi
 
 int fnn_isa_lanes(const fnn_isa *isa, int precision) { return isa->kernels[precision]->lanes; }
 
+int fnn_intel(int is)
+{
+    static int known = -1;
+    if (is >= 0)
+        known = is;
+#if (defined(__x86_64__) || defined(__amd64__)) && defined(__GNUC__)
+    if (known < 0) {
+        __builtin_cpu_init();
+        known = __builtin_cpu_is("intel") != 0;
+    }
+#endif
+    return known > 0;
+}
+
 double fnn_fma_peak(const fnn_isa *isa, int precision, ptrdiff_t n)
 {
     return isa->kernels[precision]->fma_peak(n);

@@ -50,7 +50,8 @@ struct fnn_engine {
     const fnn_kernels *answers; /* and what answers: bfloat16 is of training alone */
     fnn_criterion criterion; /* its settings are the engine's own */
     int inverse_link;
-    ptrdiff_t n_layers, n_params, n_weights, n_units, max_width;
+    int intel; /* whether to do what Intel's cores are faster by */
+    ptrdiff_t n_layers, n_params, n_weights, n_units, max_width, widths; /* widths: in and out */
     fnn_engine_layer *layers;
     fnn_embedding embedding;         /* n_out is 0 where there is none */
     ptrdiff_t first_column;          /* its units: one for each numeric column, one for the rest */
@@ -74,6 +75,10 @@ struct fnn_engine {
     fnn_team team;
 };
 
+/* A line's cost where it has not been measured: of cores that share a cache, in ns. */
+#define FNN_LINE_COST 25.0
+void fnn_answer_probe(fnn_team *team);
+
 static inline ptrdiff_t fnn_min(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 static inline ptrdiff_t fnn_max(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
 static inline ptrdiff_t fnn_ceil_div(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
@@ -89,7 +94,10 @@ static inline fnn_dense fnn_dense_of(const fnn_engine *e, const void *params, pt
                        .activation = l->activation,
                        .settings = l->settings,
                        .settings_below = i ? l[-1].settings : NULL,
-                       .function = l->function};
+                       .function = l->function,
+                       /* Rows lie up to a page apart, where no processor prefetches by itself; or
+                        * the next line of the row, which the next tile reads. */
+                       .ahead = e->intel ? 64 / (ptrdiff_t)e->k->size : 32 * l->n_out};
 }
 
 /* A thread's embedder; its memory is `space`, embedder_size bytes. */

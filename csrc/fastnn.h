@@ -165,9 +165,21 @@ int fnn_threads(const fnn_engine *engine, const fnn_task *task, int max);
  * for. Nothing is allocated from here to the end of the task. */
 int fnn_prepare(fnn_engine *engine, const fnn_task *task, int n_threads, size_t *bytes);
 
+/* Whether this is a processor of Intel's, whose AVX-512 kernels do some things otherwise, to the same
+ * bits; is >= 0 says so, for tests. */
+int fnn_intel(int is);
+
+/* Nanoseconds that a line of memory takes to another core, as last measured or set (ns >= 0; 0 is
+ * not measured). */
+double fnn_line_cost(double ns);
+
+/* Measures it, between fnn_prepare and fnn_start, with thread 1 of the task, which has been started;
+ * some ten microseconds, once in a process. 1 if it was measured now. */
+int fnn_probe(fnn_engine *engine);
+
 /* The work of thread `me`, from beginning to end. All threads of the team run it, 0 the calling
- * one. They wait for fnn_start, which tells them how many they are, at most those prepared for; or
- * with -1 that the call was given up. */
+ * one. They wait for fnn_start, which tells them how many they are, at most those prepared for (the
+ * others return); or with -1 that the call was given up. */
 void fnn_work(fnn_engine *engine, const fnn_task *task, int me);
 void fnn_start(fnn_engine *engine, int n_threads);
 

@@ -17,6 +17,7 @@ typedef struct {
     int activation;
     const double *settings, *settings_below; /* of its activation; of that of the layer below */
     fnn_function *function;                  /* NULL, or an activation from outside */
+    ptrdiff_t ahead;                         /* numbers by which `forward` prefetches weights */
     /* Of kernels that pack operands, else NULL: the weights as forward and as backward take them,
      * the latter NULL where it is not called; a thread's scratch. */
     void *packed, *packed_back, *scratch;
@@ -34,6 +35,7 @@ typedef struct {
     double rate, keep, epsilon; /* epsilon is a factor of the optimizer's */
     double alpha, l1, scale;
     double share; /* 0: there is no average */
+    int reciprocal; /* how Adam divides, to the same bits */
 } fnn_rule;
 
 /* A loss, and the settings of its first output; those of the next stand `stride` further. */
@@ -92,7 +94,7 @@ typedef struct {
     size_t at;
     ptrdiff_t pace;
     const void *changed[1 + PREFETCHED_SLOTS]; /* parameters first */
-    int n_changed;
+    int n_changed, n_prefetched; /* how many of them: all or none */
     int acquire; /* other cores hold the parameters: have them given up meanwhile */
 } fnn_prefetch;
 

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 enum { FNN_SPINS = 1000 }; /* of a waiting thread before it sleeps */
+enum { FNN_PROBING = -2 };
 
 #if defined(_MSC_VER) && !defined(__clang__)
 #include <windows.h>
@@ -61,8 +62,10 @@ static inline void fnn_wake(fnn_atomic *p) { (void)p; }
 
 /* Each number has a cache line of its own. */
 typedef struct {
-    fnn_atomic n; /* threads; 0 until fnn_start */
+    fnn_atomic n; /* threads; 0 until fnn_start, or FNN_PROBING before it */
     char pad_1[60];
+    fnn_atomic turn; /* whose it is to write this line, see lines.c */
+    char pad_4[60];
     fnn_atomic waiting;
     char pad_2[60];
     fnn_atomic round;

@@ -13,7 +13,7 @@
 
 #include "engine.h"
 
-enum { WEIGHTS_IN_CACHE = 1 << 19 };
+enum { WEIGHTS_IN_CACHE = 1 << 19, ROWS_IN_CACHE = 1 << 20 };
 
 /* One thread at work on one member. */
 typedef struct {
@@ -329,6 +329,7 @@ static void work_on_unit(worker *w, ptrdiff_t number, const fnn_rows *block, con
         for (ptrdiff_t i = 0; i < fnn_min(w->n_slots, PREFETCHED_SLOTS); i++)
             next->changed[next->n_changed++] = w->slots + at + i * e->n_params * e->k->size;
     }
+    next->n_prefetched = e->intel ? 0 : next->n_changed;
     find_gradient(w, &u, block, add, next);
     if (ends && plan)
         finish_unit(w, number, &u, s, plan->max_norm != 0);
@@ -378,7 +379,8 @@ static fnn_prefetch prefetch_from(const worker *w, const int64_t *rows)
     const ptrdiff_t n = fnn_min(fnn_min(e->block, batch_size(w->task)), left);
     const size_t row_size = e->layers[0].n_in * e->k->size;
     fnn_prefetch next = {.acquire = w->n > 1};
-    if (fnn_input_kinds[w->task->data.input].prefetches && n > 0) {
+    const int in_cache = w->task->n_visits * row_size <= ROWS_IN_CACHE;
+    if (fnn_input_kinds[w->task->data.input].prefetches && n > 0 && !in_cache) {
         next.x = w->task->data.values;
         next.row_size = row_size;
         next.row = rows + n * w->me / w->n;
@@ -459,6 +461,7 @@ static void work_on_member(worker *w, ptrdiff_t member)
         w->slots = (char *)task->slots + member * w->n_slots * size;
         numbers = task->steps + member * task->steps_stride;
         w->rule.optimizer = task->plan->optimizer;
+        w->rule.reciprocal = e->intel;
         for (int i = 0; i < FNN_MAX_SETTINGS; i++)
             w->rule.settings[i] = task->plan->settings[i];
         if (w->me == 0)
@@ -493,9 +496,14 @@ void fnn_start(fnn_engine *e, int n_threads) { fnn_set_and_wake(&e->team, &e->te
 
 void fnn_work(fnn_engine *e, const fnn_task *task, int me)
 {
-    const int n_threads = fnn_wait_while(&e->team, &e->team.n, 0);
-    if (n_threads < 0)
-        return; /* the call was given up before it began */
+    int n_threads = fnn_wait_while(&e->team, &e->team.n, 0);
+    if (n_threads == FNN_PROBING) {
+        if (me == 1)
+            fnn_answer_probe(&e->team);
+        n_threads = fnn_wait_while(&e->team, &e->team.n, FNN_PROBING);
+    }
+    if (me >= n_threads)
+        return; /* not needed, or the call was given up before it began */
     const uint64_t before = e->k->enter();
     worker w = {.e = e, .task = task, .space = e->workspaces, .me = me, .n = n_threads};
     if (e->n_workspaces > 1) { /* each thread takes whole members */

@@ -10,9 +10,10 @@ TRUSTED_TYPES : list of str
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import zipfile
+from collections.abc import Iterator
 from typing import Any
 
 from fastnn._optional import require
@@ -28,6 +29,7 @@ from fastnn.tabular.encode import TableColumns, TableEncoder
 from fastnn.tabular.model import TableModel
 from fastnn.tabular.scale import LogScale
 from fastnn.tabular.schema import Schema
+from fastnn.training.archive import is_later, open_archive, read_array
 from fastnn.training.state import LoopState, Rules
 
 FORMAT = "fastnn table model 1"
@@ -81,6 +83,7 @@ _TREES = (
     "catboost.core.CatBoostClassifier",
     "catboost.core.CatBoostRegressor",
     "collections.OrderedDict",
+    "functools.partial",  # of check_array: a function within it has to be trusted as well
     "lightgbm.basic.Booster",
     "lightgbm.sklearn.LGBMClassifier",
     "lightgbm.sklearn.LGBMRegressor",
@@ -93,6 +96,7 @@ _TREES = (
     "sklearn._loss.loss.HalfSquaredError",
     "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.utils.validation.check_array",
 )
 
 
@@ -147,31 +151,53 @@ def load_model(path: str | os.PathLike[str]) -> TableModel:
             f"There is no model file {path}."
             f" `fastnn fit data.csv --target COLUMN -o {path}` makes one."
         )
-    try:
+    with _named(path):
         content = _content(path)
-    except (zipfile.BadZipFile, KeyError, json.JSONDecodeError) as error:
+    found = content.get("format") if isinstance(content, dict) else None
+    if is_later(found, FORMAT):
         raise ModelFileError(
-            f"{path} is not a model file of fastnn (models are saved with skops, not pickle)."
-        ) from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+            f"{path} was written by a later version of fastnn, {content.get('version')!s:.20}."
+            " Update fastnn to read it."
+        )
+    if found != FORMAT:
         raise ModelFileError(
             f"{path} is a skops file, but not a model saved by `fastnn fit` or `fastnn explore`."
         )
-    return TableModel(
-        content["model"],
-        Schema.from_dict(json.loads(content["schema"])),
-        json.loads(content["about"]),
-        content["version"],
-    )
+    with _named(path):
+        return TableModel(
+            content["model"],
+            Schema.from_dict(json.loads(content["schema"])),
+            json.loads(content["about"]),
+            content["version"],
+        )
+
+
+@contextlib.contextmanager
+def _named(path: str | os.PathLike[str]) -> Iterator[None]:
+    """What reading a damaged file raises in the body is one ModelFileError that names the file."""
+    try:
+        yield
+    except (ModelFileError, ImportError):
+        raise
+    except Exception as error:  # of zipfile, of json, of a type's own __setstate__
+        reason = " ".join(str(error).split())[:200]
+        raise ModelFileError(
+            f"{path} is damaged, or not a model file of fastnn (models are saved with skops, not"
+            f" pickle): {reason or type(error).__name__}"
+        ) from error
 
 
 def _content(path: str | os.PathLike[str]) -> Any:
     """Return what a file holds; by skops, with its audit, where that is more than is known here."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_archive(path) as archive:
             return read_parts(archive, {*TRUSTED_TYPES, *_FROM_SKLEARN})
-    except (UnknownPart, KeyError, TypeError, ValueError):
+    except UnknownPart:
         skops_io = require("skops.io")
+    with open_archive(path) as archive:
+        for name in archive.namelist():
+            if name.endswith(".npy"):
+                read_array(archive, name)
     trusted = [*TRUSTED_TYPES, *_TREES]
     unknown = sorted(set(skops_io.get_untrusted_types(file=path)) - set(trusted))
     if unknown:

@@ -11,13 +11,14 @@ file for each array. Nothing is executed but ``__setstate__`` of the types that 
 from __future__ import annotations
 
 import importlib
-import io
 import json
 import zipfile
 from collections.abc import Collection
 from typing import Any
 
 import numpy as np
+
+from fastnn.training.archive import read_array
 
 PROTOCOL = 2
 
@@ -76,8 +77,9 @@ class _Parts:
                 return self._array(node, name)
             case "NdArrayNode", "numpy.ndarray":
                 items = [self.part(one) for one in node["content"]]
-                array = np.empty(self.part(node["shape"]), object)
+                array = np.empty(len(items), object)
                 array[:] = items
+                array = array.reshape(self.part(node["shape"]))
                 return array
             case "ObjectNode", _ if name in self.types:
                 return self._object(node)
@@ -85,8 +87,7 @@ class _Parts:
 
     def _array(self, node: dict[str, Any], name: str) -> Any:
         """An array or a scalar of NumPy's."""
-        file = io.BytesIO(self.archive.read(node["file"]))
-        array = np.load(file, allow_pickle=False)
+        array = read_array(self.archive, node["file"])
         if name == "numpy.ndarray":
             return array
         if name == f"numpy.{array.dtype.name}" and array.ndim == 0:

@@ -19,7 +19,7 @@ import hashlib
 import os
 import pickle
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +28,19 @@ import pytest
 # Threads of trees that wait let others run; OpenMP reads it when scikit-learn is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
+from support import instruction_sets
 from support.problems import use_every_kernel
 
 from fastnn import backends
 
 
 def variants() -> dict[str, tuple[str, str | None]]:
-    """Each backend with each of its instruction sets, the fastest first; None where none."""
+    """Each backend with each tested instruction set, the fastest first; None where none."""
     found = {}
     for name in backends.BACKENDS:
         usable = backends.why_not(name) is None
-        for isa in getattr(backends.load(name), "available", (None,)) if usable else (None,):
+        available = getattr(backends.load(name), "available", ()) if usable else ()
+        for isa in instruction_sets.tested(available) or (None,):
             found[f"{name}[{isa}]" if isa else name] = (name, isa)
     return found
 
@@ -164,3 +166,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         if key == "backend"
     }
     terminalreporter.write_line("tested backends: " + (", ".join(sorted(tested)) or "none"))
+
+
+@pytest.fixture(scope="session")
+def client() -> Iterator[Any]:
+    """A Dask client of two worker processes, which all tests of a session share."""
+    distributed = pytest.importorskip("distributed", reason="Dask comes with fastnn[dask]")
+    cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0")
+    with cluster, distributed.Client(cluster) as client:
+        yield client

@@ -6,35 +6,35 @@ import os
 import pickle
 import signal
 import sys
-import threading
 
 import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 from sklearn.base import clone
 from sklearn.metrics import accuracy_score, r2_score
+from support import cluster
+from support.cluster import on_each_worker, within
 
 from fastnn import MLPClassifier, MLPRegressor
 from fastnn.callbacks import Checkpoint
-from fastnn.dask import DaskMLPClassifier, DaskMLPRegressor, WorkersLost, cluster
+from fastnn.dask import (
+    DaskMLPClassifier,
+    DaskMLPRegressor,
+    DaskTabularClassifier,
+    DaskTabularRegressor,
+    WorkersLost,
+)
+from fastnn.dask import cluster as asking
+from fastnn.tabular.base import BaseTabular
 
-da = pytest.importorskip("dask.array", reason="Dask comes with fastnn[dask]")
 dd = pytest.importorskip("dask.dataframe", reason="Dask comes with fastnn[dask]")
 distributed = pytest.importorskip("distributed", reason="Dask comes with fastnn[dask]")
-dask = pytest.importorskip("dask")
+da = pytest.importorskip("dask.array")
 pd = pytest.importorskip("pandas")
 
 SMALL = {"hidden_layer_sizes": (5,), "random_state": 0, "max_iter": 5, "tol": 0.0}
 CUTS = (50, 0, 30, 40)
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-
-
-@pytest.fixture(scope="session")
-def client():
-    """Two worker processes, shared by all tests."""
-    cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0")
-    with cluster, distributed.Client(cluster) as client:
-        yield client
 
 
 @pytest.fixture(scope="session")
@@ -50,16 +50,11 @@ def rows():
 
 
 def cut(array, chunks=CUTS):
-    return da.from_array(array, chunks=(chunks, *map(int, array.shape[1:])))
+    return cluster.cut(array, chunks)
 
 
 def unknown(array):
-    """Two chunks, the first of 20 rows, whose sizes are not known."""
-    parts = [dask.delayed(array[:20]), dask.delayed(array[20:])]
-    shape = (np.nan, *array.shape[1:])
-    return da.concatenate(
-        [da.from_delayed(part, shape, array.dtype) for part in parts], allow_unknown_chunksizes=True
-    )
+    return cluster.unknown(array, 20)
 
 
 def frame(array):
@@ -69,38 +64,6 @@ def frame(array):
 
 def sparse(array):
     return cut(array).map_blocks(csr_matrix) if array.ndim == 2 else cut(array)
-
-
-def on_each_worker(client, *parts):
-    """Futures of the parts, each on a worker of its own, and a dask Array of them all."""
-    futures = [
-        client.scatter(part, workers=[worker], hash=False)
-        for part, worker in zip(parts, client.nthreads(), strict=True)
-    ]
-    chunks = [
-        da.from_delayed(dask.delayed(future), part.shape, part.dtype)
-        for future, part in zip(futures, parts, strict=True)
-    ]
-    return futures, da.concatenate(chunks)
-
-
-def within(seconds, function):
-    """What ``function()`` returns or raises, or a failure where that takes too long."""
-    found = []
-
-    def run():
-        try:
-            found.append((function(), None))
-        except BaseException as error:
-            found.append((None, error))
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    assert found, f"still running after {seconds} s"
-    if found[0][1] is not None:
-        raise found[0][1]
-    return found[0][0]
 
 
 def assert_same(model, expected, rtol=1e-9):
@@ -280,10 +243,14 @@ def test_a_client_is_neither_copied_nor_kept(client, rows):
     assert model.coefs_[0].any()
 
 
-@pytest.mark.parametrize("of_dask", [DaskMLPClassifier, DaskMLPRegressor])
-def test_the_parameters_are_those_of_one_machine_and_two_more(of_dask):
+@pytest.mark.parametrize(
+    "of_dask",
+    [DaskMLPClassifier, DaskMLPRegressor, DaskTabularClassifier, DaskTabularRegressor],
+)
+def test_the_parameters_are_those_of_one_machine_and_one_or_two_more(of_dask):
     names = set(of_dask._local_class().get_params())
-    assert set(of_dask().get_params()) == names | {"client", "synchronous"}
+    more = {"client"} if issubclass(of_dask, BaseTabular) else {"client", "synchronous"}
+    assert set(of_dask().get_params()) == names | more
     with pytest.raises(TypeError, match="unexpected keyword argument 'clients'"):
         of_dask(clients=1)
 
@@ -296,7 +263,7 @@ REFUSED = {
         lambda X, y: (DaskMLPRegressor(), X, y),
         TypeError,
         r"^X must be a Dask Array or DataFrame, got ndarray\. Data in memory are learned by"
-        r" MLPClassifier and MLPRegressor\.$",
+        r" the estimators of fastnn itself\.$",
     ),
     "y in memory": (
         lambda X, y: (DaskMLPRegressor(), cut(X), y),
@@ -458,7 +425,7 @@ def test_a_task_that_ends_its_workers_is_given_up(client, rows, monkeypatch):
 
 def test_a_fit_does_not_wait_for_ever_for_workers(rows, monkeypatch):
     X, y, *_ = rows
-    monkeypatch.setattr(cluster, "PATIENCE", 0.5)
+    monkeypatch.setattr(asking, "PATIENCE", 0.5)
     in_process = distributed.LocalCluster(n_workers=1, processes=False, dashboard_address=":0")
 
     class EndAll:

@@ -4,8 +4,8 @@
 one call of many steps, for each instruction set and precision. Before it is timed, each variant
 must reach the generic kernels' losses and parameters. Only useful floating-point operations count:
 those of the three matrix products, without padding. The peak is that of independent fused
-multiply-adds, measured before and after each time; a time whose peaks differ by more than 3 % is
-measured again. Pin it: ``taskset -c 1 python -m benchmarks.kernels.steps``.
+multiply-adds right after a call, at the clock that the work left (``benchmarks/calibrator.py``).
+Pin it: ``taskset -c 1 python -m benchmarks.kernels.steps``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from benchmarks.calibrator import Calibrator
 from fastnn.backends import _core
 from fastnn.backends.base import Data, Passes, Plan, TrainState
 from fastnn.backends.cython_backend import CythonBackend
@@ -46,19 +47,6 @@ def flops_of_a_step(units: list[int], batch: int) -> int:
     return 6 * batch * weights - 2 * batch * units[0] * units[1]
 
 
-def peak(isa: str, dtype: str, seconds: float = 0.02) -> float:
-    """Floating-point operations a second of independent fused multiply-adds."""
-    n, best = 1000, 0.0
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end:
-        start = time.perf_counter()
-        flops = _core.fma_peak(isa, dtype, n)
-        took = time.perf_counter() - start
-        best = max(best, flops / took)
-        n = max(n, int(n * 2e-3 / took))
-    return best
-
-
 def step_time(
     shape: str,
     isa: str,
@@ -67,8 +55,11 @@ def step_time(
     optimizer: str = "adam",
     n_threads: int = 1,
     rounds: int = 7,
-) -> tuple[float, float]:
-    """Seconds of one step, and the FLOP/s that the core could do at that time (medians)."""
+) -> tuple[float, float, int]:
+    """Seconds of one step, and the GFLOP/s that the core could do beside it (medians).
+
+    The third is how many of the rounds were never steady.
+    """
     units, batch, loss = SHAPES[shape]
     rng = np.random.default_rng(0)
     spec = NetworkSpec.dense(units, activation, loss)
@@ -96,26 +87,24 @@ def step_time(
         losses = tried.train(copy, data, one)
         outcomes.append(np.append(copy.params, losses))
     np.testing.assert_allclose(*outcomes, rtol=0, atol=1e-3 if dtype == np.float32 else 1e-9)
-    n_passes = max(
-        1,
-        int(0.03 / (flops_of_a_step(units, batch) / peak(isa, dtype.name) * 1.5) / n_batches),
-    )
+    calibrator = Calibrator(isa=isa)
+    seconds = 1.5 * flops_of_a_step(units, batch) / (1e9 * calibrator.gflops(dtype.name))
+    n_passes = max(1, int(0.03 / seconds / n_batches))
     passes = Passes(
         np.array([[rng.permutation(n_rows) for _ in range(n_passes)]], dtype=np.int64),
         np.full((1, n_passes, n_batches), 1e-4),
     )
     trainer.train(state, data, passes)
-    times, peaks = [], []
-    while len(times) < rounds:
-        before = peak(isa, dtype.name)
-        start = time.perf_counter()
+
+    def train() -> tuple[float, float]:
+        start, busy_start = time.perf_counter(), time.process_time()
         trainer.train(state, data, passes)
         took = time.perf_counter() - start
-        after = peak(isa, dtype.name)
-        if abs(after / before - 1) < 0.03:
-            times.append(took / passes.rates.size)
-            peaks.append((before + after) / 2)
-    return statistics.median(times), statistics.median(peaks)
+        return took / passes.rates.size, (time.process_time() - busy_start) / took
+
+    runs = [calibrator.watch(train, dtype.name) for _ in range(rounds)]
+    times, peaks = zip(*runs, strict=True)
+    return statistics.median(times), statistics.median(peaks), calibrator.unsteady
 
 
 def main() -> None:
@@ -138,14 +127,15 @@ def main() -> None:
         for dtype in args.dtype:
             for activation in args.activation:
                 for shape in args.shape:
-                    seconds, most = step_time(
+                    seconds, most, n_unsteady = step_time(
                         shape, isa, np.dtype(dtype), activation, args.optimizer, args.threads
                     )
                     flops = flops_of_a_step(*SHAPES[shape][:2])
                     print(
                         f"{isa:15}{dtype:9}{activation:11}{shape:10}"
                         f"{seconds * 1e6:10.2f}{flops / seconds / 1e9:9.1f}"
-                        f"{most / 1e9:7.0f}{100 * flops / seconds / most:10.1f}%",
+                        f"{most:7.0f}{flops / seconds / most / 1e7:10.1f}%"
+                        + (f"  {n_unsteady} rounds unsteady" if n_unsteady else ""),
                         flush=True,
                     )
 

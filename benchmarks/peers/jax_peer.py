@@ -1,4 +1,7 @@
-"""JAX: a whole epoch as one compiled ``lax.scan`` over minibatches, with donated buffers."""
+"""JAX: a whole epoch as one compiled ``lax.scan`` over minibatches, with donated buffers.
+
+In bfloat16 the operands of the products are, parameters and moments are float32.
+"""
 
 from __future__ import annotations
 
@@ -33,11 +36,17 @@ class Peer:
         self.X, self.y = jnp.asarray(X), jnp.asarray(y.reshape(len(X), -1), X.dtype)
         self.epoch = jax.jit(self._epoch, donate_argnums=0)
 
+    def _product(self, x: jax.Array, weight: jax.Array) -> jax.Array:
+        if self.problem.dtype != "bfloat16":
+            return x @ weight
+        operands = x.astype(jnp.bfloat16), weight.astype(jnp.bfloat16)
+        return jnp.matmul(*operands, preferred_element_type=jnp.float32)
+
     def _forward(self, params: Any, x: jax.Array) -> jax.Array:
         for weight, bias in params[:-1]:
-            x = _ACTIVATIONS[self.problem.activation](x @ weight + bias)
+            x = _ACTIVATIONS[self.problem.activation](self._product(x, weight) + bias)
         weight, bias = params[-1]
-        return x @ weight + bias
+        return self._product(x, weight) + bias
 
     def _batch_loss(self, params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
         raw = self._forward(params, x)
@@ -74,7 +83,7 @@ class Peer:
         weights, random = problem.start()
         params = jax.tree.map(jnp.asarray, weights)
         zeros = partial(jax.tree.map, jnp.zeros_like, params)
-        state = (params, zeros(), zeros(), jnp.zeros((), problem.dtype))
+        state = (params, zeros(), zeros(), jnp.zeros((), problem.array_dtype))
         for order in problem.orders(random, n_epochs):
             state = self.epoch(
                 state, self.X, self.y, order.astype(np.int32).reshape(-1, problem.batch)

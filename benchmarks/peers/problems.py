@@ -35,7 +35,8 @@ class Problem:
     Sizes from input to output, minibatch, minibatches of an epoch.
 
     One output is a binary classifier, several are classes; a regressor has ``regression`` set.
-    ``density`` below 1 makes X sparse (CSR).
+    ``density`` below 1 makes X sparse (CSR). ``dtype`` may be "bfloat16": X and the first weights
+    are float32 then, and a peer rounds what it holds in bfloat16 by itself.
     """
 
     name: str
@@ -50,6 +51,11 @@ class Problem:
     def but(self, **changes: Any) -> Problem:
         """The same problem with some fields changed."""
         return replace(self, **changes)
+
+    @property
+    def array_dtype(self) -> str:
+        """The dtype of X and of the first weights."""
+        return "float32" if self.dtype == "bfloat16" else self.dtype
 
     @property
     def n_rows(self) -> int:
@@ -72,13 +78,15 @@ class Problem:
         random = np.random.RandomState(SEED + 1)
         n_in, n_out = self.units[0], self.units[-1]
         if self.density < 1:
-            X = scipy.sparse.random(self.n_rows, n_in, self.density, "csr", self.dtype, random)
+            X = scipy.sparse.random(
+                self.n_rows, n_in, self.density, "csr", self.array_dtype, random
+            )
         else:
-            X = random.standard_normal((self.n_rows, n_in)).astype(self.dtype)
+            X = random.standard_normal((self.n_rows, n_in)).astype(self.array_dtype)
         scores = X @ random.standard_normal((n_in, max(n_out, 2))) / np.sqrt(n_in * self.density)
         scores += random.standard_normal(scores.shape)
         if self.regression:
-            return X, scores[:, 0].astype(self.dtype)
+            return X, scores[:, 0].astype(self.array_dtype)
         return X, scores.argmax(axis=1)
 
     def start(self) -> tuple[Weights, np.random.RandomState]:
@@ -87,8 +95,8 @@ class Problem:
         weights = []
         for n_in, n_out in zip(self.units, self.units[1:], strict=False):
             bound = np.sqrt((2 if self.activation == "logistic" else 6) / (n_in + n_out))
-            weight = random.uniform(-bound, bound, (n_in, n_out)).astype(self.dtype)
-            weights.append((weight, random.uniform(-bound, bound, n_out).astype(self.dtype)))
+            weight = random.uniform(-bound, bound, (n_in, n_out)).astype(self.array_dtype)
+            weights.append((weight, random.uniform(-bound, bound, n_out).astype(self.array_dtype)))
         return weights, random
 
     def orders(self, random: np.random.RandomState, n_epochs: int) -> Iterator[NDArray[np.int64]]:

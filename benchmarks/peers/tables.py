@@ -171,6 +171,21 @@ def _peak(rows: Sequence[dict[str, Any]]) -> str:
     return table(head, body)
 
 
+def _bfloat16(rows: Sequence[dict[str, Any]]) -> str:
+    names = peers(rows)
+    body = [
+        [
+            network(r),
+            time(median(r["seconds"]["fastnn"])),
+            time(median(r["float32_seconds"])),
+            *against(r, names),
+        ]
+        for r in rows
+    ]
+    head = ["network, batch", "fastnn bfloat16", "fastnn float32", *names]
+    return "\n\n".join([table(head, body), won_and_lost(rows, lambda row: row["shape"])])
+
+
 def _fits(rows: Sequence[dict[str, Any]]) -> str:
     names = peers(rows)
 
@@ -279,6 +294,7 @@ def _size(rows: Sequence[dict[str, Any]]) -> str:
 
 _TABLES = {
     "steps": ("Training step, float32, ReLU, Adam, one core", steps),
+    "bfloat16": ("Training step in bfloat16, ReLU, Adam, one core", _bfloat16),
     "peak": ("Share of the core's peak", _peak),
     "fits": ("Whole fits on scikit-learn's data sets, default parameters, one core", _fits),
     "predict": ("Prediction, float32, one core", _predict),

@@ -28,6 +28,7 @@ PEERS: dict[str, tuple[str, dict[str, Any]]] = {
     "scikit-learn": ("sklearn_peer", {}),
     "PyTorch": ("torch_peer", {}),
     "torch.compile": ("torch_peer", {"compiled": True}),
+    "PyTorch autocast": ("torch_peer", {"autocast": True}),
     "JAX": ("jax_peer", {}),
     "ONNX Runtime": ("onnx_peer", {}),
 }

@@ -19,6 +19,8 @@ TARGET_BEGIN("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")
 
 #define SQRT_32(v) _mm512_sqrt_ps((__m512)(v))
 #define SQRT_64(v) _mm512_sqrt_pd((__m512d)(v))
+#define RECIPROCAL_32(v) _mm512_rcp14_ps((__m512)(v))
+#define RECIPROCAL_64(v) _mm512_rcp14_pd((__m512d)(v))
 /* The second operand where either is NaN. */
 #define MAX_0_32(v) _mm512_max_ps(_mm512_setzero_ps(), (__m512)(v))
 #define MAX_0_64(v) _mm512_max_pd(_mm512_setzero_pd(), (__m512d)(v))
@@ -29,7 +31,11 @@ TARGET_BEGIN("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")
 #define STREAM(p, v) _mm512_stream_si512((__m512i *)(p), (__m512i)(v))
 #define STREAMED _mm_sfence()
 
+#ifdef AMX
 #define AMX_PERMISSION .allowed = fnn_amx_allowed, .instead = &fnn_kernels_bfloat16_avx512_32
+#else
+#define AMX_PERMISSION .allowed = NULL
+#endif
 #define BITS 32
 #include "../kernels.inc"
 #define BITS 64
@@ -54,6 +60,8 @@ const fnn_isa fnn_isa_avx512 = {
 
 #ifdef AMX
 static int amx_usable(void) { return usable() && fnn_amx_usable(); }
+#elif defined(FNN_AMX_STAND_IN)
+#define amx_usable usable
 #else
 #define amx_usable NULL
 #endif

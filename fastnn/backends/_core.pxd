@@ -122,6 +122,9 @@ cdef extern from "fastnn.h" nogil:
     int fnn_prepare(fnn_engine *engine, const fnn_task *task, int n_threads, size_t *bytes)
     void fnn_work(fnn_engine *engine, const fnn_task *task, int me)
     void fnn_start(fnn_engine *engine, int n_threads)
+    double fnn_line_cost(double ns)
+    int fnn_intel(int is_)
+    int fnn_probe(fnn_engine *engine)
     int fnn_forward(const fnn_engine *engine, const void *params, const fnn_data *data,
                     ptrdiff_t n_rows, void *out, size_t *bytes)
     int fnn_predict(const fnn_engine *engine, const void *params, const fnn_data *data,

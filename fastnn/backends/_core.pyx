@@ -65,38 +65,23 @@ def _optimizers():
     return found
 
 
-def _inverse_links():
+ctypedef const char *(*name_at)(int)
+
+
+cdef dict _codes(name_at name):
     cdef int i = 0
     found = {}
-    while fnn_inverse_link_name(i) != NULL:
-        found[fnn_inverse_link_name(i).decode()] = i
-        i += 1
-    return found
-
-
-def _precisions():
-    cdef int i = 0
-    found = {}
-    while fnn_precision_name(i) != NULL:
-        found[fnn_precision_name(i).decode()] = i
-        i += 1
-    return found
-
-
-def _functions():
-    cdef int i = 0
-    found = {}
-    while fnn_function_name(i) != NULL:
-        found[fnn_function_name(i).decode()] = i
+    while name(i) != NULL:
+        found[name(i).decode()] = i
         i += 1
     return found
 
 
 # What the C core knows, by the names of core/: its lists are the only ones.
 ACTIVATIONS, LOSSES, OPTIMIZERS = _activations(), _losses(), _optimizers()
-INVERSE_LINKS = _inverse_links()
-PRECISIONS = _precisions()  # names of dtypes, and "bfloat16", whose arrays are float32
-FUNCTIONS = _functions()  # of `apply`
+INVERSE_LINKS = _codes(fnn_inverse_link_name)
+PRECISIONS = _codes(fnn_precision_name)  # names of dtypes, and "bfloat16", whose arrays are float32
+FUNCTIONS = _codes(fnn_function_name)  # of `apply`
 
 
 cdef const fnn_isa *_find(str name) except NULL:
@@ -519,6 +504,16 @@ cdef class Call:
         with nogil:
             fnn_work(self.owner.engine, &self.task, me)
 
+    def probe(self):
+        """Measure what a line of memory costs between cores, with worker 1; true if it is new.
+
+        Once in a process; afterwards :meth:`n_threads` knows it.
+        """
+        cdef int is_new
+        with nogil:
+            is_new = fnn_probe(self.owner.engine)
+        return bool(is_new)
+
     def lead(self, int n_threads):
         """Tell the workers how many they are with this thread, and do its share."""
         with nogil:
@@ -542,6 +537,11 @@ def fma_peak(str isa, str dtype, Py_ssize_t n):
     with nogil:
         flops = fnn_fma_peak(found, precision, n)
     return flops
+
+
+def tuning(double line_cost=-1, int intel=-1):
+    """Nanoseconds of a line from core to core (0: not measured), whether it is Intel's; or set."""
+    return fnn_line_cost(line_cost), bool(fnn_intel(intel))
 
 
 def lanes(str isa, str dtype):

@@ -212,7 +212,10 @@ class CythonEngine:
                     except RuntimeError:  # the system has no more threads to give
                         break
                     started.append(thread)
-                call.lead(1 + len(started))
+                n_started = 1 + len(started)
+                if n_started > 1 and call.probe():  # fewer are worth it where lines are dear
+                    n_started = min(n_started, self._worth(call))
+                call.lead(n_started)
             finally:
                 call.give_up()
                 for thread in started:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from fastnn.search.estimator import TradeoffSearchCV
 
 MAX_REASONS = 3  # of failures, that are shown
+# From so many rows on, two thirds of them teach nearly what four fifths do, for half the time.
+MANY_ROWS = 10_000
 LAST_FIT = 2  # fits as long as those of the folds, for the one on all rows and what is not timed
 
 
@@ -40,12 +42,13 @@ def searched(
     refuse_unsuitable(known.schema, goal)
     limits, n_jobs = dict(settings.limits), settings.jobs or available_cpus()
     max_time = settings.max_time or (None if settings.trials else 60.0)
+    n_folds = settings.cv or (5 if len(known.y) < MANY_ROWS else 3)
     # The default bag is the first candidate. It trains for so long at most that its folds, and
     # another fit, are done in time.
-    turns = math.ceil(settings.cv / n_jobs) + LAST_FIT
+    turns = math.ceil(n_folds / n_jobs) + LAST_FIT
     of_bag = {} if max_time is None else {"max_time": max_time / turns}
     models = kinds_for(settings.models, (*settings.objectives, *limits))
-    n_rows = len(known.y) * (settings.cv - 1) // settings.cv
+    n_rows = len(known.y) * (n_folds - 1) // n_folds
     what = compared(known, goal, models, n_rows, **of_bag)
     search = TradeoffSearchCV(
         what.estimator,
@@ -54,7 +57,7 @@ def searched(
         objectives=settings.objectives,
         max_time=max_time,
         n_trials=settings.trials,
-        cv=settings.cv,
+        cv=n_folds,
         scoring=_scoring(settings.metric, known),
         refit={**limits, "score": "max"} if limits else settings.choose,
         n_jobs=n_jobs,

@@ -236,9 +236,8 @@ def _explore(parser: argparse.ArgumentParser) -> None:
     add(
         "--cv",
         type=_at_least(2),
-        default=Search.cv,
         metavar="N",
-        help="folds for every candidate (%(default)s)",
+        help="folds for every candidate (5, and 3 from 10,000 rows on)",
     )
     add(
         "--jobs",

@@ -127,8 +127,8 @@ class Search:
     metric : str, tuple of str or None
         The score, by the name of a scorer of scikit-learn's; None is accuracy, or R2. Of several,
         the first is the score, and the others are traded off as well.
-    cv : int
-        Folds for every candidate.
+    cv : int or None
+        Folds for every candidate; None is 5, and 3 from 10,000 rows on.
     jobs : int or None
         Folds trained at the same time; None is one for each processor.
     models : tuple of str or None
@@ -144,7 +144,7 @@ class Search:
     choose: str = "knee"
     limits: tuple[tuple[str, float], ...] = ()
     metric: str | tuple[str, ...] | None = None
-    cv: int = 5
+    cv: int | None = None
     jobs: int | None = None
     models: tuple[str, ...] | None = None
     storage: str | None = None

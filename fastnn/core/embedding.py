@@ -11,7 +11,7 @@ everything is multiplied by a scaling layer (Holzmueller et al. 2024, arXiv 2407
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
@@ -40,6 +40,12 @@ class Encoded:
     fractions: Array
     indicators: Array
     codes: NDArray[np.int32]
+
+    @classmethod
+    def joined(cls, parts: Sequence[Encoded]) -> Encoded:
+        """The rows of several parts of a table, one after the other."""
+        names = [field.name for field in fields(cls)]
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
     @property
     def shape(self) -> tuple[int, int]:

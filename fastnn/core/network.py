@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.core import arrays
 from fastnn.core.activations import ACTIVATIONS, Activation, Array
 from fastnn.core.embedding import Embedding
 from fastnn.core.family import chosen, number
@@ -267,7 +268,7 @@ def initialise(spec: NetworkSpec, dtype: np.dtype, random_state: np.random.Rando
     Weights and biases are uniform in ``+-bound`` of their layer; drawn in float64, then cast to
     ``dtype``. An embedding begins with W 0, linear and bias uniform in +-1, scale 1.
     """
-    params = np.empty(spec.layout.n_params, dtype)
+    params = arrays.zeros((spec.layout.n_params,), dtype)
     for layer, weight, bias in zip(
         spec.layers, spec.layout.weights, spec.layout.biases, strict=True
     ):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from fastnn.core import arrays
 from fastnn.core.activations import Array
 from fastnn.core.family import OPEN, Allowed, Member, Numbers, by_name, number
 
@@ -85,7 +86,7 @@ class Optimizer(Member):
     def new_slots(self, params: Array) -> Array:
         """Slots ``(n_members, n_slots, n_params)`` for ``params (n_members, n_params)``."""
         n_members, n_params = params.shape
-        slots = np.zeros((n_members, self.n_slots, n_params), params.dtype)
+        slots = arrays.zeros((n_members, self.n_slots, n_params), params.dtype)
         if self.ema is not None:
             slots[:, -1] = params
         return slots

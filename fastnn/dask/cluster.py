@@ -8,7 +8,7 @@ on where these are.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,7 @@ import numpy as np
 from fastnn._optional import require
 from fastnn._version import __version__
 from fastnn.dask import shards
-from fastnn.dask.shards import Found, Question, Sums
+from fastnn.dask.shards import Question, Sums
 
 FAN_IN = 16  # how many sums a task adds up
 POLL = 1.0  # seconds between two looks at whether there are workers
@@ -31,7 +31,7 @@ class WorkersLost(RuntimeError):
 
 @dataclass
 class Shard:
-    """The partitions that one worker has when a fit begins.
+    """A partition, or those that one worker has when a fit begins.
 
     Attributes
     ----------
@@ -61,18 +61,34 @@ class Cluster:
         None takes the current one.
     blocks : list of Delayed
         Of :func:`fastnn.dask.partitions.block`.
-    classifies : bool
+    look : callable ``(rows) -> object or None``
+        What has to be known of a shard before the fit; None of one without rows, which is left out.
+    joins : bool
+        Whether the partitions on a worker make one shard. Else each is one, in their order.
+
+    Attributes
+    ----------
+    shards : list of Shard
+    found : list of object
+        What ``look`` has found in each of them.
     """
 
-    def __init__(self, client: Any, blocks: Sequence[Any], classifies: bool) -> None:
+    def __init__(
+        self,
+        client: Any,
+        blocks: Sequence[Any],
+        look: Callable[[Any], Any],
+        *,
+        joins: bool = True,
+    ) -> None:
         self.client = client or _current_client()
         self.shards: list[Shard] = []
-        self._workers()
+        self.workers()
         _check_versions(self.client)
-        self._place(blocks)
-        found = self.each(shards.look, classifies)
+        self._place(blocks, joins)
+        found = self.each(look)
         self.shards = [s for s, one in zip(self.shards, found, strict=True) if one is not None]
-        self.found: list[Found] = [one for one in found if one is not None]
+        self.found: list[Any] = [one for one in found if one is not None]
         if not self.shards:
             raise ValueError(
                 f"X has no rows in any of its {len(blocks)} partitions; at least one is needed."
@@ -96,14 +112,22 @@ class Cluster:
 
     # ---- shards
 
-    def _place(self, blocks: Sequence[Any]) -> None:
-        """Join the partitions that are on the same worker, wherever that is.
+    def _place(self, blocks: Sequence[Any], joins: bool) -> None:
+        """Make shards of the partitions, wherever these are.
 
         No task is tied to a worker, though: one that is tied to a worker that has ended may wait
         for it for ever, even if others were allowed (``allow_other_workers``).
         """
         futures = self.client.compute(list(blocks))
         self._wait(futures)
+        own = self._by_worker(futures) if joins else [[i] for i in range(len(futures))]
+        n_rows = self._results([self._submit(shards.n_rows, future) for future in futures])
+        for numbers in own:
+            future = self._submit(shards.joined, *(futures[i] for i in numbers))
+            self.shards.append(Shard(future, numbers, [n_rows[i] for i in numbers]))
+
+    def _by_worker(self, futures: list[Any]) -> list[list[int]]:
+        """The numbers of those that are on the same worker."""
         holders = self.client.who_has(futures)
         own: dict[Any, list[int]] = {}
         for i, future in enumerate(futures):
@@ -111,10 +135,7 @@ class Cluster:
             at = sorted(holders[future.key])
             least = min(at, key=lambda worker: len(own.get(worker, ())), default=None)
             own.setdefault(least, []).append(i)
-        n_rows = self._results([self._submit(shards.n_rows, future) for future in futures])
-        for numbers in own.values():
-            future = self._submit(shards.joined, *(futures[i] for i in numbers))
-            self.shards.append(Shard(future, numbers, [n_rows[i] for i in numbers]))
+        return list(own.values())
 
     def map(self, function: Callable[..., Any], *args: Any) -> None:
         """Make ``function(rows, *args)`` of each shard, which takes its place."""
@@ -147,51 +168,106 @@ class Cluster:
         ``own`` holds the numbers of those that are asked, and the argument of each. The question is
         sent to one worker, which hands it on; sums are added up on workers.
         """
-        threshold = {"distributed.admin.large-graph-warning-threshold": "1 GB"}
-        with require("dask").config.set(threshold):
-            told = self._submit(_told, question)
+        told = self.told(question)
         sums = [
             self._submit(function, self.shards[i].future, told, i, argument)
             for i, argument in own.items()
         ]
-        while len(sums) > 1:
-            groups = [sums[i : i + FAN_IN] for i in range(0, len(sums), FAN_IN)]
-            sums = [self._submit(shards.added, *group) for group in groups]
-        return self._results(sums)[0]
+        return self._results([self._merged(shards.added, sums)])[0]
 
-    def _submit(self, function: Callable[..., Any], *args: Any) -> Any:
+    def merged(
+        self,
+        function: Callable[..., Any],
+        *args: Any,
+        merge: Callable[..., Any],
+        last: Callable[[Any], Any],
+    ) -> Any:
+        """What ``last`` finds in ``function(rows, *args)`` of all shards, which ``merge`` merges.
+
+        Merged in the order of the shards; all of it on workers.
+        """
+        parts = [self._submit(function, shard.future, *args) for shard in self.shards]
+        return self._results([self._submit(last, self._merged(merge, parts))])[0]
+
+    def _merged(self, merge: Callable[..., Any], futures: list[Any]) -> Any:
+        """A future of ``merge(*parts)``, a few at a time."""
+        while len(futures) > 1:
+            groups = [futures[i : i + FAN_IN] for i in range(0, len(futures), FAN_IN)]
+            futures = [self._submit(merge, *group) for group in groups]
+        return futures[0]
+
+    def told(self, question: Any) -> Any:
+        """A future of the question, which is sent to one worker, and handed on by it."""
+        threshold = {"distributed.admin.large-graph-warning-threshold": "1 GB"}
+        with require("dask").config.set(threshold):
+            return self._submit(_told, question)
+
+    # ---- tasks that take long
+
+    def spread(
+        self,
+        function: Callable[..., Any],
+        tasks: Sequence[Any],
+        *args: Any,
+        last: Callable[..., Any],
+    ) -> Any:
+        """What ``last([function(task, *args), ...], *args)`` finds, each task on another worker.
+
+        ``args`` may hold futures. A task is tied to its worker: Dask would rather have several wait
+        for one worker than send what they need to others. Where it ends, the task begins anew
+        elsewhere.
+        """
+        tied: dict[int, tuple[str, Any]] = {}
+        while True:
+            workers = self.workers()
+            tied = {i: own for i, own in tied.items() if own[0] in workers}
+            for i in sorted(set(range(len(tasks))) - set(tied)):
+                busy = [at for at, _ in tied.values()]
+                at = min(sorted(workers), key=busy.count)
+                tied[i] = at, self._submit(function, tasks[i], *args, workers=[at])
+            found = self._submit(last, [tied[i][1] for i in range(len(tasks))], *args)
+            results = self._results([found], {at for at, _ in tied.values()})
+            if results:
+                return results[0]
+
+    def _submit(self, function: Callable[..., Any], *args: Any, **where: Any) -> Any:
         """A task of its own, where Dask finds it best: where what it needs is."""
-        return self.client.submit(function, *args, pure=False)
+        return self.client.submit(function, *args, pure=False, **where)
 
-    def _workers(self) -> None:
-        """Wait until there are workers."""
+    def workers(self) -> set[str]:
+        """Those that there are; waits until there are some."""
         seen = time.monotonic()
-        while not self.client.nthreads():
+        while not (found := self.client.nthreads()):
             if time.monotonic() - seen > PATIENCE:
                 raise WorkersLost(
                     f"The cluster of {self.client} has had no worker for {PATIENCE:.0f} s. Start"
                     " workers, and call fit again."
                 )
             time.sleep(0.05)
+        return set(found)
 
-    def _results(self, futures: list[Any]) -> list[Any]:
-        """What the tasks return, which must be little."""
-        while True:
-            self._wait(futures)
+    def _results(self, futures: list[Any], needed: Set[str] = frozenset()) -> list[Any]:
+        """What the tasks return, which must be little; nothing if a needed worker has ended."""
+        while self._wait(futures, needed):
             try:
                 return [future.result(timeout=PATIENCE) for future in futures]
             except (TimeoutError, CancelledError):  # the worker that had it has just ended
                 continue
+        return []
 
-    def _wait(self, futures: list[Any]) -> None:
-        """Wait until all are done; raise what one of them raised, or WorkersLost."""
+    def _wait(self, futures: list[Any], needed: Set[str] = frozenset()) -> bool:
+        """Wait until all are done; raise what one of them raised, or WorkersLost.
+
+        False if a needed worker has ended before.
+        """
         distributed = require("distributed")
         while True:
             try:
                 distributed.wait(futures, timeout=POLL)
                 break
             except TimeoutError:
-                self._workers()
+                if not needed <= self.workers():
+                    return False
             except CancelledError:
                 break
         for future in futures:
@@ -199,6 +275,7 @@ class Cluster:
                 self._raise(future.exception())
             if future.status != "finished":
                 raise WorkersLost(self._loss()) from None
+        return True
 
     def _raise(self, error: BaseException) -> None:
         """Raise what a task raised, in words that say what ended."""
@@ -226,7 +303,7 @@ class Cluster:
         )
 
 
-def _told(question: Question) -> Question:
+def _told(question: Any) -> Any:
     """The question, as a task that is done again where its answer is lost."""
     return question
 

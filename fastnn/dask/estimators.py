@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import copy
-import inspect
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import is_classifier
-from sklearn.utils.validation import check_is_fitted
 
 from fastnn._sklearn import fit_context, safe_indexing
-from fastnn.dask import scores
+from fastnn.dask.base import (
+    CLIENT,
+    ClassifierOnCluster,
+    OnCluster,
+    RegressorOnCluster,
+    with_parameters,
+)
 from fastnn.dask.cluster import Cluster
-from fastnn.dask.partitions import answers, is_dask, partitions
+from fastnn.dask.partitions import made_up_row, partitions
+from fastnn.dask.shards import look
 from fastnn.dask.site import ClusterSite
 from fastnn.estimators.base import BaseMLP, unchanged_on_error
 from fastnn.estimators.mlp import MLPClassifier, MLPRegressor
@@ -24,8 +27,7 @@ from fastnn.estimators.targets import Targets, ValidationRows
 from fastnn.training.callbacks import watched_by, watching
 from fastnn.training.checkpoint import Checkpoint
 
-PARAMETERS = """client : distributed.Client or None, default=None
-        Where to fit; None takes the current client. It is not copied, nor kept in a pickle.
+PARAMETERS = f"""{CLIENT}
     synchronous : bool, default=False
         How the minibatches of all solvers but 'lbfgs', which is exact, are learned. False: every
         worker does a pass over its own rows, then the networks and the optimizer's memory are
@@ -36,11 +38,10 @@ PARAMETERS = """client : distributed.Client or None, default=None
 _CONSTRAINTS: dict[str, list[Any]] = {"client": [object], "synchronous": ["boolean"]}
 
 
-class _DaskMLP(BaseMLP):
+class _DaskMLP(OnCluster, BaseMLP):
     """What both estimators share."""
 
-    _local_class: ClassVar[type[BaseMLP]]
-    client: Any
+    _more_parameters: ClassVar[dict[str, Any]] = {"client": None, "synchronous": False}
     synchronous: bool
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -106,7 +107,7 @@ class _DaskMLP(BaseMLP):
             unchanged_on_error(self),
         ):
             blocks = partitions(X, y, sample_weight)
-            cluster = Cluster(self.client, blocks, is_classifier(self))
+            cluster = Cluster(self.client, blocks, partial(look, classifies=is_classifier(self)))
             site = partial(self._site, cluster)
             return self._fit(*self._sample(cluster), None, 0, validation=given, site=site)
 
@@ -118,54 +119,9 @@ class _DaskMLP(BaseMLP):
         """X and y of a row or more, from which a fit learns all but numbers."""
         return cluster.found[0].first
 
-    def predict(self, X: Any) -> Any:
-        """Predict by partition.
-
-        Parameters
-        ----------
-        X : dask Array or DataFrame, or array-like, of shape (n_samples, n_features)
-
-        Returns
-        -------
-        y : dask Array of shape (n_samples,) or (n_samples, n_outputs)
-            Lazy, and partitioned as X is; an ndarray where X is in memory.
-        """
-        return self._answer("predict", X)
-
-    def _answer(self, method: str, X: Any) -> Any:
-        if not is_dask(X):
-            return getattr(self._local_class, method)(self, X)
-        return answers(X, getattr(self.to_local(), method))
-
-    def _lazy_score(self, X: Any, y: Any, sample_weight: Any, *sums: Callable[..., Any]) -> Any:
-        """``sums`` are those of a partition, and the score that they add up to."""
-        if not is_dask(X):
-            return self._local_class.score(self, X, y, sample_weight)
-        blocks = partitions(X, y, sample_weight)
-        return scores.lazy_score(blocks, self.to_local().predict, *sums)
-
-    def to_local(self) -> Any:
-        """The same model without Dask.
-
-        Returns
-        -------
-        model : MLPClassifier or MLPRegressor
-            A copy, which needs neither Dask nor a client.
-        """
-        check_is_fitted(self)
-        return self._local()
-
-    def _local(self) -> Any:
-        parameters = self.get_params(deep=False)
-        own = {name: parameters.pop(name) for name in ("client", "synchronous")}
-        local = self._local_class(**parameters)
-        state = {
-            name: copy.deepcopy(value)
-            for name, value in self.__getstate__().items()
-            if name not in {*own, *parameters, "_skl_callbacks"}
-        }
-        local.__setstate__({**vars(local), **state})
-        return local
+    def _no_answer(self, local: Any, method: str, X: Any) -> np.ndarray:
+        answer: np.ndarray = getattr(local, method)(made_up_row(X))
+        return answer[:0]
 
     def _learn_more(self, *args: Any, **kwargs: Any) -> Any:
         raise AttributeError(
@@ -173,39 +129,9 @@ class _DaskMLP(BaseMLP):
             " warm_start=True, or take to_local(), which has both."
         )
 
-    def __sklearn_clone__(self) -> Any:
-        client, self.client = self.client, None  # which cannot be copied
-        try:
-            clone = super().__sklearn_clone__()
-        finally:
-            self.client = client
-        clone.client = client
-        return clone
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "client": None}
-
-
-def _with_parameters(cls: Any) -> Any:
-    """Give ``cls`` the constructor of its local class with two more parameters."""
-
-    def __init__(
-        self: Any, *args: Any, client: Any = None, synchronous: bool = False, **parameters: Any
-    ) -> None:
-        cls._local_class.__init__(self, *args, **parameters)
-        self.client, self.synchronous = client, synchronous
-
-    inherited = inspect.signature(cls._local_class.__init__)
-    own = list(inspect.signature(__init__).parameters.values())[2:4]
-    shown = inherited.replace(parameters=[*inherited.parameters.values(), *own])
-    __init__.__signature__ = shown  # type: ignore[attr-defined]
-    __init__.__qualname__ = f"{cls.__qualname__}.__init__"
-    cls.__init__ = __init__
-    return cls
-
-
-@_with_parameters
-class DaskMLPClassifier(_DaskMLP, MLPClassifier):  # noqa: D101 - the f-string is its docstring
+@with_parameters
+class DaskMLPClassifier(_DaskMLP, ClassifierOnCluster, MLPClassifier):  # noqa: D101 - see below
     __doc__ = f"""Multi-layer perceptron classifier, fitted on a Dask cluster.
 
     Parameters
@@ -258,20 +184,6 @@ class DaskMLPClassifier(_DaskMLP, MLPClassifier):  # noqa: D101 - the f-string i
         count = self.class_count_
         return replace(targets, class_weight=count.sum() / (len(count) * count))
 
-    def predict_proba(self, X: Any) -> Any:
-        """Probability estimates by partition.
-
-        Parameters
-        ----------
-        X : dask Array or DataFrame, or array-like, of shape (n_samples, n_features)
-
-        Returns
-        -------
-        y_prob : dask Array of shape (n_samples, n_classes)
-            Lazy; an ndarray where X is in memory.
-        """
-        return self._answer("predict_proba", X)
-
     def predict_log_proba(self, X: Any) -> Any:
         """Return the log of probability estimates, by partition.
 
@@ -286,24 +198,9 @@ class DaskMLPClassifier(_DaskMLP, MLPClassifier):  # noqa: D101 - the f-string i
         """
         return self._answer("predict_log_proba", X)
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
-        """Return the accuracy on the given data.
 
-        Parameters
-        ----------
-        X, y, sample_weight : dask collections as in ``fit``, or array-like
-
-        Returns
-        -------
-        score : dask Array without dimensions
-            Lazy: ``float(score)`` computes it; X and y must last until then. A float where X is in
-            memory.
-        """
-        return self._lazy_score(X, y, sample_weight, scores.hits, scores.accuracy)
-
-
-@_with_parameters
-class DaskMLPRegressor(_DaskMLP, MLPRegressor):  # noqa: D101 - the f-string is its docstring
+@with_parameters
+class DaskMLPRegressor(_DaskMLP, RegressorOnCluster, MLPRegressor):  # noqa: D101 - see below
     __doc__ = f"""Multi-layer perceptron regressor, fitted on a Dask cluster.
 
     Parameters
@@ -332,28 +229,5 @@ class DaskMLPRegressor(_DaskMLP, MLPRegressor):  # noqa: D101 - the f-string is 
     }
     _local_class = MLPRegressor
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
-        """Return R2 on the given data.
-
-        Parameters
-        ----------
-        X, y, sample_weight : dask collections as in ``fit``, or array-like
-
-        Returns
-        -------
-        score : dask Array without dimensions
-            Lazy: ``float(score)`` computes it; X and y must last until then. A float where X is in
-            memory.
-
-        Raises
-        ------
-        ValueError
-            If the loss is one of quantiles and X lies in partitions: D2 needs the quantiles of all
-            targets.
-        """
-        if is_dask(X) and hasattr(self, "coefs_") and self._trained_by().levels:
-            raise ValueError(
-                "The score of quantiles, D2, needs quantiles of all targets, which lie in"
-                " partitions. Score a sample of the rows: to_local().score(X, y)."
-            )
-        return self._lazy_score(X, y, sample_weight, scores.moments, scores.r2)
+    def _learns_quantiles(self) -> bool:
+        return hasattr(self, "coefs_") and bool(self._trained_by().levels)

@@ -66,20 +66,25 @@ def block(number: int, X: Any, y: Any, weight: Any = None) -> tuple[Any, Any, An
     return X, np.asarray(y), None if weight is None else np.asarray(weight)
 
 
-def answers(X: Any, answer: Callable[[Any], np.ndarray]) -> Any:
+def made_up_row(X: Any) -> Any:
+    """A row as those of X, a Dask Array or DataFrame of numbers, may be."""
+    _check("X", X)
+    return X._meta_nonempty if _is_frame(X) else np.zeros((1, X.shape[1]), X.dtype)
+
+
+def answers(X: Any, answer: Callable[[Any], np.ndarray], empty: np.ndarray) -> Any:
     """What ``answer`` makes of the rows of X, a dask Array that is partitioned as X is.
 
     Parameters
     ----------
     X : dask.array.Array or dask.dataframe.DataFrame of shape (n_samples, n_features)
     answer : callable ``X (n, n_features) -> ndarray (n,) or (n, n_out)``, n at least 1
+    empty : ndarray of shape (0,) or (0, n_out)
+        The answer to no rows, which tells the type and the shape of all.
     """
     _check("X", X)
     dask, array = require("dask"), require("dask.array")
     kept = dask.delayed(answer)  # in the graph once, not in every partition
-    # An answer to a made-up row tells the type and the shape of all.
-    row = X._meta_nonempty if _is_frame(X) else np.zeros((1, X.shape[1]), X.dtype)
-    empty = answer(row)[:0]
     kind = {"dtype": empty.dtype, "meta": empty}
     if not _is_frame(X):
         columns = {"chunks": (X.chunks[0], empty.shape[1:])} if empty.ndim > 1 else {"drop_axis": 1}
@@ -100,7 +105,7 @@ def _check(name: str, collection: Any) -> None:
     if not is_dask(collection) or not hasattr(collection, "ndim"):
         raise TypeError(
             f"{name} must be a Dask Array or DataFrame, got {type(collection).__name__}. Data in"
-            " memory are learned by MLPClassifier and MLPRegressor."
+            " memory are learned by the estimators of fastnn itself."
         )
 
 

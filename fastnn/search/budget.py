@@ -76,8 +76,7 @@ class Budget:
     def isolated_s(self, fit_time: float) -> float:
         """Seconds to measure a candidate with this fit time in isolation."""
         effort = FITS_ISOLATED
-        most = (1 + effort.max_repeats) * fit_time
-        return self.startup_s + min(most, 2 * fit_time + effort.seconds)
+        return self.startup_s + min(effort.max_repeats * fit_time, fit_time + effort.seconds)
 
     def has_time_for(self, n_folds: int, fold_s: float, now: float) -> bool:
         """Whether ``n_folds`` folds of ``fold_s`` seconds each end before exploring stops."""
@@ -135,4 +134,4 @@ class Budget:
 
     def note_isolated(self, seconds: float, fit_times: Sequence[float]) -> None:
         """Learn the start-up from a measurement in isolation that took ``seconds``."""
-        self.startup_s = seconds - (fit_times[0] + sum(fit_times))
+        self.startup_s = seconds - sum(fit_times)

@@ -14,7 +14,7 @@ import numbers
 import pickle
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -81,7 +81,7 @@ class Effort:
 PREDICTIONS_IN_SEARCH = Effort(min_repeats=3, max_repeats=30, seconds=0.02)
 PREDICTIONS_ISOLATED = Effort(min_repeats=15, max_repeats=300, seconds=0.15)
 FITS_ISOLATED = Effort(min_repeats=1, max_repeats=5, seconds=0.7)
-LONG_FIT_S = 10.0  # what a process loads once is a small part of such a fit
+WARM_ROWS = 100  # a fit of so few loads what a process loads once, such as compiled code
 BULK_ROWS = 10_000
 
 
@@ -122,6 +122,31 @@ class Fold:
     def energy_j(self) -> float:
         """Joules of the fit, estimated."""
         return self.cpu_time * watts()
+
+
+# What a storage's JSON may hold for a field, by its annotation: the container, and what is in it.
+STORED: dict[str, tuple[type | None, type | tuple[type, ...]]] = {
+    "float": (None, (int, float)),
+    "str": (None, str),
+    "list[float]": (list, (int, float)),
+    "dict[str, float]": (dict, (int, float)),
+}
+
+
+def from_storage(kind: type, content: dict[str, Any]) -> Any:
+    """A `Fold` or an `Isolated` as a storage kept it; TypeError if a field is of another type."""
+    found = kind(**content)
+    for one in fields(found):
+        container, item = STORED[str(one.type)]
+        value = getattr(found, one.name)
+        items = value.values() if isinstance(value, dict) else value
+        fits = container is None or isinstance(value, container)
+        for v in items if container and fits else [value]:
+            # NumPy makes objects of whole numbers beyond 64 bits.
+            fits &= isinstance(v, item) and not (isinstance(v, int) and abs(v) >= 2**63)
+        if not fits:
+            raise TypeError(f"{one.name} is {value!r:.50}, no {one.type}")
+    return found
 
 
 @dataclass(frozen=True)
@@ -291,22 +316,21 @@ def measure_isolated(estimator: BaseEstimator, dataset: Dataset, clock: Clock) -
     fit_time: list[float] = []
     cpu_time: list[float] = []
     joules: list[float] = []
+    n_rows = _n_rows(dataset.X)
+    few = np.unique(np.linspace(0, n_rows - 1, WARM_ROWS, dtype=np.intp))
+    with contextlib.suppress(Exception):  # what so few rows do not teach, all may
+        dataset.rows(few).fit(clone(estimator))
     peak = PeakMemory()
-    warm = False
-    while not warm or FITS_ISOLATED.wants_more(len(fit_time), sum(fit_time)):
+    while FITS_ISOLATED.wants_more(len(fit_time), sum(fit_time)):
         model = clone(estimator)
         before = rapl_joules()
         start, start_cpu = clock.wall(), clock.process_cpu()
         dataset.fit(model)
-        seconds, cpu_seconds = clock.wall() - start, clock.process_cpu() - start_cpu
-        # The first fit also pays for what the process loads once, such as compiled code.
-        if warm or seconds > LONG_FIT_S:
-            fit_time.append(seconds)
-            cpu_time.append(cpu_seconds)
-            after = rapl_joules()
-            if before is not None and after is not None and after > before:
-                joules.append(after - before)
-        warm = True
+        fit_time.append(clock.wall() - start)
+        cpu_time.append(clock.process_cpu() - start_cpu)
+        after = rapl_joules()
+        if before is not None and after is not None and after > before:
+            joules.append(after - before)
     peak_bytes = peak.rise()
     source = COUNTED if joules else estimate_label()
     joules = joules or [seconds * watts() for seconds in cpu_time]

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn._optional import require
-from fastnn.search.measure import Fold, Isolated
+from fastnn.search.measure import Fold, Isolated, from_storage
 from fastnn.search.quantities import QUANTITIES, described
 from fastnn.search.sharing import Sharing
 from fastnn.search.space import Space
@@ -142,7 +142,7 @@ class Trials:
         self.ratios: dict[str, float] = {}
         self.seen: set[str] = set()
         try:
-            with self._in_turns():
+            with _named_if_damaged(storage), self._in_turns():
                 self._open(optuna, storage, name, seed)
                 with _quiet(optuna):
                     for draws in first:
@@ -215,13 +215,14 @@ class Trials:
         for number, one in self.candidates.items():
             isolated = found.get(f"isolated {number}")
             if one.isolated is None and isolated is not None:
-                self.candidates[number] = replace(one, isolated=Isolated(**isolated), values={})
+                measured = from_storage(Isolated, isolated)
+                self.candidates[number] = replace(one, isolated=measured, values={})
         self._update_ratios()
 
     def _learn(self, trial: Any, sharing: Sharing) -> None:
         record = trial.user_attrs.get("record")
         if record is not None:
-            folds = [Fold(**one) for one in record["folds"]]
+            folds = [from_storage(Fold, one) for one in record["folds"]]
             params = self.space.read(trial.params)
             self.candidates[trial.number] = Candidate(params, folds, record["failure"])
             self.seen.add(self.space.key(trial.params))
@@ -374,6 +375,23 @@ def _mend_journal(path: str) -> None:
         end = file.read()
         if not end.endswith(b"\n"):
             file.truncate(file.seek(end.rfind(b"\n") + 1 - len(end), os.SEEK_END))
+
+
+@contextlib.contextmanager
+def _named_if_damaged(storage: Any) -> Iterator[None]:
+    """What reading a damaged journal raises in the body is one ValueError that names the file."""
+    try:
+        yield
+    except (OSError, Warning):  # not to be read or written; a warning that is an error
+        raise
+    except Exception as error:  # Optuna reads a journal's lines as they are
+        path = os.fspath(storage) if isinstance(storage, str | os.PathLike) else "://"
+        if "://" in str(path) or str(error).startswith("storage="):
+            raise
+        raise ValueError(
+            f"storage={path!r} is damaged: it was changed after it was written"
+            f" ({type(error).__name__}: {' '.join(str(error).split())[:200]}). Name another file."
+        ) from error
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any, cast
 
@@ -82,6 +82,14 @@ class Given:
     groups: Any
     validation: ValidationRows | None
 
+    def of(self, counted: Counted) -> Given:
+        """The same of the rows that are learned from."""
+        rows, X, y, groups = counted.first, self.X, self.y, self.groups
+        if not np.array_equal(rows, np.arange(len(y))):
+            X, y = safe_indexing(X, rows), y[rows]
+            groups = None if groups is None else groups[rows]
+        return replace(self, X=X, y=y, weight=counted.weight, groups=groups)
+
 
 @dataclass(frozen=True)
 class Learnable:
@@ -115,14 +123,22 @@ def _data(X: Encoded, learned: Targets, weight: Array | None, dtype: np.dtype) -
 
 def _joined(one: Data, other: Data) -> Data:
     """The rows of two."""
-    both = [(getattr(one.X, f.name), getattr(other.X, f.name)) for f in fields(Encoded)]
     weight = None
     if one.weight is not None or other.weight is not None:
         each = [
             np.ones(len(d.y), d.X.dtype) if d.weight is None else d.weight for d in (one, other)
         ]
         weight = np.concatenate(each)
-    return Data(Encoded(*map(np.concatenate, both)), np.concatenate([one.y, other.y]), weight)
+    X = Encoded.joined([cast(Encoded, one.X), cast(Encoded, other.X)])
+    return Data(X, np.concatenate([one.y, other.y]), weight)
+
+
+def check_n_rows(n_rows: int) -> None:
+    """ValueError if there are too few rows to learn from and to hold out."""
+    if n_rows < 2:
+        raise ValueError(
+            f"X must have at least 2 samples whose weight is above 0, got {n_rows} sample."
+        )
 
 
 def _check_weights(weight: Array | None, splits: Sequence[Split]) -> None:
@@ -208,13 +224,25 @@ class BaseTabular(CallbackSupport, TabularParameters):
         """As :meth:`fit`; what fails may leave the model half fitted."""
         random_state = check_random_state(self.random_state)
         learnable = self._learnable(recipe, given, random_state)
+        bag, loop, rates = self._bag(recipe, learnable, random_state)
+        fit_begins(cast(Any, loop), Origin(self.network_, bag.data))  # it has what callbacks see
+        printing: tuple[Callback, ...] = (PrintEpoch(),) if self.verbose else ()
+        bag.train(loop, rates, printing)
+        self._show(bag, loop, learnable)
+        return self
+
+    def _bag(
+        self, recipe: Recipe, learnable: Learnable, random_state: np.random.RandomState
+    ) -> tuple[Bag, BagLoop, NDArray[np.float64]]:
+        """The bag before its first epoch, and the learning rates of each step."""
         data, dtype = learnable.data, recipe.floats
         self._recipe_used, self._engines = recipe, {}
         spec = self.network_
-        members = [
-            Member(*split, first_parameters(spec, dtype, random_state))
-            for split in learnable.splits
-        ]
+        seeds = random_state.randint(2**31 - 1, size=len(learnable.splits))
+        members = []
+        for seed, split in zip(seeds, learnable.splits, strict=True):
+            own = np.random.RandomState(seed)
+            members.append(Member(*split, first_parameters(spec, dtype, own), own))
         n_mean = sum(len(member.rows) for member in members) // len(members)
         batch_size = recipe.batch_size_for(n_mean)
         plan = recipe.plan(spec, batch_size)
@@ -226,69 +254,79 @@ class BaseTabular(CallbackSupport, TabularParameters):
             self.eval_metric, self, self._loss, data, learnable.y, not learnable.has_validation
         )
         loop = BagLoop(members, BagRules(recipe.max_iter, recipe.cycle_ends()))
-        fit_begins(cast(Any, loop), Origin(spec, data))  # it has what callbacks look at
-        printing: tuple[Callback, ...] = (PrintEpoch(),) if self.verbose else ()
-        bag = Bag(engine, plan, self._n_out, data, measure, random_state)
-        bag.train(loop, recipe.rates(spec, batch_size, n_mean // batch_size), printing)
-        self._show(loop, learnable)
-        self.__dict__.pop("feature_importances_", None)
-        if self.importance_repeats:
-            self.feature_importances_ = permutation_importances(
-                bag, members, self._encoder, self.importance_repeats
-            )
-        return self
+        rates = recipe.rates(spec, batch_size, n_mean // batch_size)
+        return Bag(engine, plan, self._n_out, data, measure), loop, rates
 
     def _learnable(
         self, recipe: Recipe, given: Given, random_state: np.random.RandomState
     ) -> Learnable:
         """Validate, encode and split what ``fit`` was given."""
-        X, groups = given.X, checked_groups(given.groups)
-        validate_data(self, X, given.y, skip_check_array=True)
-        y = self._checked_targets(given.y)
-        check_consistent_length(X, y, groups)
-        dtype = recipe.floats
-        weight = row_weights(given.weight, X.shape[0], dtype)
-        splits = None
-        if given.validation is not None and (self.cv is not None or groups is not None):
-            raise ValueError(
-                "X_val takes the place of folds: leave out cv and groups, or X_val and y_val."
-            )
-        if self.cv is None or isinstance(self.cv, Integral):
-            counted = Counted.of(X.shape[0], weight)
-        else:
-            splits = given_splits(self.cv, X, y, groups)
-            counted = Counted.distinct(X, y, weight, splits)
-            splits = counted.of_splits(splits)
-        rows = counted.first
-        if not np.array_equal(rows, np.arange(X.shape[0])):
-            X, y = safe_indexing(X, rows), y[rows]
-            groups = None if groups is None else groups[rows]
-        encoder = EmbeddingEncoder(
-            recipe.n_bins, recipe.embedding_size, self.categorical_features, recipe.max_categories
-        ).fit(X)
-        n_rows = len(rows)
-        if n_rows < 2:
-            raise ValueError(
-                f"X must have at least 2 samples whose weight is above 0, got {n_rows} sample."
-            )
-        self._encoder = encoder
-        for name in ("n_features_in_", "feature_names_in_"):
-            if hasattr(encoder, name):
-                setattr(self, name, getattr(encoder, name))
-        learned = self._learned(y)
+        given = self._checked(given, recipe.floats)
+        counted, splits = self._counted(given)
+        given = given.of(counted)
+        self._keep_encoder(self._new_encoder(recipe).fit(given.X))
+        given = replace(given, X=self._encoder.encode(given.X, self))
+        return self._split(recipe, given, counted, splits, random_state)
+
+    def _split(
+        self,
+        recipe: Recipe,
+        given: Given,
+        counted: Counted,
+        splits: list[Split] | None,
+        random_state: np.random.RandomState,
+    ) -> Learnable:
+        """Split the rows to learn from, encoded; None are the folds that the recipe has."""
+        n_rows, dtype = len(given.y), recipe.floats
+        check_n_rows(n_rows)
+        learned = self._learned(given.y)
         self._loss, self._n_out = learned.loss, learned.n_outputs
-        data = _data(encoder.encode(X, self), learned, counted.weight, dtype)
+        data, y = _data(given.X, learned, given.weight, dtype), given.y
         if given.validation is not None:
             validation, y_val = self._validation(given.validation, learned, dtype)
             data, y = _joined(data, validation), np.concatenate([y, y_val])
-            held_out = np.arange(n_rows, len(y))
-            splits = [Split(np.arange(n_rows), held_out)] * recipe.n_members
+            rows, held_out = np.split(np.arange(len(y)), [n_rows])
+            splits = [Split(rows, held_out)] * recipe.n_members
         elif splits is None:
-            splits = fold_splits(data.y, groups, recipe.n_folds, recipe.n_members, random_state)
+            n_folds, n_members = recipe.n_folds, recipe.n_members
+            splits = fold_splits(data.y, given.groups, n_folds, n_members, random_state)
         n_members = self.n_members or len(splits)
         splits = [splits[j % len(splits)] for j in range(n_members)]
         _check_weights(data.weight, splits)
         return Learnable(data, y, counted, splits)
+
+    def _checked(self, given: Given, dtype: np.dtype) -> Given:
+        """The same with arrays of targets, weights and groups, as long as X and of use together."""
+        groups = checked_groups(given.groups)
+        validate_data(self, given.X, given.y, skip_check_array=True)
+        y = self._checked_targets(given.y)
+        check_consistent_length(given.X, y, groups)
+        weight = row_weights(given.weight, len(y), dtype)
+        if given.validation is not None and (self.cv is not None or groups is not None):
+            raise ValueError(
+                "X_val takes the place of folds: leave out cv and groups, or X_val and y_val."
+            )
+        return replace(given, y=y, weight=weight, groups=groups)
+
+    def _counted(self, given: Given) -> tuple[Counted, list[Split] | None]:
+        """The rows to learn from, and their splits where ``cv`` gives some."""
+        if self.cv is None or isinstance(self.cv, Integral):
+            return Counted.of(len(given.y), given.weight), None
+        splits = given_splits(self.cv, given.X, given.y, given.groups)
+        counted = Counted.distinct(given.X, given.y, given.weight, splits)
+        return counted, counted.of_splits(splits)
+
+    def _new_encoder(self, recipe: Recipe) -> EmbeddingEncoder:
+        return EmbeddingEncoder(
+            recipe.n_bins, recipe.embedding_size, self.categorical_features, recipe.max_categories
+        )
+
+    def _keep_encoder(self, encoder: EmbeddingEncoder) -> None:
+        """Keep what knows the columns of the rows to learn from."""
+        self._encoder = encoder
+        for name in ("n_features_in_", "feature_names_in_"):
+            if hasattr(encoder, name):
+                setattr(self, name, getattr(encoder, name))
 
     def _validation(
         self, given: ValidationRows, like: Targets, dtype: np.dtype
@@ -303,7 +341,7 @@ class BaseTabular(CallbackSupport, TabularParameters):
         except ValueError as error:
             raise ValueError(f"X_val, y_val, sample_weight_val: {error}") from error
 
-    def _show(self, loop: BagLoop, learnable: Learnable) -> None:
+    def _show(self, bag: Bag, loop: BagLoop, learnable: Learnable) -> None:
         """What the members have learned, and what they answer of rows that they did not see."""
         members, data, counted = loop.members, learnable.data, learnable.counted
         self._params = np.stack([member.best_params for member in members])
@@ -339,6 +377,11 @@ class BaseTabular(CallbackSupport, TabularParameters):
         places = np.where(counted.places < 0, len(answers), counted.places)
         answers = np.vstack([answers, np.full(self._n_out, np.nan)])[places]
         self.oof_prediction_ = self._shown(answers)
+        self.__dict__.pop("feature_importances_", None)
+        if self.importance_repeats:
+            self.feature_importances_ = permutation_importances(
+                bag, members, self._encoder, self.importance_repeats
+            )
 
     def _as_of(self, loop: Any, origin: Origin) -> dict[str, Any]:
         params = [member.best_params for member in loop.members]
@@ -402,6 +445,8 @@ class BaseTabular(CallbackSupport, TabularParameters):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._engines = {}
+        if "_params" in state:  # which may lie askew in memory, sent between processes
+            self._params = np.require(state["_params"], requirements="A")
 
     @abstractmethod
     def _checked_targets(self, y: Any) -> np.ndarray:

@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.backends import load, why_not
-
-Numbers = NDArray[np.float64]
+from fastnn.tabular.tally import Numbers, Tally
 
 HUGE = 1e300  # numbers beyond it count as it: their differences are finite
 LARGE = 1e100  # its square is finite
@@ -30,10 +29,10 @@ class RobustScale:
     factor: float
 
     @classmethod
-    def of(cls, x: Numbers) -> RobustScale:
+    def of(cls, x: Tally) -> RobustScale:
         """By median and quartiles; where these are equal, by the range."""
-        low, center, high = np.quantile(x, [0.25, 0.5, 0.75])
-        spread = high - low if high > low else (x.max() - x.min()) / 2
+        low, center, high = x.quantiles([0.25, 0.5, 0.75])
+        spread = high - low if high > low else (x.values[-1] - x.values[0]) / 2
         return cls(float(center), float(1 / max(spread, 1 / HUGE)) if spread > 0 else 0.0)
 
     def __call__(self, x: Numbers) -> Numbers:
@@ -59,7 +58,7 @@ def hot_values(counts: NDArray[np.int64], n_rows: int) -> Numbers:
     return np.where((counts > 0) & (counts < n_rows), ends[0] - ends[1], 0.0)
 
 
-def bin_edges(x: Numbers, n_bins: int) -> Numbers:
+def bin_edges(x: Tally, n_bins: int) -> Numbers:
     """Edges of at most ``n_bins`` bins, ascending and different; one more than there are bins.
 
     A column of few values takes all of them as edges. Else a value that more than ``n / n_bins``
@@ -67,19 +66,17 @@ def bin_edges(x: Numbers, n_bins: int) -> Numbers:
 
     Parameters
     ----------
-    x : ndarray of shape (n_rows,)
-        Finite numbers, two different ones at least.
+    x : Tally
+        Of finite numbers, two different ones at least.
     n_bins : int
     """
-    values, counts = np.unique(x, return_counts=True)
-    if len(values) <= n_bins + 1:
-        return values
-    frequent = values[counts > len(x) / n_bins]
-    if not len(frequent):
-        return np.unique(np.quantile(x, np.linspace(0, 1, n_bins + 1)))
-    rest = np.repeat(values, np.where(counts > len(x) / n_bins, 0, counts))
+    if len(x.values) <= n_bins + 1:
+        return x.values
+    is_frequent = x.counts > x.n_known / n_bins
+    frequent = x.values[is_frequent]
+    rest = Tally(x.values[~is_frequent], x.counts[~is_frequent])
     shares = np.linspace(0, 1, max(n_bins - len(frequent), 1) + 1)
-    edges = np.unique(np.concatenate([frequent, np.quantile(rest, shares)]))
+    edges = np.unique(np.concatenate([frequent, rest.quantiles(shares)]))
     if len(edges) > n_bins + 1:
         inner = np.quantile(edges[1:-1], np.linspace(0, 1, n_bins - 1))
         edges = np.unique(np.concatenate([edges[:1], inner, edges[-1:]]))
@@ -125,6 +122,11 @@ class NumericColumns:
             np.cumsum([0, *map(len, edges)], dtype=np.int64),
             np.concatenate([np.empty(0), *edges]),
         )
+
+    def __setstate__(self, state: dict[str, np.ndarray]) -> None:
+        # What was sent between processes may lie askew in memory, where compiled code cannot read.
+        aligned = {name: np.require(array, requirements="A") for name, array in state.items()}
+        vars(self).update(aligned)
 
     def find(
         self,

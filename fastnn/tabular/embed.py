@@ -32,6 +32,7 @@ from fastnn.tabular.bins import (
     bin_edges,
     hot_values,
 )
+from fastnn.tabular.tally import Levels, Tally
 
 INDICATOR_SCALE = 0.25  # one-hot columns would otherwise be a network's largest inputs
 DAY = np.timedelta64(1, "D")
@@ -108,19 +109,22 @@ class Column:
 
     def levels(self) -> tuple[Sequence[Any], NDArray[np.int64]]:
         """Distinct values, and the place of each row's among them; -1 where it is missing."""
-        categorical = getattr(self.values, "array", self.values)
-        if hasattr(categorical, "codes"):
-            return list(categorical.categories), np.asarray(categorical.codes, np.int64)
-        cells = self.values.tolist() if hasattr(self.values, "tolist") else list(self.values)
+        array = getattr(self.values, "array", self.values)
+        if hasattr(array, "codes"):
+            return list(array.categories), np.asarray(array.codes, np.int64)
         try:
-            distinct = dict.fromkeys(cells)
+            if hasattr(array, "factorize"):  # a Series' own would make dates of what looks like it
+                codes, distinct = array.factorize()
+                return distinct.tolist(), np.asarray(codes, np.int64)
+            cells = self.values.tolist() if hasattr(self.values, "tolist") else list(self.values)
+            places = dict.fromkeys(cells, -1)
         except TypeError as error:
             raise TypeError(
                 f"Column {self.name!r} is one of categories, but not all of its cells can be:"
                 f" {error}. Make texts or numbers of them, or leave the column out."
             ) from error
-        levels = [level for level in distinct if not is_missing(level)]
-        places = {**dict.fromkeys(distinct, -1), **{level: i for i, level in enumerate(levels)}}
+        levels = [level for level in places if not is_missing(level)]
+        places |= {level: i for i, level in enumerate(levels)}
         return levels, np.fromiter(map(places.__getitem__, cells), np.int64, len(cells))
 
 
@@ -163,7 +167,10 @@ def as_table(X: Any) -> Any:
     """A pandas DataFrame, an array of two dimensions, or a sparse matrix.
 
     Whatever turns into the first, or has the interchange protocol of DataFrames, becomes one.
+    TypeError for a plan of a table, which holds no rows.
     """
+    if hasattr(X, "collect_schema") and hasattr(X, "collect"):
+        raise TypeError(f"X is a {type(X).__name__}, which holds no rows yet. Give X.collect().")
     if hasattr(X, "iloc") and X.ndim == 2:
         return X
     if hasattr(X, "to_pandas"):  # those of Polars and Arrow; not all have the protocol
@@ -211,9 +218,9 @@ class CategoricalColumn:
     def codes(self, column: Column) -> NDArray[np.int64]:
         """The hot column of each row's level; -1 where it is missing or unknown."""
         levels, rows = column.levels()
-        return np.array([*map(self._code, levels), -1])[rows]
+        return np.array([*map(self.code, levels), -1])[rows]
 
-    def _code(self, level: Any) -> int:
+    def code(self, level: Any) -> int:
         """That of one level; numbers are texts, and texts numbers, as in the training table."""
         code = self._codes.get(level)
         if code is None and isinstance(level, str) != self._of_texts:
@@ -286,20 +293,42 @@ class EmbeddingEncoder(TransformerMixin, BaseEstimator):
         ValueError
             If a cell is infinite, or no number where one is meant.
         """
+        X = as_table(X)
+        categorical = self.look(X)
+        return self.learn(self.tallies(X, categorical))
+
+    def look(self, X: Any) -> NDArray[np.bool_]:
+        """Learn the names of the columns; return which hold categories, ``(n_columns,)``.
+
+        A column of a table that lies in parts holds them where it does in any part.
+        """
         columns = self._columns(X, self, reset=True)
         if not columns:
             raise ValueError("X has no columns; at least 1 is required.")
+        return self._categorical(columns)
+
+    def tallies(self, X: Any, categorical: NDArray[np.bool_]) -> list[Tally | Levels]:
+        """The counts of each column of a table, or of a part of it."""
+        return [
+            Levels.of(*column.levels())
+            if of_categories
+            else Tally.of(column.numbers().clip(-HUGE, HUGE))
+            for column, of_categories in zip(
+                self._columns(X, self, reset=False), categorical, strict=True
+            )
+        ]
+
+    def learn(self, tallies: Sequence[Tally | Levels]) -> EmbeddingEncoder:
+        """Choose scales, edges and categories by the counts of each column."""
         gaps: dict[int, NDArray[np.float32]] = {}
         self.categories_: list[CategoricalColumn] = []
         numbers: list[tuple[int, float, RobustScale, Numbers]] = []
         hot: list[float] = []
-        for place, (column, categorical) in enumerate(
-            zip(columns, self._categorical(columns), strict=True)
-        ):
-            if categorical:
-                self._fit_categories(place, column, hot)
+        for place, tally in enumerate(tallies):
+            if isinstance(tally, Levels):
+                self._learn_categories(place, tally, hot)
             else:
-                self._fit_numbers(place, column, numbers, gaps)
+                self._learn_numbers(place, tally, numbers, gaps)
         places, fills, scales, edges = zip(*numbers, strict=True) if numbers else [()] * 4
         self.numbers_ = NumericColumns.of(places, fills, scales, edges)
         self.gaps_ = np.array(list(gaps), np.int64)
@@ -316,44 +345,43 @@ class EmbeddingEncoder(TransformerMixin, BaseEstimator):
         )
         return self
 
-    def _fit_numbers(
+    def _learn_numbers(
         self,
         place: int,
-        column: Column,
+        x: Tally,
         found: list[tuple[int, float, RobustScale, Numbers]],
         gaps: dict[int, NDArray[np.float32]],
     ) -> None:
-        x = column.numbers().clip(-HUGE, HUGE)
-        absent = np.isnan(x)
-        if absent.all():
+        if not len(x.values):
             return
-        fill = float(np.median(x[~absent]))
-        if absent.any():
-            scale = RobustScale.of(absent.astype(float))
+        fill = float(x.quantiles(0.5))
+        if x.n_missing:
+            known_or_not = np.array([x.n_known, x.n_missing])
+            scale = RobustScale.of(Tally.of_counts(np.array([0.0, 1.0]), known_or_not))
             gaps[place] = (INDICATOR_SCALE * scale(np.array([1.0, 0.0]))).astype(np.float32)
-            x = np.where(absent, fill, x)
-        if x.min() < x.max():
+            x = x.filled(fill)
+        if len(x.values) > 1:
             scale = RobustScale.of(x)
-            edges = bin_edges(scale(x), self.n_bins)
+            edges = bin_edges(x.of_values(scale), self.n_bins)
             if len(edges) > 1:
                 found.append((place, fill, scale, edges))
 
-    def _fit_categories(self, place: int, column: Column, hot: list[float]) -> None:
-        levels, codes = column.levels()
-        counts = np.bincount(codes[codes >= 0], minlength=len(levels))
-        frequent = np.argsort(-counts, kind="stable")[: self.max_categories]
-        kept = sorted((levels[k] for k in frequent if counts[k]), key=sort_key)
-        if len(kept) == 2 or (len(kept) == 1 and (codes < 0).any()):
+    def _learn_categories(self, place: int, tally: Levels, hot: list[float]) -> None:
+        counts, n_rows = tally.counts, tally.n_rows
+        kept = sorted(tally.most_frequent(self.max_categories), key=sort_key)
+        if len(kept) == 2 or (len(kept) == 1 and sum(counts.values()) < n_rows):
             found = CategoricalColumn(place, kept)
-            signs = np.array([-1.0, 1.0, 0.0])
-            scale = RobustScale.of(signs[found.codes(column)])
+            signs, of_signs = np.array([-1.0, 1.0, 0.0]), np.zeros(3, np.int64)
+            for level, n in counts.items():
+                of_signs[found.code(level)] += n
+            of_signs[-1] += n_rows - sum(counts.values())
+            scale = RobustScale.of(Tally.of_counts(signs, of_signs))
             found.indicator = (INDICATOR_SCALE * scale(signs)).astype(np.float32)
             self.categories_.append(found)
         elif len(kept) > 2:
             self.categories_.append(CategoricalColumn(place, kept, len(hot)))
-            share = dict(zip(levels, counts, strict=True))
-            own = np.array([share[level] for level in kept], np.int64)
-            hot += (INDICATOR_SCALE * hot_values(own, len(codes))).tolist()
+            own = np.array([counts[level] for level in kept], np.int64)
+            hot += (INDICATOR_SCALE * hot_values(own, n_rows)).tolist()
 
     def transform(self, X: Any) -> Encoded:
         """Encode a table.
@@ -395,6 +423,7 @@ class EmbeddingEncoder(TransformerMixin, BaseEstimator):
                 and X.shape[1] == self.n_features_in_
                 and len(X) > 0
                 and X.flags.c_contiguous
+                and X.flags.aligned
                 and self.labels_ is None
             ):
                 return len(X), lambda i: Column(f"x{i}", X[:, i]), X.astype(np.float64, copy=False)
@@ -476,7 +505,7 @@ class EmbeddingEncoder(TransformerMixin, BaseEstimator):
         known = {place: j for j, place in enumerate(self.numbers_.places.tolist())}
         gaps = {place: k for k, place in enumerate(self.gaps_.tolist())}
         for place in sorted({*known, *gaps}):
-            x = np.ascontiguousarray(column(place).numbers())
+            x = np.require(column(place).numbers(), requirements=["C", "ALIGNED"])
             if place in known:
                 j = known[place]
                 self.numbers_.find(x[:, None], range(j, j + 1), bins, fractions)

@@ -27,7 +27,7 @@ def permutation_importances(
         X, out = bag.data.X[member.held_out], np.empty_like(member.answers)
         for place, own in enumerate(parts):
             for _ in range(n_repeats if any(own.values()) else 0):  # else it says nothing
-                order = bag.random_state.permutation(len(member.held_out))
+                order = member.random_state.permutation(len(member.held_out))
                 shuffled = _shuffled(cast(Encoded, X), own, order)
                 bag.engine.predict(member.best_params, shuffled, out)
                 grown[place] += bag.measure(member, out).value - member.best_value

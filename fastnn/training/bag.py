@@ -1,7 +1,8 @@
 """How do several networks train side by side, each on its folds? A bag: epochs of all its members.
 
 Each member holds out rows of its own, is measured on them after every epoch, and ends with the
-parameters that did best. All members that still train go into one call of the engine.
+parameters that did best. All members that still train go into one call of the engine. What a member
+becomes does not depend on which others are beside it.
 """
 
 from __future__ import annotations
@@ -67,6 +68,8 @@ class Member:
     rows, held_out : ndarray of int
         The rows to train and to validate on.
     best_params : ndarray of shape (n_params,)
+    random_state : RandomState
+        Draws the orders of its rows.
     best_value : float
         The value of ``best_params``; smaller is better.
     best_iter : int
@@ -82,6 +85,7 @@ class Member:
     rows: Rows
     held_out: Rows
     best_params: Array
+    random_state: np.random.RandomState
     best_value: float = np.inf
     best_iter: int = 0
     answers: Array = field(default_factory=lambda: np.empty((0, 0)))
@@ -143,10 +147,8 @@ class BagLoop:
 
     def record_epoch(self, active: Sequence[Member]) -> None:
         """Note an epoch of the members that trained in it."""
-        self.n_iter += 1
-        last = [
-            (member.losses[-1], member.held_out_losses[-1], member.values[-1]) for member in active
-        ]
+        i, self.n_iter = self.n_iter, self.n_iter + 1
+        last = [(one.losses[i], one.held_out_losses[i], one.values[i]) for one in active]
         for curve, mean in zip(
             (self.losses, self.validation_losses, self.values), np.mean(last, axis=0), strict=True
         ):
@@ -167,8 +169,6 @@ class Bag:
     data : Data
     measure : callable ``(member, predictions (n_held_out, n_out)) -> Measured``
         How bad a member's predictions of its held-out rows are.
-    random_state : RandomState
-        Draws the orders of the rows.
     """
 
     engine: Engine
@@ -176,7 +176,6 @@ class Bag:
     n_out: int
     data: Data
     measure: Callable[[Member, Array], Measured]
-    random_state: np.random.RandomState
 
     def train(
         self,
@@ -199,41 +198,67 @@ class Bag:
         ------
         ValueError
             If a member has measured nothing finite.
+
+        Warns
+        -----
+        InterruptedWarning
+            If Ctrl-C ends it. Whole epochs count alone, but for the first: that one ends where it
+            is, and a second Ctrl-C, while it is measured, is a KeyboardInterrupt.
         """
         members = loop.members
+        params = np.stack([member.best_params for member in members])
+        state = TrainState(params, self.plan.optimizer.new_slots(params))
+        message = INTERRUPTED
         try:
-            self._train(loop, rates, (*callbacks, *watching()))
+            self._train(loop, state, rates, (*callbacks, *watching()))
         except KeyboardInterrupt:
-            if not all(member.values for member in members):  # nothing is worth keeping yet
-                raise
+            if not loop.n_iter:
+                if np.array_equal(params, [member.best_params for member in members]):
+                    raise  # before the first step
+                self._end_epoch(loop, members, state, np.full(len(members), np.nan))
+                message = f"{INTERRUPTED} The first epoch is kept, as far as it went."
             loop.stopped = True
-            warnings.warn(INTERRUPTED, InterruptedWarning, stacklevel=2)
+            warnings.warn(message, InterruptedWarning, stacklevel=2)
         if not all(member.best_iter for member in members):
             raise ValueError(NON_FINITE)
 
     def _train(
-        self, loop: BagLoop, rates: NDArray[np.float64], callbacks: tuple[Callback, ...]
+        self,
+        loop: BagLoop,
+        state: TrainState,
+        rates: NDArray[np.float64],
+        callbacks: tuple[Callback, ...],
     ) -> None:
         """As :meth:`train`, whatever comes of it."""
-        trainer, optimizer = self.engine.trainer(self.plan), self.plan.optimizer
+        trainer = self.engine.trainer(self.plan)
         active, shown = list(loop.members), cast(Any, loop)  # it has what callbacks look at
-        params = np.stack([member.best_params for member in active])
-        state = TrainState(params, optimizer.new_slots(params))
-        held_out = {id(member): self.data.X[member.held_out] for member in active}
         n_visits = rates.shape[1] * self.plan.batch_size
         while not loop.stopped and active and loop.n_iter < loop.rules.max_iter:
-            drawn = [self.random_state.permutation(member.rows) for member in active]
+            drawn = [member.random_state.permutation(member.rows) for member in active]
             rows = np.stack([np.resize(order, n_visits) for order in drawn])[:, None]
             passes = Passes(rows.astype(np.int64, copy=False), rates[None, None, loop.n_iter])
             losses = trainer.train(state, self.data, passes)
-            averaged = state.params if optimizer.ema is None else state.slots[:, -1]
-            for member, loss, vector in zip(active, losses[:, 0], averaged, strict=True):
-                out = np.empty((len(member.held_out), self.n_out), vector.dtype)
-                self.engine.predict(vector, held_out[id(member)], out)
-                member.record(float(loss), self.measure(member, out), vector, out)
-            loop.record_epoch(active)
+            self._end_epoch(loop, active, state, losses[:, 0])
             pass_ended(shown, callbacks)
             if loop.n_iter in loop.rules.cycle_ends:
                 goes_on = [not member.ends_cycle() for member in active]
                 active = [member for member, on in zip(active, goes_on, strict=True) if on]
                 state = replace(state, params=state.params[goes_on], slots=state.slots[goes_on])
+
+    def _end_epoch(
+        self,
+        loop: BagLoop,
+        active: Sequence[Member],
+        state: TrainState,
+        losses: NDArray[np.float64],
+    ) -> None:
+        """Measure those that trained in an epoch, and note it: of all, or of none."""
+        averaged = state.params if self.plan.optimizer.ema is None else state.slots[:, -1]
+        found = []
+        for member, vector in zip(active, averaged, strict=True):
+            out = np.empty((len(member.held_out), self.n_out), vector.dtype)
+            self.engine.predict(vector, self.data.X[member.held_out], out)
+            found.append((self.measure(member, out), vector, out))
+        for member, loss, each in zip(active, losses, found, strict=True):
+            member.record(float(loss), *each)
+        loop.record_epoch(active)

@@ -9,8 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
@@ -20,6 +18,7 @@ import numpy as np
 from fastnn.backends.base import Data, TrainState
 from fastnn.core.embedding import Encoded
 from fastnn.core.family import is_count
+from fastnn.training.archive import is_later, open_archive, read_array
 from fastnn.training.callbacks import Origin
 from fastnn.training.state import LoopState
 
@@ -98,7 +97,13 @@ class Checkpoint:
         loop.origin = _described(loop, origin)
         if os.path.exists(self.path):
             about, arrays = _read(self.path)
-            self._check(about, loop.origin)
+            try:
+                self._check(about, loop.origin)
+                _check_fits(loop, about, arrays)
+            except CheckpointError:
+                raise
+            except Exception as error:  # whatever is not as _write left it
+                raise _damaged(self.path, error) from error
             _restore(loop, about, arrays)
 
     def on_pass_end(self, loop: LoopState) -> None:
@@ -215,22 +220,54 @@ def _read(path: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     if beginning != b"PK"[: len(beginning)]:
         raise foreign
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            known = "about" in archive.files
-            arrays = {name: archive[name] for name in archive.files} if known else {}
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, KeyError) as error:
-        raise CheckpointError(
-            f"{path} is damaged: it was cut off or changed after it was written ({error})."
-            " Delete it to start anew."
-        ) from error
+        with open_archive(path) as archive:
+            names = {name: name.removesuffix(".npy") for name in archive.namelist()}
+            known = "about.npy" in names
+            arrays = {own: read_array(archive, name) for name, own in names.items() if known}
+    except Exception as error:  # zipfile's, zlib's, and those of Python's parser in NumPy's
+        raise _damaged(path, error) from error
     try:
         about = json.loads(arrays.pop("about").tobytes())
-        known = about["format"] == FORMAT
-    except (KeyError, TypeError, ValueError):
-        known = False
+        known, later = about["format"] == FORMAT, is_later(about["format"], FORMAT)
+    except (KeyError, TypeError, ValueError, RecursionError):
+        known = later = False
+    if later:
+        raise CheckpointError(
+            f"{path} was written by a later version of fastnn ({about['format']!r}). Go on with"
+            " that version, or delete the file to start anew."
+        )
     if not known:
         raise foreign
     return about, arrays
+
+
+def _damaged(path: str, error: Exception) -> CheckpointError:
+    return CheckpointError(
+        f"{path} is damaged: it was cut off or changed after it was written"
+        f" ({' '.join(str(error).split())[:200]}). Delete it to start anew."
+    )
+
+
+def _check_fits(loop: LoopState, about: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    """Raise, if something of a file is not of the kind and shape that ``loop`` would have there."""
+    np.random.RandomState(0).set_state(about["random_state"])
+    expected = {f"state.{one.name}": getattr(loop.state, one.name) for one in fields(TrainState)}
+    for one in fields(LoopState):
+        if one.name not in _APART:
+            expected[one.name] = getattr(loop, one.name)
+    if missing := {name for name in expected if name not in arrays} - {"best_params"}:
+        raise ValueError(f"{', '.join(sorted(missing))} missing")
+    for name, array in arrays.items():
+        own = loop.params if name == "best_params" else np.asarray(expected[name])
+        shape = (array.size,) if isinstance(expected[name], list) else own.shape
+        kinds: tuple[Any, Any] = own.dtype, array.dtype
+        if isinstance(expected[name], list | str):  # of any length
+            kinds = own.dtype.kind, array.dtype.kind
+        if array.shape != shape or kinds[0] != kinds[1]:
+            raise ValueError(f"{name} is {array.dtype} of shape {array.shape}")
+    then, now = (np.sort(np.append(one["rows"], one["held_out"])) for one in (arrays, expected))
+    if not np.array_equal(then, now):
+        raise ValueError("rows are not those of the data")
 
 
 def _restore(loop: LoopState, about: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:

@@ -53,8 +53,8 @@ def row_weights(
         return None
     refuse_dates(np.asarray(sample_weight), "sample_weight")
     if isinstance(sample_weight, Number):
-        weight = np.full(n_rows, sample_weight, dtype)
-    else:
+        sample_weight = np.full(n_rows, sample_weight)
+    with np.errstate(over="ignore"):  # the check says what is too large
         weight = check_array(
             sample_weight, dtype=dtype, order="C", ensure_2d=False, input_name="sample_weight"
         )

@@ -70,10 +70,15 @@ class TimeLimit:
         """Look at the clock, unless something else has stopped the fit already."""
         if loop.stopped or time.monotonic() < self.end:
             return False
-        warnings.warn(
-            f"Training stopped after {loop.n_iter} iterations, as max_time={self.seconds} seconds"
-            " have passed; the optimization hasn't converged yet.",
-            ConvergenceWarning,
-            stacklevel=2,
-        )
+        warn_of_time(loop.n_iter, self.seconds)
         return True
+
+
+def warn_of_time(n_iter: int, seconds: float) -> None:
+    """Say that a fit was ended by its time limit."""
+    warnings.warn(
+        f"Training stopped after {n_iter} iterations, as max_time={seconds} seconds"
+        " have passed; the optimization hasn't converged yet.",
+        ConvergenceWarning,
+        stacklevel=3,
+    )

@@ -42,7 +42,7 @@ TOLERANCE = {
 }
 settings.register_profile(
     "agreement",
-    max_examples=60,
+    max_examples=30,
     deadline=None,
     derandomize="CI" in os.environ or "FASTNN_REQUIRE" in os.environ,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
@@ -71,8 +71,7 @@ class Case:
 
 
 @st.composite
-def cases(draw) -> Case:
-    dtype = draw(st.sampled_from([np.float64, np.float32]))
+def cases(draw, dtype: type) -> Case:
     loss = draw(st.sampled_from(list(LOSS_VARIANTS)))
     names = st.sampled_from(list(ACTIVATIONS) if dtype == np.float64 else SMOOTH)
     activations = draw(st.lists(names, max_size=3))
@@ -117,9 +116,11 @@ def segments(spec: NetworkSpec, rng: np.random.Generator) -> tuple:
     )
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["float64", "float32"])
 @settings(settings.get_profile("agreement"))
-@given(case=cases())
-def test_agrees_with_the_reference_on_random_networks(compiled_backend, case):
+@given(draws=st.data())
+def test_agrees_with_the_reference_on_random_networks(compiled_backend, dtype, draws):
+    case = draws.draw(cases(dtype))
     spec = NetworkSpec.dense(case.units, case.activations or "tanh", LOSS_VARIANTS[case.loss])
     spec = spec.with_dropout(case.dropout)
     rng = np.random.default_rng(case.seed)

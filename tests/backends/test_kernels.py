@@ -15,6 +15,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.special import erfcx
+from support import instruction_sets
 from support.problems import LOSS_VARIANTS, RULES, as_csr, copy_state, fresh_state, problem
 
 from fastnn.backends.base import Data, Passes, Plan
@@ -37,7 +38,8 @@ TOLERANCE = {"float64": 2e-12, "float32": 1e-3}
 
 # AMX differs from the vectors that it goes with in bfloat16 alone.
 each_isa = pytest.mark.parametrize(
-    "isa", [name for name in _core.INSTRUCTION_SETS if name != "amx_lowered"]
+    "isa",
+    [name for name in instruction_sets.tested(_core.INSTRUCTION_SETS) if name != "amx_lowered"],
 )
 each_dtype = pytest.mark.parametrize("dtype", ["float64", "float32"])
 
@@ -271,6 +273,58 @@ def started(monkeypatch) -> list[threading.Thread]:
     return found
 
 
+@pytest.fixture
+def tuning():
+    """Sets what a line of memory costs between cores, and whether the processor is Intel's."""
+    _, intel = _core.tuning()
+    yield _core.tuning
+    _core.tuning(0, intel)
+
+
+def test_threads_that_are_too_many_for_these_cores_leave(monkeypatch, tuning):
+    spec = NetworkSpec.dense([9, 20, 3], "relu", "log_loss")
+    work = work_for(np.random.default_rng(0), 40, 10, 2)
+    data, rule = problem(spec, 40, "float32"), Adam()
+    expected = fresh_state(spec, rule, "float32")
+    cython_backend.BACKEND.engine(spec, np.dtype("float32")).trainer(Plan(rule, 10)).train(
+        expected, data, work
+    )
+    trainer = cython_backend.BACKEND.engine(spec, np.dtype("float32"), 3).trainer(Plan(rule, 10))
+    asked = []
+    monkeypatch.setattr(cython_backend.threads, "available_cpus", lambda: 3)
+    monkeypatch.setattr(
+        cython_backend.CythonEngine,
+        "_worth",
+        lambda self, call: asked.append(tuning(0)) or (1 if len(asked) == 2 else 3),
+    )
+    for _ in range(50):  # a probe is given up where another process has the core
+        asked.clear()
+        state = fresh_state(spec, rule, "float32")
+        trainer.train(state, data, work)
+        np.testing.assert_array_equal(state.params, expected.params)
+        if len(asked) == 2:
+            break
+
+
+@each_dtype
+@each_isa
+def test_what_intels_cores_are_faster_by_changes_no_bit(isa, dtype, tuning):
+    spec = NetworkSpec.dense([70, 33, 5], "relu", "log_loss")
+    data, work = problem(spec, 120, dtype), work_for(np.random.default_rng(0), 120, 40, 20)
+    params = []
+    for intel in (False, True):
+        tuning(intel=intel)
+        for rule in (Adam(), Adam(epsilon=0.0)):
+            state = fresh_state(spec, rule, dtype)
+            state.params[:, ::7] = 0  # some gradients stay 0: 0 / 0 where epsilon is 0
+            data.X[:, 3] = 0
+            of(isa).engine(spec, np.dtype(dtype)).trainer(Plan(rule, 40)).train(state, data, work)
+            params.append(state.params)
+    np.testing.assert_array_equal(params[:2], params[2:])
+    assert not np.isfinite(params[1]).all()
+    assert np.isfinite(params[0]).all()
+
+
 @pytest.mark.parametrize("n_members", [1, 3])
 @each_dtype
 @each_isa
@@ -343,19 +397,22 @@ def test_a_call_works_with_the_threads_it_gets(n_members, share_out, monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("units", "n_passes", "n_members", "fewest", "most"),
+    ("units", "n_passes", "n_members", "line_ns", "fewest", "most"),
     [
-        ([10, 16, 1], 1000, 1, 1, 1),  # a step is too short to share
-        ([30, 100, 10], 1, 1, 1, 1),  # all is done before a thread has started
-        ([30, 100, 10], 1000, 1, 2, 11),
-        ([784, 1024, 512, 10], 10, 1, 12, 12),  # as many as there are
-        ([10, 16, 1], 1000, 5, 5, 5),  # one for each member
-        ([10, 16, 1], 1, 5, 1, 1),
+        ([10, 16, 1], 1000, 1, 25, 1, 1),  # a step is too short to share
+        ([64, 100, 10], 1, 1, 25, 1, 1),  # all is done before a thread has started
+        ([64, 100, 10], 1000, 1, 25, 2, 11),
+        ([64, 100, 10], 1000, 1, 150, 1, 1),  # cores that share no cache
+        ([784, 256, 128, 10], 1000, 1, 150, 2, 11),
+        ([784, 1024, 512, 10], 10, 1, 25, 12, 12),  # as many as there are
+        ([10, 16, 1], 1000, 5, 150, 5, 5),  # one for each member
+        ([10, 16, 1], 1, 5, 25, 1, 1),
     ],
 )
 def test_a_call_takes_as_many_threads_as_it_can_use(
-    units, n_passes, n_members, fewest, most, monkeypatch
+    units, n_passes, n_members, line_ns, fewest, most, monkeypatch, tuning
 ):
+    tuning(line_ns)
     worth = []
     monkeypatch.setattr(
         cython_backend.CythonEngine, "run", lambda self, call: worth.append(self._worth(call))

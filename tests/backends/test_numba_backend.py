@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import os
 import platform
@@ -25,6 +26,8 @@ from fastnn.core.optimizers import SGD, Adam
 
 pytest.importorskip("numba", reason="the Numba backend needs numba: pip install fastnn[numba]")
 
+kernels = importlib.import_module("fastnn.backends.numba.passes")
+KERNELS = kernels.forward, kernels.gradient, kernels.train
 SIZES = [*range(1, 10), 15, 16, 17, 31, 32, 33, 63, 64, 65, 100]  # around vectors and tiles
 TOLERANCE = {np.float64: {"rtol": 1e-11, "atol": 1e-13}, np.float32: {"rtol": 3e-4, "atol": 3e-5}}
 
@@ -129,10 +132,14 @@ def test_agrees_for_batches_of_many_blocks_and_long_sums(dtype):
 def test_sparse_input_may_use_long_indices_and_repeat_entries():
     spec = NetworkSpec.dense([6, 5, 2], "relu", "squared_error")
     data = as_csr(problem(spec, 20))
+    assert_agree(spec, Plan(SGD(), 8), data, passes(20, 8), np.float64)
+    compiled = [len(one.signatures) for one in KERNELS]
     X = data.X
     X.indices, X.indptr = X.indices.astype(np.int64), X.indptr.astype(np.int64)
     X.indices[X.indptr[0] + 1] = X.indices[X.indptr[0]]  # the first row names one column twice
     assert_agree(spec, Plan(SGD(), 8), data, passes(20, 8), np.float64)
+    # They are read in 32 bits, which hold them: no other kernels are compiled for long ones.
+    assert [len(one.signatures) for one in KERNELS] == compiled
 
 
 def test_arrays_may_be_read_only():
@@ -231,9 +238,12 @@ def test_other_precisions_are_refused_with_the_reason():
 
 # In a process of its own
 
-# One call of ``forward``, which is compiled and cached as the others are, but sooner.
+# One call of ``forward``, which compiles sooner than the others, and with two activations.
 FORWARD = """
 import numpy as np
+from fastnn.backends.numba import math
+tanh, identity = (math._in_place(math.ACTIVATIONS[name][0]) for name in ("tanh", "identity"))
+math.activate = math.by_code([tanh if name == "tanh" else identity for name in math.ACTIVATIONS])
 from fastnn.backends import load
 from fastnn.core.network import NetworkSpec, initialise
 
@@ -267,18 +277,46 @@ def run(code: str, root: Path = ROOT, **environment: str) -> str:
     return done.stdout.strip()
 
 
+# A function that is cached, as those of passes.py, and one of another file that it calls.
+CALLED = """
+
+@fast
+def called():
+    return {}
+"""
+CACHED = """
+
+from fastnn.backends.numba.math import called
+
+@entry
+def cached(layers):
+    return called() * layers.size
+"""
+CALL = """
+import numpy as np
+from fastnn.backends.numba import layout, passes
+
+print(passes.cached(np.zeros(1, layout.LAYER)))
+stats = passes.cached.stats
+print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
+"""
+
+
 def test_code_is_found_on_disk_until_a_file_changes(tmp_path):
     """By the next process, and any file: also one whose functions are not cached by themselves."""
     shutil.copytree(ROOT / "fastnn", tmp_path / "fastnn", ignore=shutil.ignore_patterns("*.so"))
+    package = tmp_path / "fastnn/backends/numba"
+    math = (package / "math.py").read_text()
 
-    def hits_and_misses() -> list[str]:
-        return run(FORWARD, tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "cache")).split()[:2]
+    def value_hits_and_misses() -> list[str]:
+        return run(CALL, tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "cache")).split()
 
-    assert hits_and_misses() == ["0", "1"]
-    assert hits_and_misses() == ["1", "0"]
-    with (tmp_path / "fastnn/backends/numba/math.py").open("a") as file:
-        file.write("# changed\n")
-    assert hits_and_misses() == ["0", "1"]
+    (package / "passes.py").write_text((package / "passes.py").read_text() + CACHED)
+    (package / "math.py").write_text(math + CALLED.format(1))
+    assert value_hits_and_misses() == ["1", "0", "1"]
+    assert value_hits_and_misses() == ["1", "1", "0"]
+    (package / "math.py").write_text(math + CALLED.format(2))
+    assert value_hits_and_misses() == ["2", "0", "1"]
 
 
 @pytest.mark.skipif(

@@ -159,9 +159,13 @@ def test_the_first_candidate_is_what_fit_trains():
     )
 
 
-@pytest.mark.parametrize(("jobs", "turns"), [(1, 7), (2, 5), (8, 3)])
-def test_the_first_candidate_ends_in_time(monkeypatch, jobs, turns):
+@pytest.mark.parametrize(
+    ("jobs", "many_rows", "n_folds", "turns"),
+    [(1, 10_000, 5, 7), (2, 10_000, 5, 5), (8, 10_000, 5, 3), (2, 50, 3, 4)],
+)
+def test_the_first_candidate_ends_in_time(monkeypatch, jobs, many_rows, n_folds, turns):
     """Its folds, a fit as long, and something to spare: no more than the search has."""
+    monkeypatch.setattr("fastnn.cli.exploring.MANY_ROWS", many_rows)
     begun = []
     monkeypatch.setattr(TradeoffSearchCV, "fit", lambda self, *_, **__: begun.append(self) or 1 / 0)
     search = Search(max_time=35.0, jobs=jobs)
@@ -169,6 +173,7 @@ def test_the_first_candidate_ends_in_time(monkeypatch, jobs, turns):
         commands.explore(TableFile("homes.csv"), Goal("kind"), search=search)
     first = begun[0].first_candidates[0]
     assert first["model"].max_time == 35.0 / turns and first["model__preset"] == "balanced"
+    assert begun[0].cv == n_folds
 
 
 @pytest.mark.parametrize("kind", ["trees", "linear"])
@@ -179,6 +184,10 @@ def test_other_kinds_are_saved_and_predict(run, kind):
     assert status == 0 and len(out.splitlines()) == 81, err
     name = {"trees": "gradient boosting of scikit-learn", "linear": "linear model"}[kind]
     assert re.search(rf"^  model +{name}$", run("info", "m")[1], re.M)
+    if kind == "trees":  # which read categories as such
+        loaded = load_model("m")
+        n = len(loaded.schema.categorical)
+        assert loaded.model[-1].regressor_.is_categorical_[:n].tolist() == [True] * n != []
 
 
 def test_kinds_without_flops_are_left_out_where_these_are_an_objective():

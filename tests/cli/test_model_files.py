@@ -6,8 +6,10 @@ import io
 import json
 import os
 import pickle
+import shutil
 import sys
 import zipfile
+from functools import partial
 
 import joblib
 import numpy as np
@@ -16,6 +18,7 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 from support.homes import homes
 
 import fastnn
@@ -52,6 +55,14 @@ def test_unknown_types_are_refused_by_name(run, tmp_path):
         in err
     )
     assert "evil" not in sys.modules
+
+
+def test_a_function_within_a_partial_is_refused_by_name(tmp_path):
+    schema = recognise(homes(), "kind", TypeOptions(drop=["price", "town"]))
+    model = FunctionTransformer(partial(shutil.rmtree, "/nowhere"))
+    save_model(tmp_path / "m.skops", TableModel(model, schema, {}))
+    with pytest.raises(ModelFileError, match=r"does not know to be safe: shutil\.rmtree\."):
+        load_model(tmp_path / "m.skops")
 
 
 def test_files_that_are_no_models(tmp_path):

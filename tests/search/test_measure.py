@@ -6,6 +6,7 @@ import json
 import pickle
 import threading
 from dataclasses import asdict, replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -117,25 +118,26 @@ SECONDS = iter([8.0, 0.25, 0.25, 0.5, 1.0, 1.0])
 
 
 class Uneven(Timed):
-    """Each fit takes the next of ``SECONDS``."""
+    """Each fit takes the next of ``SECONDS``, and notes its rows."""
+
+    n_rows: ClassVar[list[int]] = []
 
     def fit(self, X, y):
+        self.n_rows.append(len(X))
         advance(next(SECONDS))
         self.classes_ = y[:1]
         return self
 
 
-def test_isolated_discards_the_first_fit_and_repeats_quick_ones():
+def test_isolated_warms_up_on_few_rows_and_repeats_quick_fits():
     isolated = measure_isolated(Uneven(latency=2**-8), Dataset(X, y), CLOCK)
     assert isolated.fit_time == isolated.cpu_time == [0.25, 0.25, 0.5]
     assert set(isolated.latency_us) == {1e6 * 2**-8}
+    assert Uneven.n_rows == [100, 150, 150, 150]
 
 
-def test_isolated_takes_the_first_fit_if_it_is_long():
+def test_isolated_takes_a_long_fit_once():
     assert measure_isolated(Timed(seconds=64.0), Dataset(X, y), CLOCK).fit_time == [64.0]
-
-
-# ---- every quantity
 
 
 class Bare(BaseEstimator):

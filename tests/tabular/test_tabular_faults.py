@@ -95,6 +95,7 @@ def test_a_class_of_one_row():
     [
         (np.zeros(60), "Sample weights must contain at least one non-zero number"),
         (np.arange(60) == 3, r"at least 2 samples whose weight is above 0, got 1 sample\."),
+        (1e300, "sample_weight contains infinity or a value too large for .*float32"),
         (-np.ones(60), "Negative values in data passed to `sample_weight`"),
     ],
 )

@@ -26,7 +26,8 @@ def members(n=3):
     for i in range(n):
         held_out = np.arange(10 * i, 10 * i + 10)
         rows = np.setdiff1d(np.arange(80), held_out)
-        each.append(Member(rows, held_out, initialise(SPEC, F64, np.random.RandomState(i))))
+        random_state = np.random.RandomState(i)
+        each.append(Member(rows, held_out, initialise(SPEC, F64, random_state), random_state))
     return each
 
 
@@ -47,7 +48,7 @@ def both(measure):
 def train(members, n, *callbacks, measure=squared_error, ema=None, cycle_ends=()):
     """Train for n epochs."""
     engine = load("numpy").engine(SPEC, F64)
-    bag = Bag(engine, Plan(SGD(ema=ema), 16), 1, DATA, both(measure), np.random.RandomState(0))
+    bag = Bag(engine, Plan(SGD(ema=ema), 16), 1, DATA, both(measure))
     loop = BagLoop(members, BagRules(n, frozenset(cycle_ends)))
     bag.train(loop, np.full((n, 70 // 16), 0.05), callbacks)
     return loop
@@ -166,7 +167,7 @@ def test_members_of_fewer_rows_visit_them_more_often():
 
     few, many = members(2)
     few.rows = np.arange(40, 43)
-    bag = Bag(Engine(), Plan(SGD(), 16), 1, DATA, both(squared_error), np.random.RandomState(0))
+    bag = Bag(Engine(), Plan(SGD(), 16), 1, DATA, both(squared_error))
     bag.train(BagLoop([few, many], BagRules(1)), np.zeros((1, 4)))
     assert sorted(np.bincount(visits[0][0])[40:]) == [21, 21, 22]
     assert len(np.unique(visits[0][1])) == 64
@@ -195,8 +196,50 @@ def test_an_interrupt_keeps_whole_epochs():
         train(each, 5, Calls(interrupt))
     assert [len(member.values) for member in each] == [2, 2, 2]
 
-    def at_once(member, predictions):
+
+def numpy_trainer():
+    return type(load("numpy").engine(SPEC, F64).trainer(Plan(SGD(), 16)))
+
+
+def test_an_interrupt_in_the_first_epoch_keeps_what_it_has_reached(monkeypatch):
+    kind = numpy_trainer()
+    whole = kind.train
+
+    def interrupted(self, state, data, passes):
+        whole(self, state, data, passes)
+        raise KeyboardInterrupt
+
+    expected, each = members(), members()
+    train(expected, 1)
+    monkeypatch.setattr(kind, "train", interrupted)
+    with pytest.warns(InterruptedWarning, match=r"by user\. The first epoch is kept, as far as it"):
+        loop = train(each, 5)
+    assert (loop.n_iter, loop.stopped) == (1, True)
+    for member, same in zip(each, expected, strict=True):
+        np.testing.assert_array_equal(member.best_params, same.best_params)
+        assert member.values == same.values
+
+    def again(member, predictions):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(members(), 5, measure=at_once)
+        train(members(), 5, measure=again)
+
+
+def test_an_interrupt_before_the_first_step_keeps_nothing(monkeypatch):
+    def at_once(self, state, data, passes):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(numpy_trainer(), "train", at_once)
+    with pytest.raises(KeyboardInterrupt):
+        train(members(), 5)
+
+
+def test_a_member_is_to_the_bit_what_it_is_alone():
+    """Also where others beside it stop at the end of a cycle."""
+    together = members()
+    train(together, 6, cycle_ends=(2, 4), measure=lambda m, p: (squared_error(m, p), m.rows[0]))
+    for one, other in zip(members(), together, strict=True):
+        train([one], 6, cycle_ends=(2, 4), measure=lambda m, p: (squared_error(m, p), m.rows[0]))
+        np.testing.assert_array_equal(one.best_params, other.best_params)
+        assert one.values == other.values

@@ -162,7 +162,7 @@ def _source(spec: NetworkSpec, X: Inputs, data: Data | None = None) -> kernels.S
     nothing, no_codes = NO_NUMBERS[X.dtype], NO_NUMBERS[np.dtype(np.int32)]
     indices, indptr, y, codes, weight = no_codes, no_codes, nothing, no_codes, nothing
     if isinstance(X, csr_array):
-        values, indices, indptr = _plain(X.data), _plain(X.indices), _plain(X.indptr)
+        values, indices, indptr = _plain(X.data), _short(X.indices), _short(X.indptr)
     else:
         values = nothing if isinstance(X, Encoded) else _plain(X).reshape(-1)
     if data is not None:
@@ -187,6 +187,12 @@ def _plain(array: np.ndarray) -> np.ndarray:
     """An array the kernels read, in C order and of the one type they are compiled for."""
     array = np.ascontiguousarray(array)
     return array if array.flags.writeable else np.asarray(_Unlocked(array))
+
+
+def _short(indices: np.ndarray) -> np.ndarray:
+    """Indices in 32 bits where they fit: for Numba another type, compiled again for 20 seconds."""
+    fit = indices.size == 0 or indices.max() <= np.iinfo(np.int32).max
+    return _plain(indices.astype(np.int32, copy=False) if fit else indices)
 
 
 class NumbaBackend:
