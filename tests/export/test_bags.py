@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from support.bags import KINDS, TASKS, bag, frame, targets
+from support.exported_bags import KINDS, TASKS, bag, frame, targets
 
 from fastnn.core.links import INVERSE_LINKS
 from fastnn.export.bags import CategoryColumn, NumberColumn, describe_bag

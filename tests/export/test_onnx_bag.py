@@ -9,7 +9,7 @@ from sklearn.compose import TransformedTargetRegressor, make_column_transformer
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from support.bags import KINDS, bag, feed, frame, random_bag, targets
+from support.exported_bags import KINDS, bag, feed, frame, random_bag, targets
 
 from fastnn import TabularClassifier, TabularRegressor
 from fastnn.export import to_onnx
