@@ -221,7 +221,7 @@ def describe_bag(model: Any, dtype: DTypeLike) -> BagDescription:
     NotFittedError
         If the model is not fitted.
     TypeError
-        If part of the model is something else, or a category is no text or number.
+        If part of the model is something else, a category is no text or number, or two are alike.
     ValueError
         If a number in the networks cannot be exported.
     """
@@ -286,10 +286,15 @@ def _category(one: CategoricalColumn, name: str) -> CategoryColumn:
             )
     codes = dict(zip(one.levels, range(one.first, one.first + len(one.levels)), strict=True))
     if any(isinstance(level, str) for level in one.levels):
-        # A text is preferred to a number that is written like it, as in predicting.
-        texts = {as_text(level): code for level, code in codes.items()}
-        texts |= {level: code for level, code in codes.items() if isinstance(level, str)}
-        return _category_of(one, name, texts)
+        texts: dict[str, Any] = {}
+        for level in codes:
+            if (text := as_text(level)) in texts:
+                raise TypeError(
+                    f"Column {name!r} has the categories {texts[text]!r} and {level!r}, which are"
+                    " the same as text. Make texts of the column before fitting."
+                )
+            texts[text] = level
+        return _category_of(one, name, {text: codes[level] for text, level in texts.items()})
     for level in one.levels:
         if isinstance(level, Integral) and abs(int(level)) > EXACT:
             raise TypeError(

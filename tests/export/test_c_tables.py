@@ -217,12 +217,10 @@ class TestBags:
         rows[4, 0] = 7
         check(model, rows, tmp_path)
 
-    def test_categories_that_are_written_alike_and_columns_without_names(self, tmp_path):
+    def test_columns_without_names(self, tmp_path):
         X, y = table()
-        X["town"] = np.resize(np.array([1, "1", "a"], object), len(X))
         X = X.rename(columns={name: j for j, name in enumerate(X)})
-        model = bag().fit(X, y)
-        check(model, X[X[1] != 1][[4, 2, 0, 1, 3]], tmp_path)
+        check(bag().fit(X, y), X[[4, 2, 0, 1, 3]], tmp_path)
 
     def test_in_a_transformed_target(self, tmp_path):
         X, y = table()
