@@ -14,6 +14,7 @@ from support.cluster import cut, on_each_worker, unknown, within
 
 from fastnn import TabularClassifier, TabularRegressor
 from fastnn.dask import DaskTabularClassifier, DaskTabularRegressor, WorkersLost, tabular
+from fastnn.export import flash_bytes
 from fastnn.losses import Quantile
 from fastnn.tabular.recipe import PRESETS
 from fastnn.tabular.tally import SIZE
@@ -96,6 +97,7 @@ def test_a_table_in_partitions_is_learned_as_on_one_machine(client, table):
     assert float(score) == pytest.approx(local.score(X, y, weight))
     assert type(model.to_local()) is TabularClassifier
     assert model.to_local().predict_set(X).tolist() == local.predict_set(X).tolist()
+    assert flash_bytes(model.to_local()) == flash_bytes(local)
     with pytest.raises(AttributeError, match=r"has no oof_prediction_, which would be as long as"):
         model.oof_prediction_  # noqa: B018
     with pytest.raises(TypeError, match=r"^Intervals and sets are for rows in memory\. Take to_lo"):
