@@ -22,7 +22,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from fastnn.core.embedding import Embedding
-from fastnn.export.columns import Step
+from fastnn.export.columns import Step, full_name
 from fastnn.export.description import Dense, Description, describe_layers, steps_back
 from fastnn.tabular.base import BaseTabular
 from fastnn.tabular.embed import CategoricalColumn, EmbeddingEncoder, as_text
@@ -240,7 +240,10 @@ def describe_bag(model: Any, dtype: DTypeLike) -> BagDescription:
         back = tuple(step.for_columns(inner.n_out) for step in steps_back(model))
         return replace(inner, after=inner.after + back)
     if not isinstance(model, BaseTabular):
-        raise TypeError(f"A {type(model).__name__} is no bag of networks.")
+        raise TypeError(
+            f"A {full_name(model)} cannot be exported with a bag of networks inside; export the"
+            " bag alone, and decide by what it answers."
+        )
     encoder, spec = model._encoder, model.network_
     labels = encoder.labels_
     names = None if labels is None else tuple(map(str, labels))
