@@ -24,9 +24,9 @@ from fastnn.training.callbacks import Callback, pass_ended, watching
 from fastnn.training.state import LoopState
 from fastnn.training.stopping import NoImprovement
 
-# A call into the engine does about this many multiplications, a tenth of a second or so, and visits
-# this many rows, whose numbers take 2 MiB: more saves nothing.
-CALL_WORK = 2_000_000_000
+# A call into the engine does about this many multiplications forward, a tenth of a second or so for
+# each member, and visits this many rows, whose numbers take 2 MiB: more saves nothing.
+CALL_WORK = 500_000_000
 CALL_VISITS = 2**18
 
 NON_FINITE = (
@@ -177,5 +177,5 @@ def in_calls(
 
 
 def _most_visits(state: TrainState) -> int:
-    """How many rows a call visits, of all members together."""
-    return min(CALL_VISITS, CALL_WORK // state.params.size)
+    """How many rows each member visits in a call, however many members there are."""
+    return min(CALL_VISITS, CALL_WORK // state.params.shape[1])

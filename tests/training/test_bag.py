@@ -230,13 +230,15 @@ def test_an_interrupt_in_the_first_epoch_keeps_what_it_has_reached(monkeypatch):
 
 
 def test_a_long_epoch_is_cut_into_calls(monkeypatch):
-    whole, cut = members(), members()
-    train(whole, 3)
-    monkeypatch.setattr("fastnn.training.loop.CALL_WORK", 40 * 3 * len(whole[0].best_params))
-    train(cut, 3)  # two batches of 16 a call
+    whole, cut, alone = members(), members(), members(1)
+    train(whole, 9)
+    monkeypatch.setattr("fastnn.training.loop.CALL_WORK", 40 * len(whole[0].best_params))
+    train(cut, 9)  # two batches of 16 a call
+    train(alone, 9)
     for one, other in zip(whole, cut, strict=True):
         np.testing.assert_array_equal(one.best_params, other.best_params)
         np.testing.assert_allclose(one.losses, other.losses, rtol=1e-14)
+    assert alone[0].losses == cut[0].losses
 
 
 def test_an_interrupt_before_the_first_step_keeps_nothing(monkeypatch):
