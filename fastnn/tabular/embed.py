@@ -427,8 +427,8 @@ class EmbeddingEncoder(TransformerMixin, BaseEstimator):
         """Of a table in which validation could find infinity alone: rows, columns, numbers.
 
         The numbers ``(n_rows, n_columns)`` are worth nothing where a column holds categories. An
-        array of floats is such a table; and one row of a DataFrame, in the order of the training
-        table.
+        array of floats is such a table; and one row of a DataFrame with the columns of the training
+        table, in any order.
         """
         if type(X) is np.ndarray:
             if (
@@ -444,19 +444,19 @@ class EmbeddingEncoder(TransformerMixin, BaseEstimator):
             return None
         if not hasattr(X, "iloc") or X.ndim != 2 or len(X) != 1 or self.labels_ is None:
             return None
-        if X.columns.tolist() != self.labels_:
-            return None
-        row = X.iloc[0]
+        row, labels = X.iloc[0], self.labels_
         if row.dtype.kind == "f" and self.categories_:  # whole numbers may have lost digits
             return None
-        cells = row.tolist()
+        cells = dict(zip(X.columns.tolist(), row.tolist(), strict=True))
+        if len(cells) < X.shape[1] or cells.keys() != set(labels):
+            return None
         places = sorted({*self.numbers_.places.tolist(), *self.gaps_.tolist()})
-        own = [plain_number(cells[place]) for place in places]
+        own = [plain_number(cells[labels[place]]) for place in places]
         if None in own:
             return None
         numbers = np.zeros((1, len(cells)))
         numbers[0, places] = own
-        return 1, lambda i: Column(str(self.labels_[i]), [cells[i]]), numbers
+        return 1, lambda i: Column(str(labels[i]), [cells[labels[i]]]), numbers
 
     def _encode(
         self, n_rows: int, column: Callable[[int], Column], numbers: Numbers | None = None

@@ -69,6 +69,7 @@ FRAMES = {
     "reordered": LINE[LINE.columns[::-1]],
     "more columns": LINE.assign(more=1),
     "fewer columns": LINE.drop(columns="rooms"),
+    "a column twice": pd.concat([LINE, LINE[["size"]]], axis=1),
     "infinity": LINE.assign(size=np.inf),
     "text": LINE.assign(rooms="many"),
     "numbers as text": LINE.assign(rooms="3"),
@@ -147,7 +148,7 @@ def test_plain_rows_do_take_the_short_way(models, monkeypatch):
     for given in (ROW, X, ROW.astype(np.float32), changed(np.nan)):
         models["numbers"].predict(given)
         models["a category"].predict(given)
-    for short in ("plain", "missing", "nullable", "unknown", "no date", "nanoseconds", "time zone"):
+    for short in ("plain", "missing", "nullable", "unknown", "no date", "nanoseconds", "reordered"):
         models["frame"].predict(FRAMES[short])
     with pytest.raises(AssertionError, match="the full validation ran"):
         models["numbers"].predict(changed(np.inf))
