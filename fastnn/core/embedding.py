@@ -103,8 +103,11 @@ class Embedding:
                 f" {n_edges}, {self.size} and {self.n_indicators}."
             )
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
     def __setstate__(self, state: dict[str, Any]) -> None:
-        # What follows from the fields is not believed: compiled code reads by it, and does not look.
+        # Asked again: of a file, compiled code reads where these say. What else it says is not kept.
         self.__init__(*(state[field.name] for field in fields(self)))  # type: ignore[misc]
 
     @property

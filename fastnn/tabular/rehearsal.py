@@ -1,4 +1,4 @@
-"""Do the parts of a model from a file fit together? It answers a made-up table, or is refused.
+"""Do the parts of a model from a file fit together? It answers made-up rows, or is refused.
 
 What is wrong in a file can be anywhere: an array of another shape, a category without a place, a
 name that nothing bears. Asking the model finds all that stands between a table and an answer, of
@@ -7,18 +7,24 @@ whatever kind the model is.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from fastnn._optional import require
 from fastnn.tabular.model import TableModel
-from fastnn.tabular.schema import Schema
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MAX_CELLS = 100_000
 UNKNOWN = "\ufffd"  # a category that no training table has
 
 
 def rehearse(model: TableModel) -> None:
-    """Predict rows that hold every category, an unknown one, and missing cells.
+    """Predict rows that hold every category, then an unknown one, and missing cells.
 
     Raises
     ------
@@ -27,27 +33,32 @@ def rehearse(model: TableModel) -> None:
     Exception
         Whatever predicting raises.
     """
-    frame = _rows(model.schema)
+    schema = model.schema
+    dates = {name: np.array([one.first], "M8[us]") for name, one in schema.dates.items()}
+    numbers = dict.fromkeys(schema.numbers, ["1", "2"])
     with np.errstate(all="ignore"):
-        found = {"predictions": (model.predict(frame, _silent).shape, (len(frame),))}
-        if model.schema.task != "regression":
-            shape = model.predict_proba(frame, _silent).shape
-            found["probabilities"] = shape, (len(frame), len(model.classes_))
-    for what, (shape, wanted) in found.items():
-        if shape != wanted:
-            raise ValueError(f"{what} have shape {shape}, not {wanted}")
+        _answer(model, _table(numbers | dates | schema.categorical))
+        odd = dict.fromkeys([*numbers, *dates], [""])
+        with suppress(ValueError):  # not every model takes missing cells
+            _answer(model, _table(odd | dict.fromkeys(schema.categorical, ["", UNKNOWN])))
 
 
-def _rows(schema: Schema):  # type: ignore[no-untyped-def]
-    """Return a table of texts."""
-    pd = require("pandas")
-    most = max(map(len, schema.categorical.values()), default=0)
-    n_rows = max(3, min(most + 2, MAX_CELLS // max(1, len(schema.columns))))
-    cells = {name: ["", "1", "2"] for name in schema.numbers}
-    cells |= dict.fromkeys(schema.dates, [""])
-    cells |= {name: ["", UNKNOWN, *seen] for name, seen in schema.categorical.items()}
-    columns = {name: np.resize(np.array(own, object), n_rows) for name, own in cells.items()}
-    return pd.DataFrame(columns, dtype=str)
+def _answer(model: TableModel, frame: pd.DataFrame) -> None:
+    """Raise ValueError unless there is an answer for each row and class."""
+    answers = [("predictions", model.predict(frame, _silent), (len(frame),))]
+    if model.schema.task != "regression":
+        probabilities = model.predict_proba(frame, _silent)
+        answers += [("probabilities", probabilities, (len(frame), len(model.classes_)))]
+    for what, found, shape in answers:
+        if found.shape != shape:
+            raise ValueError(f"{what} have shape {found.shape}, not {shape}")
+
+
+def _table(cells: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
+    """Return a table of at least three rows that holds each column's cells as far as they fit."""
+    n_rows = max(3, min(MAX_CELLS // len(cells), max(map(len, cells.values()))))
+    columns = {name: np.resize(own, n_rows) for name, own in cells.items()}
+    return require("pandas").DataFrame(columns)
 
 
 def _silent(sentence: str) -> None:
