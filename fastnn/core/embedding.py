@@ -107,7 +107,7 @@ class Embedding:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        # Asked again: of a file, compiled code reads where these say. What else it says is not kept.
+        # Asked as if made anew: where they say, compiled code reads. What follows is not believed.
         self.__init__(*(state[field.name] for field in fields(self)))  # type: ignore[misc]
 
     @property

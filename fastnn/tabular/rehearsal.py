@@ -7,7 +7,7 @@ whatever kind the model is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,8 @@ from fastnn.tabular.model import TableModel
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Cells = Mapping[str, Any]  # a sequence for each column
 
 MAX_CELLS = 100_000
 UNKNOWN = "\ufffd"  # a category that no training table has
@@ -34,27 +36,29 @@ def rehearse(model: TableModel) -> None:
         Whatever predicting raises.
     """
     schema = model.schema
-    dates = {name: np.array([one.first], "M8[us]") for name, one in schema.dates.items()}
-    numbers = dict.fromkeys(schema.numbers, ["1", "2"])
+    dates: Cells = {name: np.array([one.first], "M8[us]") for name, one in schema.dates.items()}
+    numbers: Cells = dict.fromkeys(schema.numbers, ("1", "2"))
     with np.errstate(all="ignore"):
-        _answer(model, _table(numbers | dates | schema.categorical))
-        odd = dict.fromkeys([*numbers, *dates], [""])
-        with suppress(ValueError):  # not every model takes missing cells
-            _answer(model, _table(odd | dict.fromkeys(schema.categorical, ["", UNKNOWN])))
+        _answer(model, _table({**numbers, **dates, **schema.categorical}))
+        odd = dict.fromkeys({**numbers, **dates}, ("",))
+        with suppress(ValueError):  # not every model takes such cells
+            _answer(model, _table(odd | dict.fromkeys(schema.categorical, ("", UNKNOWN))))
 
 
 def _answer(model: TableModel, frame: pd.DataFrame) -> None:
     """Raise ValueError unless there is an answer for each row and class."""
-    answers = [("predictions", model.predict(frame, _silent), (len(frame),))]
+    _check("predictions", model.predict(frame, _silent), (len(frame),))
     if model.schema.task != "regression":
-        probabilities = model.predict_proba(frame, _silent)
-        answers += [("probabilities", probabilities, (len(frame), len(model.classes_)))]
-    for what, found, shape in answers:
-        if found.shape != shape:
-            raise ValueError(f"{what} have shape {found.shape}, not {shape}")
+        shape = len(frame), len(model.classes_)
+        _check("probabilities", model.predict_proba(frame, _silent), shape)
 
 
-def _table(cells: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
+def _check(what: str, found: np.ndarray, shape: tuple[int, ...]) -> None:
+    if found.shape != shape:
+        raise ValueError(f"{what} have shape {found.shape}, not {shape}")
+
+
+def _table(cells: Cells) -> pd.DataFrame:
     """Return a table of at least three rows that holds each column's cells as far as they fit."""
     n_rows = max(3, min(MAX_CELLS // len(cells), max(map(len, cells.values()))))
     columns = {name: np.resize(own, n_rows) for name, own in cells.items()}
