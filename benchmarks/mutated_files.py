@@ -47,6 +47,7 @@ from fastnn.training.checkpoint import CheckpointError
 MAX_GROWTH = 200 * 2**20
 SECONDS = 10  # for one file
 AT_A_TIME = 1000  # files in one process
+DAMAGED = "is damaged, if it is not as fastnn wrote it"
 NUMBERS = ["0", "-1", "1", "1e9", "1e400", "null", "true", "NaN", '"x"', "[]", "{}", "9" * 25]
 
 
@@ -73,10 +74,12 @@ def seeds(folder: Path) -> dict[str, tuple[bytes, Callable[[Path], str]]]:
     for name, target, left_out, network, encoder in (
         ("classifier", "kind", ["price"], MLPClassifier(**small), None),
         ("regressor", "price", ["kind"], MLPRegressor(**small), None),
-        ("numbers alone", "kind", ["built", "town", "new"], MLPClassifier(**small), None),
         ("bag of classes", "kind", ["price"], TabularClassifier(**bag), TableColumns()),
         ("bag of numbers", "price", ["kind"], TabularRegressor(**bag), TableColumns()),
+        ("numbers alone", "kind", ["built", "town", "new"], MLPClassifier(**small), None),
     ):
+        if name == "numbers alone":
+            frame = frame.fillna(100.0)  # such a network can be exported
         schema = recognise(frame, target, TypeOptions(drop=left_out))
         model = table_model(schema, network, encoder, log_target=False)
         model.fit(features(schema, frame), targets(schema, frame))
@@ -94,25 +97,27 @@ def seeds(folder: Path) -> dict[str, tuple[bytes, Callable[[Path], str]]]:
 def through_the_command_line(path: Path) -> str:
     """Of a model file: predict; where that ends well, all that can be done with a model."""
     rows = str(path.with_name("table.csv"))
-    if not succeeds("predict", str(path), rows):
+    if not ending("predict", str(path), rows, "--quiet"):
         return "refused"
-    for words in (
-        ("predict", str(path), rows, "--proba", "--keep", "all"),
-        ("evaluate", str(path), rows),
-        ("info", str(path)),
-        ("export", str(path), "-o", f"{path}.c"),
-        ("export", str(path), "-o", f"{path}.onnx"),
-    ):
-        succeeds(*words)
-    return "loaded"
+    endings = [
+        ending(*words, "--quiet")
+        for words in (
+            ("predict", str(path), rows, "--proba", "--keep", "all"),
+            ("evaluate", str(path), rows),
+            ("info", str(path)),
+            ("export", str(path), "-o", f"{path}.c"),
+            ("export", str(path), "-o", f"{path}.onnx"),
+        )
+    ]
+    return "loaded, later called damaged" if None in endings else "loaded"
 
 
-def succeeds(*words: str) -> bool:
-    """Whether a command ends well; AssertionError unless one line says why not."""
-    status, said = outcome(*words, "--quiet")
-    if status and (said.count("\n") > 1 or "unexpected" in said):
+def ending(*words: str) -> bool | None:
+    """Whether a command ends well; None if its one line calls the file damaged."""
+    status, said = outcome(*words)
+    if status and (said.count("\n") > 1 or ("unexpected" in said and DAMAGED not in said)):
         raise AssertionError(outcome(*words, "--debug")[1][-3000:])
-    return not status
+    return None if DAMAGED in said else not status
 
 
 def outcome(*words: str) -> tuple[int, str]:
