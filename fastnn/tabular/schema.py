@@ -64,7 +64,7 @@ class Dates:
 
     def __post_init__(self) -> None:
         if self.order not in ORDERS:
-            raise TableError(f"Dates are in one of the orders {list(ORDERS)}, not {self.order!r}.")
+            raise TableError(f"Dates have no order {self.order!r}; there are {', '.join(ORDERS)}.")
 
     def numbers(self, times: np.ndarray) -> dict[str, np.ndarray]:
         """Return each part of ``times`` (n_rows,), datetime64[us], as float64; NaN for NaT."""
