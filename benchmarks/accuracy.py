@@ -1,11 +1,15 @@
 """How accurate are the tabular estimators for their cost? Beside trees, on a folder of real tables.
 
     python -m benchmarks.accuracy FOLDER [--models fast balanced catboost] [--tables adult ames]
+    python -m benchmarks.accuracy FOLDER --rows 100000 --tables adult otto synthetic
 
 FOLDER holds NAME.csv.gz, whose last column is ``target``, and meta.json, which gives each table's
-task (binary, multiclass, regression) and the names of its numeric and categorical columns. Each
-table is split once by a fixed seed: up to 6,000 rows to train, up to 10,000 others to test. All
-models run in one process on one core, one after the other, in CPU seconds of fit.
+task (binary, multiclass, regression) and the names of its numeric and categorical columns.
+``synthetic`` is made here: 30 columns and as many rows as are asked for. Each table is split once
+by a fixed seed: up to 6,000 rows to train, or ``--rows``, and up to 10,000 others to test, which
+are the same whatever ``--rows`` is. All models run on one core, one after the other, each in a
+process of its own: CPU seconds of fit, and the megabytes by which fit raised the process's peak,
+without those that reading the table had left free.
 
 Scores are ratios to those of ``--reference``, geometric means over the tables: TA is 1 - AUC, log
 loss or RMSE; error the misclassified share or RMSE. Below 1 is better than the reference.
@@ -14,10 +18,14 @@ loss or RMSE; error the misclassified share or RMSE. Below 1 is better than the 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
+import multiprocessing
 import os
+import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,21 +46,54 @@ SPLIT_SEED = 1000
 class Table:
     """A table's task, and its rows to train and to test on."""
 
-    def __init__(self, folder: Path, name: str, about: dict[str, Any]) -> None:
+    def __init__(self, name: str, about: dict[str, Any], frame: pd.DataFrame, n_rows: int) -> None:
         self.name = name
         self.task = about["task"]
         self.categorical = about["categorical"]
-        frame = pd.read_csv(folder / f"{name}.csv.gz", low_memory=False)
-        for column in self.categorical:
-            cells = frame[column].astype(object)
-            frame[column] = [None if pd.isna(v) else str(v) for v in cells]
         order = np.random.default_rng(SPLIT_SEED).permutation(len(frame))
-        n_train = min(MAX_TRAIN, int(0.7 * len(frame)))
+        start = min(MAX_TRAIN, int(0.7 * len(frame)))
+        others, test, more = np.split(order, [start, start + MAX_TEST])
         columns = about["numeric"] + self.categorical
         target = frame["target"] if self.is_regression else frame["target"].astype(str)
-        parts = order[:n_train], order[n_train : n_train + MAX_TEST]
+        parts = np.concatenate([others, more])[:n_rows], test
         self.X_train, self.X_test = (frame[columns].iloc[p].reset_index(drop=True) for p in parts)
         self.y_train, self.y_test = (target.to_numpy()[p] for p in parts)
+
+    @classmethod
+    def read(cls, folder: Path, name: str, about: dict[str, Any], n_rows: int) -> Table:
+        """One of a folder."""
+        frame = pd.read_csv(folder / f"{name}.csv.gz", low_memory=False)
+        for column in about["categorical"]:
+            cells = frame[column].astype(object)
+            frame[column] = [None if pd.isna(v) else str(v) for v in cells]
+        return cls(name, about, frame, n_rows)
+
+    @classmethod
+    def made(cls, n_rows: int) -> Table:
+        """Two classes by 20 numbers, some skewed, tied or missing, and 10 columns of texts."""
+        random, n = np.random.default_rng(0), n_rows + MAX_TEST
+        z = random.normal(size=(n, 20))
+        logit = 1.2 * np.sin(2 * z[:, 0]) + np.where(z[:, 1] > 0.5, 1, -0.5) * z[:, 2]
+        logit += (
+            0.8 * np.abs(z[:, 3]) - 0.7 * z[:, 4] * z[:, 5] + 0.6 * np.tanh(3 * z[:, 6]) * z[:, 7]
+        )
+        columns: dict[str, Any] = {f"n{i}": z[:, i] for i in range(20)}
+        for i in range(8, 12):
+            columns[f"n{i}"] = np.exp(z[:, i])
+            columns[f"n{i + 4}"] = np.round(2 * z[:, i + 4])
+            logit += 0.3 * (z[:, i] > 0) * z[:, i + 4]
+        numeric = list(columns)
+        for i, n_levels in enumerate([3, 4, 5, 8, 12, 20, 40, 80, 150, 250]):
+            codes = (random.random(n) ** 1.5 * n_levels).astype(int)
+            effects = random.normal(size=n_levels)[codes]
+            logit += effects * (0.4 + 0.4 * z[:, 16] * (i % 3 == 0))
+            columns[f"c{i}"] = np.array([f"level {k}" for k in range(n_levels)], object)[codes]
+        frame = pd.DataFrame(columns)
+        for name in ("n6", "n10", "n14"):
+            frame.loc[random.random(n) < 0.05, name] = np.nan
+        frame["target"] = random.random(n) < 1 / (1 + np.exp(1 - logit))
+        about = {"task": "binary", "numeric": numeric, "categorical": list(columns)[20:]}
+        return cls("synthetic", about, frame, n_rows)
 
     @property
     def is_regression(self) -> bool:
@@ -167,19 +208,42 @@ MODELS: dict[str, Callable[[Table, int], Any]] = {
 }
 
 
-def measure(tables: list[Table], models: list[str], seeds: list[int]) -> pd.DataFrame:
-    """A row for each table, model and seed: ta, error, seconds."""
-    rows = []
+def measure(tables: Iterable[Table], models: list[str], seeds: list[int]) -> pd.DataFrame:
+    """A row for each table, model and seed: rows, ta, error, seconds, megabytes."""
+    found = []
     for table in tables:
         for seed in seeds:
             for name in models:
-                started = time.process_time()
-                model = MODELS[name](table, seed)
-                seconds = time.process_time() - started
-                ta, error = table.scores(model)
-                rows.append((table.name, name, seed, ta, error, seconds))
-                print(f"{table.name} {name} seed {seed}: {ta:.4f} {error:.4f} {seconds:.2f} s")
-    return pd.DataFrame(rows, columns=["table", "model", "seed", "ta", "error", "seconds"])
+                numbers = in_its_own_process(partial(measure_one, table, name, seed))
+                found.append((table.name, name, seed, len(table.y_train), *numbers))
+                shown = "{:.4f} {:.4f} {:.2f} s {:.0f} MB".format(*numbers)
+                print(f"{table.name} {len(table.y_train)} {name} seed {seed}: {shown}", flush=True)
+    names = ["table", "model", "seed", "rows", "ta", "error", "seconds", "megabytes"]
+    return pd.DataFrame(found, columns=names)
+
+
+def measure_one(table: Table, name: str, seed: int) -> tuple[float, float, float, float]:
+    """TA, error, CPU seconds of fit, and the megabytes by which it raised the peak."""
+    if name in ("catboost", "lightgbm"):
+        importlib.import_module(name)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    started = time.process_time()
+    model = MODELS[name](table, seed)
+    seconds = time.process_time() - started
+    raised = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    return *table.scores(model), seconds, raised / 1024
+
+
+def in_its_own_process(function: Callable[[], Any]) -> Any:
+    """What a function returns in a fork of this process, whose peak begins with what is in use."""
+    fork = multiprocessing.get_context("fork")
+    receiver, sender = fork.Pipe(duplex=False)
+    process = fork.Process(target=lambda: sender.send(function()))
+    process.start()
+    sender.close()
+    found = receiver.recv()
+    process.join()
+    return found
 
 
 def summary(measured: pd.DataFrame, reference: str) -> pd.DataFrame:
@@ -201,12 +265,18 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--models", nargs="+", choices=MODELS, default=["fast", "hist"])
     parser.add_argument("--tables", nargs="+")
+    parser.add_argument("--rows", type=int, default=MAX_TRAIN, help="to train on, at most")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--reference", default="catboost")
     parser.add_argument("--out", type=Path, help="write every measurement here, as CSV")
     args = parser.parse_args()
     about = json.loads((args.folder / "meta.json").read_text())
-    tables = [Table(args.folder, name, about[name]) for name in args.tables or about]
+    tables = (
+        Table.made(args.rows)
+        if name == "synthetic"
+        else Table.read(args.folder, name, about[name], args.rows)
+        for name in args.tables or about
+    )
     measured = measure(tables, args.models, args.seeds)
     if args.out:
         measured.to_csv(args.out, index=False)

@@ -42,6 +42,7 @@ typedef struct {
     ptrdiff_t unit_rows, first_unit; /* how its weights are cut into units; the last is its bias */
     ptrdiff_t n_f;                   /* F panels of its delta */
     size_t in, slopes, delta, delta_f; /* places in a workspace: T panels, T, T, F */
+    size_t packed, packed_back;        /* its weights, see fnn_dense; 0: none */
 } fnn_engine_layer;
 
 struct fnn_engine {
@@ -68,6 +69,7 @@ struct fnn_engine {
     size_t partials, sums, queues, panel_loss, panel_weight, unit_penalty, unit_squares;
     size_t csc_start, csc_row, csc_entry;
     size_t embedders, below, below_f; /* a thread's tables and scratch; deltas of the input */
+    size_t operands, operands_size;   /* a thread's scratch where operands are packed, its bytes */
 
     fnn_atomic next_member; /* where each thread takes whole members */
     fnn_team team;
@@ -85,11 +87,17 @@ static inline fnn_dense fnn_dense_of(const fnn_engine *e, const void *params, pt
 {
     const fnn_engine_layer *l = &e->layers[i];
     const char *p = params;
-    return (fnn_dense){p + l->weights * e->k->size, p + l->biases * e->k->size, l->n_in, l->n_out,
-                       l->activation, l->settings, i ? l[-1].settings : NULL, l->function,
+    return (fnn_dense){.weights = p + l->weights * e->k->size,
+                       .biases = p + l->biases * e->k->size,
+                       .n_in = l->n_in,
+                       .n_out = l->n_out,
+                       .activation = l->activation,
+                       .settings = l->settings,
+                       .settings_below = i ? l[-1].settings : NULL,
+                       .function = l->function,
                        /* Rows lie up to a page apart, where no processor prefetches by itself; or
                         * the next line of the row, which the next tile reads. */
-                       e->intel ? 64 / (ptrdiff_t)e->k->size : 32 * l->n_out};
+                       .ahead = e->intel ? 64 / (ptrdiff_t)e->k->size : 32 * l->n_out};
 }
 
 /* A thread's embedder; its memory is `space`, embedder_size bytes. */

@@ -18,6 +18,9 @@ typedef struct {
     const double *settings, *settings_below; /* of its activation; of that of the layer below */
     fnn_function *function;                  /* NULL, or an activation from outside */
     ptrdiff_t ahead;                         /* numbers by which `forward` prefetches weights */
+    /* Of kernels that pack operands, else NULL: the weights as forward and as backward take them,
+     * the latter NULL where it is not called; a thread's scratch. */
+    void *packed, *packed_back, *scratch;
 } fnn_dense;
 
 /* What backward multiplies by: an activation's code where outputs are kept, or kept slopes. */
@@ -95,14 +98,26 @@ typedef struct {
     int acquire; /* other cores hold the parameters: have them given up meanwhile */
 } fnn_prefetch;
 
-typedef struct {
+typedef struct fnn_kernels fnn_kernels;
+struct fnn_kernels {
     int lanes;
-    int mr, nr;  /* the micro-kernel's most scalars and vectors (T panels) at once */
-    size_t size; /* of a number */
+    int mr, nr;   /* the micro-kernel's most scalars and vectors (T panels) at once */
+    double flops; /* of products in a cycle, about: what threads are worth follows from it */
+    size_t size;  /* of a number */
+
+    /* Whether the system lets this process run them, asked where they are wanted; NULL: it does.
+     * And what takes their place where it does not. */
+    int (*allowed)(void);
+    const fnn_kernels *instead;
 
     /* What a worker sets on its thread, and sets back with what `enter` returned. */
     uint64_t (*enter)(void);
     void (*leave)(uint64_t before);
+
+    /* Bytes of a packed operand of n sums or vectors; packs rows [k0, k1) of weights, k0 a multiple
+     * of 32, k1 one or the end. NULL where nothing is packed. */
+    size_t (*packed_size)(ptrdiff_t n_members, ptrdiff_t n);
+    void (*pack)(const fnn_dense *d, ptrdiff_t k0, ptrdiff_t k1);
 
     /* X -> one T panel (n_in, lanes). */
     void (*gather)(const fnn_rows *r, ptrdiff_t n_in, void *panel);
@@ -129,6 +144,9 @@ typedef struct {
      * caches if other cores have read what stood there. */
     void (*transpose_panels)(const void *t, ptrdiff_t n, ptrdiff_t first, ptrdiff_t panels, void *f,
                              ptrdiff_t n_f, ptrdiff_t rows, int shared);
+    /* The same of a delta, in the form that `gradient` reads, in no more memory. */
+    void (*transpose_delta)(const void *t, ptrdiff_t n, ptrdiff_t first, ptrdiff_t panels, void *f,
+                            ptrdiff_t n_f, ptrdiff_t rows, int shared);
     /* One T panel -> rows of out (n_valid, n). */
     void (*unpack)(const void *t, ptrdiff_t n, ptrdiff_t n_valid, void *out);
     /* F panels of an (n,) delta that `gradient` reads; sparse_gradient reads all of it. */
@@ -170,7 +188,7 @@ typedef struct {
     void (*inverse_link)(int link, void *raw, ptrdiff_t n_rows, ptrdiff_t n_out);
     void (*apply)(int function, void *values, ptrdiff_t n);
     double (*fma_peak)(ptrdiff_t n);
-} fnn_kernels;
+};
 
 struct fnn_isa {
     const char *name;
@@ -181,5 +199,9 @@ struct fnn_isa {
 /* Numbers too small for full precision count as 0: on some CPUs each costs a hundred cycles. */
 uint64_t fnn_flush_denormals(void);
 void fnn_restore_denormals(uint64_t before);
+
+/* Intel's AMX: whether this CPU and system have it, and whether this process may use it. */
+int fnn_amx_usable(void);
+int fnn_amx_allowed(void);
 
 #endif

@@ -30,6 +30,8 @@ fnn_engine *fnn_engine_new(const fnn_isa *isa, int precision, const fnn_network 
     for (size_t i = 0; i < n_settings; i++)
         settings[i] = network->loss_settings[i];
     const fnn_kernels *k = isa->kernels[precision];
+    if (k->allowed && !k->allowed())
+        k = k->instead;
     e->k = k;
     e->answers = isa->kernels[precision == FNN_BF16 ? FNN_F32 : precision];
     e->criterion = (fnn_criterion){network->loss, settings, n_fixed == PER_OUTPUT,
@@ -101,8 +103,8 @@ int fnn_threads(const fnn_engine *e, const fnn_task *task, int max)
 {
     const ptrdiff_t rows = batch_rows(task);
     const ptrdiff_t panels = fnn_ceil_div(fnn_min(rows, MAX_BLOCK), e->k->lanes);
-    /* Cycles of one core: two fused multiply-adds a cycle at 60 %, and the optimizer's pass. */
-    const double step = (double)e->n_weights * rows * 6 / (2.4 * e->k->lanes) + 1.5 * e->n_params;
+    /* Cycles of one core: the products, and the optimizer's pass. */
+    const double step = (double)e->n_weights * rows * 6 / e->k->flops + 1.5 * e->n_params;
     const double steps = (double)task->n_passes * fnn_ceil_div(task->n_visits, fnn_max(rows, 1));
     if (step * steps * task->n_members < 3e6) /* done before a thread has started */
         return 1;
@@ -152,6 +154,16 @@ int fnn_prepare(fnn_engine *e, const fnn_task *task, int n_threads, size_t *byte
         l->delta_f = arena_add(&total, e->block * l->n_f * k->lanes * k->size);
     }
     const int team_size = e->n_workspaces > 1 ? 1 : n_threads;
+    for (ptrdiff_t i = 0; k->packed_size && i < e->n_layers; i++) {
+        fnn_engine_layer *l = &e->layers[i];
+        l->packed = arena_add(&total, k->packed_size(l->n_in, l->n_out));
+        if (i > 0 || e->embedding.n_out)
+            l->packed_back = arena_add(&total, k->packed_size(l->n_out, l->n_in));
+    }
+    if (k->packed_size) { /* panels of a layer's inputs or outputs, or a unit's inputs */
+        e->operands_size = k->packed_size(e->max_width, e->block) + k->packed_size(e->block, UNIT_ROWS);
+        e->operands = arena_add(&total, e->operands_size * team_size);
+    }
     e->partials = arena_add(&total, e->partial_size * team_size);
     if (e->embedding.n_out) {
         const ptrdiff_t n_in = e->embedding.n_out, n_f = fnn_ceil_div(n_in, k->lanes);

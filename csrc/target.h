@@ -6,6 +6,13 @@
 #include <math.h>
 #include <string.h>
 
+/* Whether the compiler knows AMX, and the system has a way to ask for it; with FNN_AMX_STAND_IN, for
+ * tests, "amx" is the stand-in for its instructions. */
+#if defined(__x86_64__) && defined(__linux__) && !defined(FNN_AMX_STAND_IN) && \
+    (defined(__clang__) ? __clang_major__ >= 12 : defined(__GNUC__) && __GNUC__ >= 11)
+#define FNN_COMPILES_AMX 1
+#endif
+
 #define PRAGMA(x) _Pragma(#x)
 #if defined(__clang__)
 #define TARGET_BEGIN(features) \

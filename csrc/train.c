@@ -53,6 +53,19 @@ static fnn_embedder embedder_of(const worker *w)
     return fnn_embedder_at(e, w->space + e->embedders + w->me * e->embedder_size);
 }
 
+static fnn_dense dense_of(const worker *w, ptrdiff_t i)
+{
+    const fnn_engine *e = w->e;
+    const fnn_engine_layer *l = &e->layers[i];
+    fnn_dense d = fnn_dense_of(e, w->params, i);
+    if (e->k->pack) {
+        d.packed = w->space + l->packed;
+        d.packed_back = l->packed_back ? w->space + l->packed_back : NULL;
+        d.scratch = w->space + e->operands + w->me * e->operands_size;
+    }
+    return d;
+}
+
 /* The hash of where a step draws for a layer. */
 static uint32_t key_of(const worker *w, ptrdiff_t layer)
 {
@@ -85,7 +98,7 @@ static void forward_and_back(const worker *w, const fnn_rows *block, ptrdiff_t r
 #define PANEL(place, features) (w->space + (place) + p * (features) * panel_size)
         for (ptrdiff_t i = 0; i <= last; i++) {
             const fnn_engine_layer *l = &e->layers[i];
-            const fnn_dense d = fnn_dense_of(e, w->params, i);
+            const fnn_dense d = dense_of(w, i);
             char *out = PANEL(i < last ? e->layers[i + 1].in : l->delta, l->n_out);
             char *slopes = l->slope == FNN_KEPT_SLOPES ? PANEL(l->slopes, l->n_out) : NULL;
             if (i == 0)
@@ -107,16 +120,18 @@ static void forward_and_back(const worker *w, const fnn_rows *block, ptrdiff_t r
         }
         for (ptrdiff_t i = last; i >= 0; i--) {
             const fnn_engine_layer *l = &e->layers[i];
-            k->transpose_panels(w->space + l->delta, l->n_out, p, panels, w->space + l->delta_f,
-                                l->n_f, e->block, w->n > 1);
+            /* Not `gradient`, but sparse_gradient reads what has not been gathered. */
+            (i > 0 || input->gathers ? k->transpose_delta : k->transpose_panels)(
+                w->space + l->delta, l->n_out, p, panels, w->space + l->delta_f, l->n_f, e->block,
+                w->n > 1);
             if (i > 0) {
-                const fnn_dense d = fnn_dense_of(e, w->params, i);
+                const fnn_dense d = dense_of(w, i);
                 const fnn_engine_layer *below = &e->layers[i - 1];
                 const size_t kept = below->slope == FNN_KEPT_SLOPES ? below->slopes : l->in;
                 k->backward(&d, PANEL(l->delta, l->n_out), below->slope, PANEL(kept, l->n_in),
                             PANEL(below->delta, l->n_in), panels);
             } else if (e->embedding.n_out) {
-                const fnn_dense d = fnn_dense_of(e, w->params, i);
+                const fnn_dense d = dense_of(w, i);
                 k->backward(&d, PANEL(l->delta, l->n_out), FNN_ACTIVATION_identity,
                             PANEL(l->in, l->n_in), PANEL(e->below, l->n_in), panels);
                 k->transpose_panels(w->space + e->below, l->n_in, p, panels, w->space + e->below_f,
@@ -225,6 +240,14 @@ static void gradients_of(const worker *w, const unit *u, void *g[4])
     }
 }
 
+static void pack(const worker *w, const unit *u)
+{
+    if (w->e->k->pack && u->kind == WEIGHTS) {
+        const fnn_dense d = dense_of(w, u->layer);
+        w->e->k->pack(&d, u->k0, u->k1);
+    }
+}
+
 /* The end of a batch: a unit's update, or before it its share in the gradient's norm. */
 static void finish_unit(worker *w, ptrdiff_t number, const unit *u, const step *s, int measure)
 {
@@ -245,6 +268,8 @@ static void finish_unit(worker *w, ptrdiff_t number, const unit *u, const step *
         else
             total += k->update(&w->rule, params, w->slots + at, e->n_params, g[i], size);
     }
+    if (!measure)
+        pack(w, u);
     doubles(w, measure ? e->unit_squares : e->unit_penalty)[number] = total;
 }
 
@@ -267,7 +292,7 @@ static void find_gradient(const worker *w, const unit *u, const fnn_rows *block,
         k->indicator_scale(&e->embedding, block, w->space + e->below_f, e->block, add, g[0]);
     } else {
         const fnn_engine_layer *l = &e->layers[u->layer];
-        const fnn_dense d = fnn_dense_of(e, w->params, u->layer);
+        const fnn_dense d = dense_of(w, u->layer);
         const fnn_unit of = {.d = &d,
                              .a = w->space + l->in,
                              .values = block->data->values,
@@ -323,6 +348,19 @@ static void penalise_frozen(worker *w)
         finish_unit(w, number, &u, &none, 0);
         doubles(w, e->unit_squares)[number] = 0;
     }
+}
+
+/* Packs all weights, of which each thread takes its share. */
+static void pack_all(worker *w)
+{
+    const fnn_engine *e = w->e;
+    for (ptrdiff_t number = w->me; e->k->pack && number < e->n_units; number += w->n) {
+        unit u;
+        find_unit(e, w->task->plan, number, &u);
+        pack(w, &u);
+    }
+    if (e->k->pack)
+        fnn_barrier(&w->e->team, w->n);
 }
 
 static double sum_of(const double *x, ptrdiff_t n)
@@ -431,6 +469,7 @@ static void work_on_member(worker *w, ptrdiff_t member)
     } else {
         w->grad = (char *)task->grad + member * size;
     }
+    pack_all(w);
     const int64_t *rows = task->rows + member * task->rows_stride;
     w->rows_end = rows + task->n_passes * task->n_visits;
     for (ptrdiff_t pass = 0; pass < task->n_passes; pass++) {

@@ -89,7 +89,9 @@ def _instruction_sets() -> dict[str, Any]:
     return {
         "active": compiled.isa,
         "available": list(compiled.available),
-        "bfloat16": "by float32 arithmetic, two to three times slower than float32",
+        "bfloat16": "by AMX, where the system lets the process use it"
+        if compiled.has_fast_bfloat16
+        else "by float32 arithmetic, two to three times slower than float32",
     }
 
 

@@ -113,7 +113,9 @@ def test_show_config_as_dictionaries():
     assert config["threads"]["available"] >= 1
     found = config["instruction sets"]["bfloat16"]
     compiled = config["backends"]["cython"] == "usable"
-    assert ("slower than float32" in found) == compiled, found
+    active = config["instruction sets"]["active"]
+    assert ("slower than float32" in found) == (compiled and active != "amx"), found
+    assert ("by AMX" in found) == (active == "amx"), found
 
 
 def test_show_config_prints(capsys):

@@ -1,10 +1,15 @@
-/* The kernels for AVX-512 (F, DQ, BW, VL). */
+/* The kernels for AVX-512 (F, DQ, BW, VL), and for AMX, which it goes with. */
 #include "../kernels.h"
 
 #if (defined(__x86_64__) || defined(__amd64__)) && defined(__GNUC__)
 #include <immintrin.h>
 #include "../target.h"
+#if FNN_COMPILES_AMX
+#define AMX
+TARGET_BEGIN("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma,avx512bf16,amx-tile,amx-bf16")
+#else
 TARGET_BEGIN("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")
+#endif
 
 #define ISA avx512
 #define VB 64
@@ -26,6 +31,11 @@ TARGET_BEGIN("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")
 #define STREAM(p, v) _mm512_stream_si512((__m512i *)(p), (__m512i)(v))
 #define STREAMED _mm_sfence()
 
+#ifdef AMX
+#define AMX_PERMISSION .allowed = fnn_amx_allowed, .instead = &fnn_kernels_bfloat16_avx512_32
+#else
+#define AMX_PERMISSION .allowed = NULL
+#endif
 #define BITS 32
 #include "../kernels.inc"
 #define BITS 64
@@ -47,6 +57,22 @@ const fnn_isa fnn_isa_avx512 = {
                 [FNN_F64] = &fnn_kernels_avx512_64,
                 [FNN_BF16] = &fnn_kernels_bfloat16_avx512_32},
 };
+
+#ifdef AMX
+static int amx_usable(void) { return usable() && fnn_amx_usable(); }
+#elif defined(FNN_AMX_STAND_IN)
+#define amx_usable usable
+#else
+#define amx_usable NULL
+#endif
+const fnn_isa fnn_isa_amx = {
+    .name = "amx",
+    .usable = amx_usable,
+    .kernels = {[FNN_F32] = &fnn_kernels_avx512_32,
+                [FNN_F64] = &fnn_kernels_avx512_64,
+                [FNN_BF16] = &fnn_kernels_amx_avx512_32},
+};
 #else
 const fnn_isa fnn_isa_avx512 = {.name = "avx512"};
+const fnn_isa fnn_isa_amx = {.name = "amx"};
 #endif

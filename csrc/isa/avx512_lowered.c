@@ -1,5 +1,5 @@
 /* The 512-bit kernels split by the compiler into AVX2 instructions: slow, so that they can be
- * tested on any CPU. */
+ * tested on any CPU; and so those for AMX, whose instructions amx.inc computes. */
 #include "../kernels.h"
 
 #if (defined(__x86_64__) || defined(__amd64__)) && defined(__GNUC__)
@@ -12,6 +12,7 @@ TARGET_BEGIN("avx2,fma")
 #define NR 2
 #define KC 192
 
+#define AMX_PERMISSION .allowed = NULL
 #define BITS 32
 #include "../kernels.inc"
 #define BITS 64
@@ -31,6 +32,15 @@ const fnn_isa fnn_isa_avx512_lowered = {
                 [FNN_F64] = &fnn_kernels_avx512_lowered_64,
                 [FNN_BF16] = &fnn_kernels_bfloat16_avx512_lowered_32},
 };
+
+const fnn_isa fnn_isa_amx_lowered = {
+    .name = "amx_lowered",
+    .usable = usable,
+    .kernels = {[FNN_F32] = &fnn_kernels_avx512_lowered_32,
+                [FNN_F64] = &fnn_kernels_avx512_lowered_64,
+                [FNN_BF16] = &fnn_kernels_amx_avx512_lowered_32},
+};
 #else
 const fnn_isa fnn_isa_avx512_lowered = {.name = "avx512_lowered"};
+const fnn_isa fnn_isa_amx_lowered = {.name = "amx_lowered"};
 #endif

@@ -258,7 +258,8 @@ class CythonBackend:
     ----------
     isa : str
         One of :attr:`available`; by default the best, or the one that the environment variable
-        FASTNN_CPU names.
+        FASTNN_CPU names. "amx" is "avx512" but for bfloat16, "amx_lowered" the same with the
+        instructions of AMX computed one by one, to be tested on any CPU.
     """
 
     name = "cython"
@@ -272,6 +273,11 @@ class CythonBackend:
                 f"isa must be one of {', '.join(self.available)} on this CPU, got {isa!r}."
             )
         self.isa = isa
+
+    @property
+    def has_fast_bfloat16(self) -> bool:
+        """Whether networks train faster in bfloat16 than in float32: with AMX."""
+        return self.isa == "amx"
 
     def supports(self, spec: NetworkSpec, dtype: np.dtype, plan: Plan | None = None) -> str | None:
         return why_unsupported(

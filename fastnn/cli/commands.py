@@ -10,7 +10,7 @@ import os
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,10 +69,14 @@ class Explored:
 
 @dataclass(frozen=True)
 class Exported:
-    """What `export` returns: the files, and the columns of numbers that are read, in order."""
+    """What `export` returns: the files, and the columns that are read, in order.
+
+    ``texts`` are those of them that are given as text; C takes numbers alone.
+    """
 
     files: list[str]
     inputs: list[str]
+    texts: list[str] = field(default_factory=list)
 
 
 def fit(
@@ -122,7 +126,8 @@ def fit(
     refuse_unwritable(output)
     known = training_table(table, goal, types, reporter)
     start = time.perf_counter()
-    with reporter.training(most_epochs(training)), warnings.catch_warnings(record=True) as caught:
+    n_epochs = most_epochs(training, len(known.y))
+    with reporter.training(n_epochs), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model = train(known, goal, training, reporter)
     seconds = time.perf_counter() - start
@@ -271,7 +276,8 @@ def export(model: str | TableModel, output: str) -> Exported:
     Parameters
     ----------
     model : str or TableModel
-        A fitted model, or the file it is saved in: a plain network of a table of numbers.
+        A fitted model, or the file it is saved in: a bag of networks, a plain network or a linear
+        model.
     output : str
         A file that ends in .onnx, or in .c; a header is written beside the latter.
 
@@ -289,22 +295,23 @@ def export(model: str | TableModel, output: str) -> Exported:
         If ``output`` cannot be written.
     """
     from fastnn.export import to_c, to_onnx
+    from fastnn.export.onnx_graph import TEXT
     from fastnn.tabular.schema import TableError
-    from fastnn.tabular.unseen import is_bag
 
     ending = export_ending_of(output)
     refuse_unwritable(output)
     loaded = _loaded(model)
-    if is_bag(loaded.model):
-        raise TableError(
-            "A bag of networks cannot be exported; a plain network of a table of numbers can:"
-            " fastnn fit --network plain trains one."
-        )
     try:
-        (to_onnx if ending == ".onnx" else to_c)(loaded.model, output)
+        if ending == ".onnx":
+            kinds = {
+                one.name: one.type.tensor_type.elem_type
+                for one in to_onnx(loaded, output).graph.input
+            }
+            return Exported([output], [*kinds], [name for name in kinds if kinds[name] == TEXT])
+        to_c(loaded.model, output)
     except (TypeError, ValueError) as error:
         raise TableError(f"The model cannot be exported: {error}") from error
-    files = [output] if ending == ".onnx" else [output, str(Path(output).with_suffix(".h"))]
+    files = [output, str(Path(output).with_suffix(".h"))]
     return Exported(files, [str(name) for name in loaded.model.feature_names_in_])
 
 

@@ -15,6 +15,7 @@ from fastnn.cli.training_table import TrainingTable
 if TYPE_CHECKING:
     from fastnn.tabular.schema import Schema
 
+OF_NETWORKS, IN_C = ("flops",), ("flash_bytes", "flash_int8_bytes")  # quantities, by who has them
 MAX_CATEGORIES = 254  # of a column, for trees; the rarest ones beyond share one
 
 
@@ -28,15 +29,15 @@ class Kind:
         What `fastnn.tabular.encode.table_model` takes.
     package : str
         What has to be installed for it.
-    is_network : bool
-        Whether FLOPs of its predictions are known.
+    lacks : tuple of str
+        Quantities that are not known of it.
     is_candidate : bool
         Whether the space of its settings holds the default ones.
     """
 
     make: Callable[[Schema, Goal], tuple[Any, Any]]
     package: str = "sklearn"
-    is_network: bool = False
+    lacks: tuple[str, ...] = ()
     is_candidate: bool = True
 
     @property
@@ -58,7 +59,7 @@ def known_kinds(names: Sequence[str]) -> Sequence[str]:
 def kinds_for(names: Sequence[str] | None, objectives: Sequence[str]) -> list[str]:
     """Return the kinds to compare: those named, else all that are installed.
 
-    Where FLOPs are an objective, those of which they are known.
+    Of these, those of which the objectives are known.
 
     Raises
     ------
@@ -74,11 +75,13 @@ def kinds_for(names: Sequence[str] | None, objectives: Sequence[str]) -> list[st
                 f" pip install {KINDS[name].package}"
             )
     found = dict.fromkeys(names or [name for name, kind in KINDS.items() if kind.is_installed])
-    if "flops" in objectives:
-        found = {name: None for name in found if KINDS[name].is_network}
+    for objective in objectives:
+        known = [name for name in KINDS if objective not in KINDS[name].lacks]
+        found = {name: None for name in found if name in known}
         if not found:
             raise ValueError(
-                "The objective flops is known of networks alone: --models bag,plain has them."
+                f"The objective {objective} is not known of the kinds that are compared; it is of"
+                f" --models {','.join(known)}."
             )
     return list(found)
 
@@ -212,10 +215,10 @@ def _codes(schema: Schema) -> Any:
 
 # The order is that of their first candidates.
 KINDS = {
-    "bag": Kind(_bag, is_network=True),
-    "trees": Kind(_trees),
-    "linear": Kind(_linear),
-    "plain": Kind(_plain, is_network=True, is_candidate=False),
-    "lightgbm": Kind(_lightgbm, "lightgbm"),
-    "catboost": Kind(_catboost, "catboost", is_candidate=False),
+    "bag": Kind(_bag),
+    "trees": Kind(_trees, lacks=(*OF_NETWORKS, *IN_C)),
+    "linear": Kind(_linear, lacks=OF_NETWORKS),
+    "plain": Kind(_plain, is_candidate=False),
+    "lightgbm": Kind(_lightgbm, "lightgbm", (*OF_NETWORKS, *IN_C)),
+    "catboost": Kind(_catboost, "catboost", (*OF_NETWORKS, *IN_C), is_candidate=False),
 }

@@ -84,8 +84,12 @@ def evaluated(quality: Quality) -> Terms:
 
 def exported(found: Exported) -> Terms:
     """Say what `export` has written."""
+    texts = f"; text: {', '.join(found.texts)}" if found.texts else ""
     return [
-        ("reads", f"rows of {len(found.inputs)} numbers: {', '.join(found.inputs)}"),
+        (
+            "reads",
+            f"rows of {counted(len(found.inputs), 'column')}: {', '.join(found.inputs)}{texts}",
+        ),
         ("saved", " and ".join(found.files)),
     ]
 

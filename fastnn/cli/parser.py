@@ -171,7 +171,7 @@ def _evaluate(parser: argparse.ArgumentParser) -> None:
 
 def _export(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("model", help=f"{MODEL}: a plain network of a table of numbers")
+    add("model", help=MODEL)
     add(
         "-o",
         "--output",

@@ -63,13 +63,14 @@ def row_weights(goal: Goal, y: np.ndarray) -> dict[str, np.ndarray]:
     return {"model__sample_weight": compute_sample_weight(goal.class_weight, y)}
 
 
-def most_epochs(training: Training) -> int:
+def most_epochs(training: Training, n_rows: int) -> int:
     """Return how many passes over the rows there are at most."""
     from fastnn.tabular.recipe import PRESETS
 
     if training.network == "plain":
         return training.epochs or 200
-    return training.epochs or PRESETS[training.preset or "balanced"].max_iter
+    preset = PRESETS[training.preset or "balanced"]
+    return training.epochs or preset.for_rows(n_rows).max_iter
 
 
 @dataclass
@@ -151,7 +152,7 @@ class Fits:
             schema,
             self.goal,
             hidden_layer_sizes=(100,) if training.hidden is None else training.hidden,
-            max_iter=most_epochs(training),
+            max_iter=most_epochs(training, len(y)),
             early_stopping=stops_early,
             validation_fraction=STOPPING_SHARE,
             **self._time(),

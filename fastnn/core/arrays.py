@@ -1,4 +1,4 @@
-"""Where does an array begin? Where a line of the caches does: the C core's loads split none then."""
+"""Where does an array begin? At a line of the caches: loads of the C core split none then."""
 
 from __future__ import annotations
 

@@ -249,16 +249,16 @@ class ParamLayout:
     def pack(self, coefs: Sequence[Array], intercepts: Sequence[Array], dtype: np.dtype) -> Array:
         """A new parameter vector of ``coefs`` and ``intercepts``; a wrong shape raises."""
         params = np.empty(self.n_params, dtype)
-        for name, segments, arrays in (
+        for name, segments, given in (
             ("coefs_", self.weights, coefs),
             ("intercepts_", self.biases, intercepts),
         ):
-            if len(arrays) != len(segments):
+            if len(given) != len(segments):
                 raise ValueError(
                     f"{name} must hold {len(segments)} arrays, one for each layer, got"
-                    f" {len(arrays)}."
+                    f" {len(given)}."
                 )
-            for i, (segment, array) in enumerate(zip(segments, arrays, strict=True)):
+            for i, (segment, array) in enumerate(zip(segments, given, strict=True)):
                 if np.shape(array) != segment.shape:
                     raise ValueError(
                         f"{name}[{i}] must have shape {segment.shape}, got {np.shape(array)}."

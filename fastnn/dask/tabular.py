@@ -88,7 +88,7 @@ class _DaskTabular(OnCluster, BaseTabular):
             raise ValueError("X_val takes the place of folds: leave out cv, or X_val and y_val.")
         with unchanged_on_error(self):
             blocks = partitions(X, y, sample_weight)
-            fit = tables.Fit(self._unfitted(), self._recipe(), validation)
+            fit = tables.Fit(self._unfitted(), self._recipe(0), validation)
             state, stopped_after = self._fitted(fit, blocks)
             self._take(state)
         if stopped_after is not None and self.max_time is not None:

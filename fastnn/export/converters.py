@@ -13,8 +13,18 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastnn._optional import require
 from fastnn.estimators.mlp import MLPClassifier, MLPRegressor
-from fastnn.export.description import Description, describe, steps_back
-from fastnn.export.onnx_graph import Graph, add_answers, add_steps, label_tensor
+from fastnn.export.bags import BagDescription, describe_bag, stands_alone
+from fastnn.export.description import describe, steps_back
+from fastnn.export.onnx_bag import add_bag
+from fastnn.export.onnx_graph import (
+    ML_OPSET,
+    Answering,
+    Graph,
+    add_answers,
+    add_steps,
+    label_tensor,
+)
+from fastnn.tabular.estimator import TabularClassifier, TabularRegressor
 
 
 def register_skl2onnx() -> None:
@@ -29,18 +39,27 @@ def register_skl2onnx() -> None:
         If skl2onnx is not installed.
     """
     register = require("skl2onnx").update_registered_converter
+    of_classifiers = {
+        "zipmap": [True, False, "columns"],
+        "nocl": [False],
+        "output_class_labels": [False],
+    }
     register(
         MLPClassifier,
         "FastnnMLPClassifier",
         _network_shapes,
         _convert_network,
-        options={
-            "zipmap": [True, False, "columns"],
-            "nocl": [False],
-            "output_class_labels": [False],
-        },
+        options=of_classifiers,
     )
     register(MLPRegressor, "FastnnMLPRegressor", _network_shapes, _convert_network)
+    register(
+        TabularClassifier,
+        "FastnnTabularClassifier",
+        _network_shapes,
+        _convert_network,
+        options=of_classifiers,
+    )
+    register(TabularRegressor, "FastnnTabularRegressor", _network_shapes, _convert_network)
     register(
         TransformedTargetRegressor,
         "FastnnTransformedTargetRegressor",
@@ -54,11 +73,12 @@ def with_skl2onnx(model: Any, opset: int, dtype: str, X: Any) -> Any:
     skl2onnx = require("skl2onnx")
     register_skl2onnx()
     check_is_fitted(model)
+    by_column = hasattr(X, "columns")
     for part in (model, *model.get_params().values()):
-        _refuse_what_goes_wrong(part, dtype)
+        _refuse_what_goes_wrong(part, dtype, by_column)
     types = require("skl2onnx.common.data_types")
     number = types.DoubleTensorType if dtype == "float64" else types.FloatTensorType
-    if hasattr(X, "columns"):
+    if by_column:
         inputs = [
             (name, (number if X[name].dtype.kind in "biuf" else types.StringTensorType)([None, 1]))
             for name in X.columns
@@ -74,12 +94,14 @@ def with_skl2onnx(model: Any, opset: int, dtype: str, X: Any) -> Any:
     )
 
 
-def _refuse_what_goes_wrong(part: Any, dtype: str) -> None:
+def _refuse_what_goes_wrong(part: Any, dtype: str, by_column: bool) -> None:
     """Raise ValueError for a part that skl2onnx 1.20 converts wrongly, or that nothing runs."""
     if isinstance(part, SimpleImputer) and part.add_indicator:
         reason, way_out = "add_indicator=True", "set it to False"
     elif isinstance(part, SimpleImputer) and dtype == "float64":
         reason, way_out = "dtype='float64', which ONNX Runtime lacks", "choose dtype='float32'"
+    elif isinstance(part, CalibratedClassifierCV) and by_column and stands_alone(part.estimator):
+        reason, way_out = "a bag of networks that reads columns by name", "fit it to an array"
     elif isinstance(part, CalibratedClassifierCV) and part.method == "isotonic":
         reason, way_out = "method='isotonic', which skl2onnx rounds", "choose method='sigmoid'"
     else:
@@ -87,12 +109,13 @@ def _refuse_what_goes_wrong(part: Any, dtype: str) -> None:
     raise ValueError(f"{type(part).__name__} cannot be exported to ONNX with {reason}; {way_out}.")
 
 
-def _describe(operator: Any) -> tuple[Description, np.dtype]:
-    """The network of an operator of skl2onnx, and the type of its arithmetic."""
+def _describe(operator: Any) -> tuple[Answering, np.dtype]:
+    """The network or bag of an operator of skl2onnx, and the type of its arithmetic."""
     types = require("skl2onnx.common.data_types")
-    is_double = isinstance(operator.inputs[0].type, types.DoubleTensorType)
+    is_double = any(isinstance(one.type, types.DoubleTensorType) for one in operator.inputs)
     dtype = np.dtype(np.float64 if is_double else np.float32)
-    return describe(operator.raw_operator, dtype), dtype
+    model = operator.raw_operator
+    return (describe_bag if stands_alone(model) else describe)(model, dtype), dtype
 
 
 def _network_shapes(operator: Any) -> None:
@@ -114,12 +137,39 @@ def _network_shapes(operator: Any) -> None:
 
 
 def _convert_network(scope: Any, operator: Any, container: Any) -> None:
-    """Write a network into the graph of skl2onnx."""
+    """Write a network or a bag into the graph of skl2onnx."""
     description, dtype = _describe(operator)
-    graph = Graph(dtype, scope.get_unique_variable_name)
-    x = graph.cast(operator.inputs[0].full_name, dtype)
-    add_answers(graph, description, x, [output.full_name for output in operator.outputs])
+    graph = Graph(dtype, unique=scope.get_unique_variable_name)
+    outputs = [output.full_name for output in operator.outputs]
+    if isinstance(description, BagDescription):
+        cells = _cells(graph, description, operator)
+        add_bag(graph, description, lambda column: cells[column.name], outputs)
+    else:
+        x = graph.cast(operator.inputs[0].full_name, dtype)
+        add_answers(graph, description, x, outputs)
     _add(graph, container)
+
+
+def _cells(graph: Graph, bag: BagDescription, operator: Any) -> dict[str, str]:
+    """What each column of a bag is in the graph of skl2onnx: one input, or part of one."""
+    text = require("skl2onnx.common.data_types").StringTensorType
+    inputs = {one.raw_name: one for one in operator.inputs}
+    found = {}
+    for column in bag.columns:
+        one = operator.inputs[0] if len(inputs) == 1 else inputs[column.name]
+        is_text = isinstance(one.type, text)
+        if is_text != column.holds_text:
+            kinds = ("numbers", "text")
+            raise ValueError(
+                f"Column {column.name!r} is given to ONNX as {kinds[is_text]}, but the bag of"
+                f" networks learned it as {kinds[column.holds_text]}. Pass rows of the training"
+                " table as X=, dates as days and categories that are numbers as numbers."
+            )
+        x = one.full_name
+        if len(inputs) == 1 and bag.n_columns > 1:
+            x = graph("Gather", x, np.array([column.place]), axis=1)
+        found[column.name] = x if is_text else graph.cast(x, np.float64)
+    return found
 
 
 def _transformed_target_shapes(operator: Any) -> None:
@@ -140,7 +190,7 @@ def _convert_transformed_target(scope: Any, operator: Any, container: Any) -> No
     )
     regressor.add_to(scope, container)
     is_double = isinstance(operator.inputs[0].type, types.DoubleTensorType)
-    graph = Graph(np.float64 if is_double else np.float32, scope.get_unique_variable_name)
+    graph = Graph(np.float64 if is_double else np.float32, unique=scope.get_unique_variable_name)
     v = add_steps(graph, steps_back(model), regressor.outputs[0].full_name)
     graph("Identity", v, output=operator.outputs[0].full_name)
     _add(graph, container)
@@ -157,5 +207,11 @@ def _add(graph: Graph, container: Any) -> None:
             for attribute in node.attribute
         }
         container.add_node(
-            node.op_type, list(node.input), list(node.output), name=node.name, **attributes
+            node.op_type,
+            list(node.input),
+            list(node.output),
+            op_domain=node.domain,
+            op_version=ML_OPSET if node.domain else None,
+            name=node.name,
+            **attributes,
         )

@@ -6,20 +6,20 @@ the names used here. To export a new activation, add one entry to each target's 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
-from fastnn.core.activations import Activation
+from fastnn.core.activations import ACTIVATIONS, Activation
 from fastnn.estimators.mlp import MLPClassifier, MLPRegressor
+from fastnn.export.columns import SCALERS, Column, Step, follow, full_name, scaler_steps
 from fastnn.tabular.encode import TableEncoder
 from fastnn.tabular.scale import LogScale
 
@@ -34,29 +34,6 @@ class Dense:
 
 
 @dataclass(frozen=True)
-class Step:
-    """Arithmetic on every column ``v``, with operands ``(n_columns,)`` in float64.
-
-    ========  =====================================================
-    impute    ``fill`` where v is NaN
-    scale     ``(v - shift) * factor``
-    unscale   ``v * factor + shift``
-    limit     ``v / sqrt(1 + (v / bound)**2)``
-    clip      ``min(max(v, low), high)``
-    exp       ``exp(v)``
-    expm1     ``exp(v) - 1``
-    ========  =====================================================
-    """
-
-    kind: str
-    operands: tuple[NDArray[np.float64], ...] = ()
-
-    def for_columns(self, n: int) -> Step:
-        """The step for n columns; what is done to a target is done to each of its quantiles."""
-        return replace(self, operands=tuple(np.resize(operand, n) for operand in self.operands))
-
-
-@dataclass(frozen=True)
 class Description:
     """A fitted model as data.
 
@@ -67,23 +44,27 @@ class Description:
         From the last layer's output to predictions; a name in ``INVERSE_LINKS``.
     classes : ndarray of shape (n_classes,) or None
         The labels of a classifier, in the order of its probabilities. None for a regressor.
-    before, after : tuple of Step
-        What happens to the columns before the network, and to a regressor's predictions after it.
+    columns : tuple of Column
+        What the network reads, one for each row of its first weights.
+    n_in : int
+        Number of columns of the table.
+    after : tuple of Step
+        What happens to a regressor's predictions after the network.
     feature_names : tuple of str
         As the user named the columns; empty where they have no names.
+    threshold : float or None
+        The probability from which on the second of two classes is answered; None answers the
+        likelier one.
     """
 
     layers: tuple[Dense, ...]
     inverse_link: str
     classes: NDArray[Any] | None
-    before: tuple[Step, ...] = ()
+    columns: tuple[Column, ...] = ()
+    n_in: int = 0
     after: tuple[Step, ...] = ()
     feature_names: tuple[str, ...] = ()
-
-    @property
-    def n_in(self) -> int:
-        """Number of input columns."""
-        return len(self.layers[0].weight)
+    threshold: float | None = None
 
     @property
     def n_out(self) -> int:
@@ -139,32 +120,70 @@ def describe(model: Any, dtype: DTypeLike) -> Description:
     model = getattr(model, "best_estimator_", model)
     check_is_fitted(model)
     names = tuple(map(str, getattr(model, "feature_names_in_", ())))
+    # A Pipeline that begins with "passthrough" does not know it.
+    parts = [model, *(part for _, part in getattr(model, "steps", ()))]
+    n_in = next((part.n_features_in_ for part in parts if hasattr(part, "n_features_in_")), 0)
+    described = _describe(model, dtype, tuple(map(Column, range(n_in))))
+    return replace(described, n_in=n_in, feature_names=names)
+
+
+def _describe(model: Any, dtype: DTypeLike, columns: tuple[Column, ...]) -> Description:
+    """Describe a fitted model of ``columns``."""
+    model = getattr(model, "best_estimator_", model)
     if isinstance(model, Pipeline):
-        inner = describe(model[-1], dtype)
-        before = tuple(step for _, part in model.steps[:-1] for step in _steps(part))
-        return replace(inner, before=before + inner.before, feature_names=names)
+        return _describe(model[-1], dtype, tuple(follow(model[:-1], columns)))
     if isinstance(model, TransformedTargetRegressor):
-        inner = describe(model.regressor_, dtype)
+        inner = _describe(model.regressor_, dtype, columns)
         back = tuple(step.for_columns(inner.n_out) for step in steps_back(model))
-        return replace(inner, after=inner.after + back, feature_names=names)
+        return replace(inner, after=inner.after + back)
+    if type(model) in (LogisticRegression, Ridge):
+        return replace(_linear(model, dtype), columns=columns)
     if not isinstance(model, MLPClassifier | MLPRegressor):
         raise TypeError(
-            f"A {_full_name(model)} cannot be exported; fastnn's MLPClassifier and MLPRegressor"
-            " can, in a Pipeline or TransformedTargetRegressor too."
+            f"A {full_name(model)} cannot be exported; fastnn's MLPClassifier and MLPRegressor"
+            " can, and LogisticRegression and Ridge, in a Pipeline or TransformedTargetRegressor"
+            " too."
         )
     network = model._network()
-    layers = tuple(
+    activations = [layer.activation for layer in network.spec.layers]
+    layers = describe_layers(network.coefs, network.intercepts, activations, dtype)
+    classes = getattr(model, "classes_", None)
+    return Description(layers, network.spec.loss.inverse_link, classes, columns)
+
+
+def _linear(model: Any, dtype: DTypeLike) -> Description:
+    """A linear model, which is a network of one layer."""
+    coef = np.atleast_2d(model.coef_).T
+    intercept = np.broadcast_to(model.intercept_, coef.shape[1:])
+    layers = describe_layers([coef], [intercept], [ACTIVATIONS["identity"]], dtype)
+    classes = getattr(model, "classes_", None)
+    if classes is None:
+        return Description(layers, "identity", None)
+    if model.solver == "liblinear" and len(classes) > 2:
+        raise TypeError(
+            "A LogisticRegression of more than two classes cannot be exported with"
+            " solver='liblinear'; choose 'lbfgs'."
+        )
+    return Description(layers, "logistic" if len(classes) == 2 else "softmax", classes)
+
+
+def describe_layers(
+    coefs: Sequence[NDArray[Any]],
+    intercepts: Sequence[NDArray[Any]],
+    activations: Sequence[Activation],
+    dtype: DTypeLike,
+) -> tuple[Dense, ...]:
+    """Dense layers in ``dtype``; ValueError where a number is not finite in it."""
+    return tuple(
         Dense(
             _finite(f"coefs_[{i}]", coef, dtype),
             _finite(f"intercepts_[{i}]", intercept, dtype),
-            layer.activation,
+            activation,
         )
-        for i, (layer, coef, intercept) in enumerate(
-            zip(network.spec.layers, network.coefs, network.intercepts, strict=True)
+        for i, (coef, intercept, activation) in enumerate(
+            zip(coefs, intercepts, activations, strict=True)
         )
     )
-    inverse_link = network.spec.loss.inverse_link
-    return Description(layers, inverse_link, getattr(model, "classes_", None), feature_names=names)
 
 
 def network_of(model: Any) -> Any:
@@ -186,16 +205,16 @@ def steps_back(model: TransformedTargetRegressor) -> tuple[Step, ...]:
             for name in ("scale", "mean", "low", "high")
         )
         return Step("unscale", (spread, middle)), Step("clip", tuple(ends)), Step("exp")
-    if type(transformer) in _SCALERS:
-        shift, factor = _steps(transformer)[0].operands  # a clip has no way back
+    if type(transformer) in SCALERS:
+        shift, factor = scaler_steps(transformer)[0].operands  # a clip has no way back
         return (Step("unscale", (1 / factor, shift)),)
     inverse = model.inverse_func if model.transformer is None else transformer
     if inverse in _INVERSE_FUNCTIONS:
         return _INVERSE_FUNCTIONS[inverse]
-    what = getattr(inverse, "__name__", _full_name(inverse))
+    what = getattr(inverse, "__name__", full_name(inverse))
     raise TypeError(
         f"TransformedTargetRegressor cannot be exported with {what}; it can with the transformers"
-        f" {', '.join(scaler.__name__ for scaler in _SCALERS)} and the inverse functions"
+        f" {', '.join(scaler.__name__ for scaler in SCALERS)} and the inverse functions"
         " numpy.exp and numpy.expm1."
     )
 
@@ -211,100 +230,11 @@ def _finite(name: str, array: NDArray[Any], dtype: DTypeLike) -> NDArray[np.floa
     return converted
 
 
-def _steps(part: Any) -> tuple[Step, ...]:
-    """A part of a Pipeline as steps; a part that is not plain arithmetic on columns raises."""
-    if part is None or part == "passthrough":
-        return ()
-    if isinstance(part, Pipeline):
-        return tuple(step for _, inner in part.steps for step in _steps(inner))
-    if type(part) not in _PARTS:
-        raise TypeError(
-            f"{_full_name(part)} is not plain arithmetic on columns of numbers and cannot be"
-            f" exported to C; these can: {', '.join(known.__name__ for known in _PARTS)}. Apply it"
-            " before, and export the rest of the model, as in model[1:]; or export to ONNX."
-        )
-    return _PARTS[type(part)](part)
-
-
-def _scale(n_columns: int, shift: Any, divisor: Any) -> tuple[Step, ...]:
-    """``(v - shift) / divisor``; None is no shift, or no divisor."""
-    shift = np.zeros(n_columns) if shift is None else np.asarray(shift, np.float64)
-    divisor = np.ones(n_columns) if divisor is None else np.asarray(divisor, np.float64)
-    return (Step("scale", (shift, 1 / divisor)),)
-
-
-def _standard(part: StandardScaler) -> tuple[Step, ...]:
-    return _scale(part.n_features_in_, part.mean_ if part.with_mean else None, part.scale_)
-
-
-def _robust(part: RobustScaler) -> tuple[Step, ...]:
-    return _scale(part.n_features_in_, part.center_, part.scale_)
-
-
-def _max_abs(part: MaxAbsScaler) -> tuple[Step, ...]:
-    return _scale(part.n_features_in_, None, part.scale_)
-
-
-def _min_max(part: MinMaxScaler) -> tuple[Step, ...]:
-    steps = _scale(part.n_features_in_, -part.min_ / part.scale_, 1 / part.scale_)
-    if part.clip:
-        low, high = (np.full(part.n_features_in_, float(end)) for end in part.feature_range)
-        steps += (Step("clip", (low, high)),)
-    return steps
-
-
-def _impute(part: SimpleImputer) -> tuple[Step, ...]:
-    missing = part.missing_values
-    if not (isinstance(missing, float) and np.isnan(missing)):
-        raise ValueError(f"SimpleImputer can be exported with missing_values=nan, got {missing!r}.")
-    if part.add_indicator:
-        raise ValueError(
-            "SimpleImputer cannot be exported with add_indicator=True; set it to False."
-        )
-    fill = part.statistics_.astype(np.float64)
-    if np.isnan(fill).any():
-        raise ValueError(
-            f"SimpleImputer drops column {int(np.isnan(fill).argmax())}, which has no value in"
-            " training; drop it from the table, or set keep_empty_features=True."
-        )
-    return (Step("impute", (fill,)),)
-
-
-def _table(part: TableEncoder) -> tuple[Step, ...]:
-    """What a table of numbers goes through, in which no cell was missing in training."""
-    if part.categories_:
-        raise ValueError(
-            f"A table with categories, such as column {next(iter(part.categories_))!r}, cannot be"
-            " exported; one of numbers can. Leave such columns out: --drop."
-        )
-    if len(part.has_missing_):
-        raise ValueError(
-            "A table with missing cells in training, such as those of column"
-            f" {part.feature_names_in_[part.has_missing_[0]]!r}, cannot be exported. Fill these"
-            " cells before training, or leave such columns out: --drop."
-        )
-    bounds = () if part.limit is None else (Step("limit", (part.limit * part.distance_,)),)
-    centred = _scale(part.n_features_in_, part.median_, None)
-    filled = Step("impute", (part.median_,))
-    return (filled, *centred, *bounds, *_scale(part.n_features_in_, part.mean_, part.scale_))
-
-
 def reads_a_table(model: Any) -> bool:
     """Whether ``model`` is a pipeline of the command line's."""
     return isinstance(model, Pipeline) and isinstance(model[0], TableEncoder)
 
 
-def _full_name(thing: Any) -> str:
-    return f"{type(thing).__module__}.{type(thing).__qualname__}"
-
-
-_SCALERS: dict[type, Callable[[Any], tuple[Step, ...]]] = {
-    StandardScaler: _standard,
-    MinMaxScaler: _min_max,
-    MaxAbsScaler: _max_abs,
-    RobustScaler: _robust,
-}
-_PARTS = {**_SCALERS, SimpleImputer: _impute, TableEncoder: _table}
 _INVERSE_FUNCTIONS: dict[Any, tuple[Step, ...]] = {
     None: (),
     np.exp: (Step("exp"),),

@@ -6,18 +6,30 @@ network goes through skl2onnx, which calls the same functions for the network in
 
 from __future__ import annotations
 
+import copy
+import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import FixedThresholdClassifier
+from sklearn.pipeline import Pipeline
 
 from fastnn._optional import require
 from fastnn._version import __version__
+from fastnn.estimators.inspect import innermost
 from fastnn.estimators.mlp import MLPClassifier, MLPRegressor
-from fastnn.export.description import Description, Step, describe, reads_a_table
+from fastnn.export.bags import BagDescription, describe_bag, stands_alone
+from fastnn.export.columns import Step
+from fastnn.export.description import Description, describe, reads_a_table
+from fastnn.tabular.model import TableModel
 
+ML, ML_OPSET = "ai.onnx.ml", 3  # the operators of classical models, and their version
+TEXT = 8  # ONNX's code of text
 OPSET = 17  # of 2022: what most runtimes in use read
 _LOWEST_OPSET = 13  # since when Softmax works along one axis
 _PRECISIONS = ("float32", "float64")
@@ -33,16 +45,26 @@ class Graph:
     ----------
     dtype : dtype
         Of the arithmetic, float32 or float64.
+    taken : collection of str
+        Names that stand for something else: those of inputs.
     unique : callable ``name -> name``
         Makes a name that the model does not hold yet; by default the names are numbered.
     """
 
-    def __init__(self, dtype: Any, unique: Callable[[str], str] | None = None) -> None:
+    def __init__(
+        self,
+        dtype: Any,
+        taken: Collection[str] = (),
+        unique: Callable[[str], str] | None = None,
+    ) -> None:
         self.onnx = require("onnx")
         self.dtype = np.dtype(dtype)
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
-        self._unique = unique or (lambda name: f"{name}_{len(self.nodes) + len(self.constants)}")
+        numbers = itertools.count()
+        self._unique = unique or (
+            lambda name: next(found for i in numbers if (found := f"{name}_{i}") not in taken)
+        )
 
     def __call__(
         self,
@@ -53,12 +75,18 @@ class Graph:
         **attributes: Any,
     ) -> str:
         """Add a node and return the name of its output, the first where others are not used."""
-        names = [value if isinstance(value, str) else self._constant(value) for value in inputs]
+        names = [value if isinstance(value, str) else self.constant(value) for value in inputs]
         output = output or self._unique(op.lower())
         outputs = [output, *(f"{output}_{i + 1}" for i in range(n_unused))]
         node = self.onnx.helper.make_node(op, names, outputs, self._unique(op), **attributes)
         self.nodes.append(node)
         return output
+
+    def in_dtype(self, dtype: Any) -> Graph:
+        """The same graph, for arithmetic in another type."""
+        other = copy.copy(self)  # with the same lists of nodes and constants
+        other.dtype = np.dtype(dtype)
+        return other
 
     def cast(self, value: str, dtype: Any) -> str:
         """Add a conversion to another type."""
@@ -68,7 +96,8 @@ class Graph:
         """ONNX's code of a NumPy type."""
         return int(self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
-    def _constant(self, value: float | NDArray[Any]) -> str:
+    def constant(self, value: float | NDArray[Any]) -> str:
+        """The name of a constant; floats are of the graph's type."""
         array = np.asarray(value)
         if array.dtype.kind == "f":
             array = array.astype(self.dtype)
@@ -77,6 +106,7 @@ class Graph:
         return name
 
 
+Answering = Description | BagDescription
 Operation = Callable[[Graph, str], str]
 
 # The activation's settings follow as further arguments.
@@ -97,9 +127,10 @@ ACTIVATIONS: dict[str, Callable[..., str]] = {
 
 INVERSE_LINKS: dict[str, Operation] = {
     "identity": ACTIVATIONS["identity"],
-    "logistic": ACTIVATIONS["logistic"],
+    # ONNX Runtime's Sigmoid has few digits where it is near 0.
+    "logistic": lambda g, raw: g("Reciprocal", g("Add", g("Exp", g("Neg", raw)), 1.0)),
     "exp": lambda g, raw: g("Exp", raw),
-    "softmax": lambda g, raw: g("Softmax", raw, axis=1),
+    "softmax": lambda g, raw: g("Softmax", raw, axis=-1),
     "sorted": lambda g, raw: _sorted(g, raw),
 }
 
@@ -107,6 +138,7 @@ INVERSE_LINKS: dict[str, Operation] = {
 # scikit-learn's, and skl2onnx's to write.
 STEPS: dict[str, Callable[..., str]] = {
     "impute": lambda g, v, fill: g("Where", g("IsNaN", v), fill, v),
+    "missing": lambda g, v, yes, no: g("Where", g("IsNaN", v), yes, no),
     "scale": lambda g, v, shift, factor: g("Mul", _minus(g, v, shift), factor),
     "limit": lambda g, v, bound: g("Div", v, _hypot(g, g("Div", v, bound))),
     "clip": lambda g, v, low, high: g("Min", g("Max", v, low), high),
@@ -128,21 +160,25 @@ def _hypot(g: Graph, z: str) -> str:
 
 def _sorted(g: Graph, raw: str) -> str:
     """Each row in increasing order; the second output, where values stood, is not used."""
-    width = g("Gather", g("Shape", raw), np.array([1]))
-    return g("TopK", raw, width, n_unused=1, axis=1, largest=0, sorted=1)
+    width = g("Gather", g("Shape", raw), np.array([-1]))
+    return g("TopK", raw, width, n_unused=1, axis=-1, largest=0, sorted=1)
 
 
-# Of these ONNX Runtime has the operators in float32 only.
+# Of these ONNX Runtime has the operators in float32 alone.
 
 
 def _elu(g: Graph, z: str, alpha: float, gamma: float) -> str:
     """``gamma * (z if z > 0 else alpha * (exp(z) - 1))``."""
+    if g.dtype == np.float32:
+        return g("Selu", z, alpha=alpha, gamma=gamma)
     negative = g("Mul", g("Sub", g("Exp", g("Min", z, 0.0)), 1.0), alpha)
     return g("Mul", g("Add", g("Max", z, 0.0), negative), gamma)
 
 
 def _softplus(g: Graph, z: str) -> str:
     """``log(1 + exp(z))``, where nothing overflows."""
+    if g.dtype == np.float32:
+        return g("Softplus", z)
     rest = g("Log", g("Add", g("Exp", g("Neg", g("Abs", z))), 1.0))
     return g("Add", g("Max", z, 0.0), rest)
 
@@ -153,11 +189,16 @@ def _erf(g: Graph, z: str) -> str:
 
 
 def add_network(graph: Graph, description: Description, x: str) -> str:
-    """Add the network to the graph; the name of its predictions ``(n_rows, n_out)``."""
+    """Add the network to the graph; the name of its predictions ``(n_rows, n_out)``.
+
+    Those of two classes are probabilities of both.
+    """
     description.check("ONNX", ACTIVATIONS, INVERSE_LINKS)
     for layer in description.layers:
         z = graph("Gemm", x, layer.weight, layer.bias)
         x = ACTIVATIONS[layer.activation.name](graph, z, *layer.activation.settings().tolist())
+    if description.decides == "two classes":  # of the first: 1 - p has few digits near 0
+        x = graph("Concat", graph("Neg", x), x, axis=1)
     return INVERSE_LINKS[description.inverse_link](graph, x)
 
 
@@ -173,18 +214,22 @@ def add_answers(graph: Graph, description: Description, x: str, outputs: list[st
 
     Labels and probabilities of a classifier, predictions of a regressor.
     """
-    p = add_network(graph, description, add_steps(graph, description.before, x))
-    p = add_steps(graph, description.after, p)
+    p = add_network(graph, description, x)
+    add_decision(graph, description, add_steps(graph, description.after, p), outputs)
+
+
+def add_decision(graph: Graph, description: Answering, p: str, outputs: list[str]) -> None:
+    """Add what is answered by predictions ``p (n_rows, n_out)``, under the names ``outputs``."""
     if description.classes is None:
         graph("Identity", p, output=outputs[0])
         return
-    if description.decides == "classes":
-        code = graph("ArgMax", p, axis=1, keepdims=0)
-    else:
+    if description.threshold is not None:
+        second = graph("Gather", p, np.array(1), axis=1)
+        code = graph.cast(graph("GreaterOrEqual", second, description.threshold), np.int64)
+    elif description.decides == "labels":
         code = graph.cast(graph("Greater", p, 0.5), np.int64)
-    if description.decides == "two classes":
-        code = graph("Reshape", code, np.array([-1]))
-        p = graph("Concat", graph("Sub", 1.0, p), p, axis=1)
+    else:
+        code = graph("ArgMax", p, axis=1, keepdims=0)
     if description.decides == "labels":
         graph("Identity", code, output=outputs[0])
     else:
@@ -192,7 +237,7 @@ def add_answers(graph: Graph, description: Description, x: str, outputs: list[st
     graph("Identity", p, output=outputs[1])
 
 
-def label_tensor(description: Description) -> NDArray[Any]:
+def label_tensor(description: Answering) -> NDArray[Any]:
     """The class labels in a type that ONNX's classifiers answer in: int64, or text as objects."""
     classes = np.asarray(description.classes)
     if description.decides == "two classes":
@@ -220,26 +265,30 @@ def to_onnx(
 ) -> Any:
     """Write a fitted model as an ONNX graph.
 
-    The graph's input is ``"X" (n_rows, n_features)``. A classifier's outputs are ``"label"
-    (n_rows,)``, or ``(n_rows, n_outputs)`` of 0 and 1 for multilabel, and ``"probabilities"``,
-    columns as in ``predict_proba``. A regressor's output is ``"variable" (n_rows, n_outputs)``.
+    The graph's input is ``"X" (n_rows, n_features)``, or where the model reads columns by name, one
+    ``(n_rows, 1)`` for each. A classifier's outputs are ``"label" (n_rows,)``, or ``(n_rows,
+    n_outputs)`` of 0 and 1 for multilabel, and ``"probabilities"``, columns as in
+    ``predict_proba``. A regressor's output is ``"variable" (n_rows, n_outputs)``.
 
     Parameters
     ----------
-    model : estimator
-        A fitted :class:`~fastnn.MLPClassifier` or :class:`~fastnn.MLPRegressor`, or a model of
+    model : estimator or TableModel
+        A fitted :class:`~fastnn.MLPClassifier`, :class:`~fastnn.MLPRegressor`,
+        :class:`~fastnn.TabularClassifier` or :class:`~fastnn.TabularRegressor`; a model of
         scikit-learn around one that skl2onnx knows: Pipeline, ColumnTransformer,
-        CalibratedClassifierCV, TransformedTargetRegressor; the pipeline that ``fastnn fit --network
-        plain`` makes of a table of numbers; or a fitted search over one.
+        CalibratedClassifierCV, TransformedTargetRegressor; a fitted search over one; or what
+        :func:`fastnn.persistence.load_model` returns of a model that is no trees.
     path : path-like, default=None
         A file to write the graph to, by custom ``*.onnx``.
     opset : int, default=None
         Version of ONNX's operators, at least 13; None is 17, which runtimes read since 2022.
     dtype : {"float32", "float64"}, default="float32"
-        Of X and of the arithmetic.
+        Of the arithmetic and of X. Of a bag, and of columns of a table, numbers are float64 either
+        way, up to where a network begins; categories that are texts are text, the empty one
+        missing; dates are days since 1970.
     X : DataFrame, default=None
-        One or more rows of the training table. Needed where the model selects columns by name or
-        takes text; the graph then has one input for each column.
+        One or more rows of the training table. Needed where a part of scikit-learn's selects
+        columns by name or takes text; the graph then has one input for each column.
 
     Returns
     -------
@@ -250,9 +299,11 @@ def to_onnx(
     ------
     ImportError
         If onnx, or skl2onnx where it is needed, is not installed.
+    TypeError
+        If part of the model cannot be exported; the message names it.
     ValueError
-        If ``opset`` or ``dtype`` is none of those above, or the model holds an activation, a loss
-        or labels that cannot be exported.
+        If ``opset`` or ``dtype`` is none of those above, or the model holds an activation, a loss,
+        labels or names that cannot be exported.
     """
     onnx = require("onnx")
     highest = onnx.defs.onnx_opset_version()
@@ -264,14 +315,13 @@ def to_onnx(
         )
     if dtype not in _PRECISIONS:
         raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}.")
-    model = getattr(model, "best_estimator_", model)
-    is_network = isinstance(model, MLPClassifier | MLPRegressor) or reads_a_table(model)
-    if X is None and is_network:
-        proto = _network_model(describe(model, dtype), opset, dtype)
-    else:
-        from fastnn.export.converters import with_skl2onnx
-
-        proto = with_skl2onnx(model, opset, dtype, X)
+    try:
+        proto = _converted(model, opset, dtype, X)
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"Text such as {error.object!r} is no Unicode and cannot be exported to ONNX. Correct"
+            " the names and categories of the training table."
+        ) from error
     proto.producer_name, proto.producer_version = "fastnn", __version__
     onnx.checker.check_model(proto, full_check=True)
     if path is not None:
@@ -279,9 +329,81 @@ def to_onnx(
     return proto
 
 
+def _converted(model: Any, opset: int, dtype: str, X: Any) -> Any:
+    """The model as ONNX has it, by whoever can write it."""
+    schema = threshold = None
+    if isinstance(model, TableModel):
+        (model, threshold), schema = _without_threshold(model.model), model.schema
+    model = getattr(model, "best_estimator_", model)
+    if stands_alone(model):
+        from fastnn.export.onnx_bag import bag_model
+
+        bag = replace(describe_bag(model, dtype), threshold=threshold)
+        return bag_model(bag, dtype, opset, schema)
+    if reads_a_table(model):
+        from fastnn.export.onnx_bag import encoded_model
+
+        network = replace(describe(model, dtype), threshold=threshold)
+        return encoded_model(network, dtype, opset, schema)
+    if schema is not None:
+        raise TypeError(
+            f"A {type(innermost(model)).__name__} of a table cannot be exported to ONNX; bags,"
+            " plain networks and linear models can: --models bag,plain,linear compares these."
+        )
+    if X is None and isinstance(model, MLPClassifier | MLPRegressor):
+        return _network_model(describe(model, dtype), opset, dtype)
+    from fastnn.export.converters import with_skl2onnx
+
+    return with_skl2onnx(model, opset, dtype, X)
+
+
+def _without_threshold(model: Any) -> tuple[Any, float | None]:
+    """The command line's pipeline, and the threshold that it decides at beside its network."""
+    decides = model[-1] if isinstance(model, Pipeline) else None
+    if not isinstance(decides, FixedThresholdClassifier):
+        return model, None
+    inside = decides.estimator_
+    inside = inside.estimator if isinstance(inside, FrozenEstimator) else inside
+    return Pipeline([*model.steps[:-1], ("model", inside)]), float(decides.threshold)
+
+
 def _network_model(description: Description, opset: int, dtype: str) -> Any:
     """A network alone as a model."""
-    graph = Graph(dtype)
+    graph = Graph(dtype, {"X"})
+    outputs = output_names(description)
+    add_answers(graph, description, "X", outputs)
+    return as_model(graph, {"X": (dtype, description.n_in)}, description, outputs, opset)
+
+
+def output_names(description: Answering, taken: Collection[str] = ()) -> list[str]:
+    """What a model's outputs are called; with a ``_`` where an input is called so."""
+    names = ["variable"] if description.classes is None else ["label", "probabilities"]
+    for i, name in enumerate(names):
+        while name in taken:
+            name += "_"
+        names[i] = name
+    return names
+
+
+def as_model(
+    graph: Graph,
+    inputs: Mapping[str, tuple[Any, int]],
+    description: Answering,
+    outputs: list[str],
+    opset: int,
+) -> Any:
+    """The graph as a model.
+
+    Parameters
+    ----------
+    graph : Graph
+    inputs : dict of str to (dtype, int)
+        The type and the width of each input; object is text.
+    description : Description or BagDescription
+    outputs : list of str
+        As `output_names` gives them.
+    opset : int
+    """
     helper = graph.onnx.helper
 
     def tensor(name: str, dtype: Any, *shape: int) -> Any:
@@ -289,15 +411,16 @@ def _network_model(description: Description, opset: int, dtype: str) -> Any:
 
     n_out = description.n_out
     if description.classes is None:
-        outputs = [tensor("variable", dtype, n_out)]
+        answers = [tensor(outputs[0], graph.dtype, n_out)]
     elif description.decides == "labels":
-        outputs = [tensor("label", np.int64, n_out), tensor("probabilities", dtype, n_out)]
+        answers = [tensor(outputs[0], np.int64, n_out), tensor(outputs[1], graph.dtype, n_out)]
     else:
-        labels = tensor("label", label_tensor(description).dtype)
-        outputs = [labels, tensor("probabilities", dtype, max(n_out, 2))]
-    add_answers(graph, description, "X", [output.name for output in outputs])
-    X = tensor("X", dtype, description.n_in)
-    body = helper.make_graph(graph.nodes, "fastnn", [X], outputs, graph.constants)
-    opsets = [helper.make_opsetid("", opset)]
+        labels = tensor(outputs[0], label_tensor(description).dtype)
+        answers = [labels, tensor(outputs[1], graph.dtype, max(n_out, 2))]
+    cells = [tensor(name, dtype, width) for name, (dtype, width) in inputs.items()]
+    body = helper.make_graph(graph.nodes, "fastnn", cells, answers, graph.constants)
+    domains = {"": opset, ML: ML_OPSET}
+    used = sorted({node.domain for node in graph.nodes})
+    opsets = [helper.make_opsetid(domain, domains[domain]) for domain in used]
     ir_version = helper.find_min_ir_version_for(opsets)
     return helper.make_model(body, opset_imports=opsets, ir_version=ir_version)

@@ -12,6 +12,8 @@ from typing import Any
 from scipy import stats
 from sklearn.base import BaseEstimator
 
+from fastnn.backends import load, why_not
+
 Space = dict[str, Any]
 LEAVES = [7, 15, 31, 63]
 
@@ -20,11 +22,11 @@ def default_space(estimator: BaseEstimator, n_rows: int) -> Space:
     """A space for the network, bag, tree or linear model in ``estimator``, around what works.
 
     Of a network it varies width, depth, activation, learning rate, batch size, penalty, epochs and
-    dtype; of a bag preset, members, layers, epochs and learning rate. Neither is tried in bfloat16,
-    which no processor has a faster kernel for yet. What was set to another value than the default
-    stays as it was set. Only what the estimator has a parameter for is varied: scikit-learn's
-    network has no ``dtype``. The distributions are lists and scipy.stats', which scikit-learn's own
-    searches take as well.
+    dtype; of a bag preset, members, layers, epochs and learning rate. A network is tried in
+    bfloat16 too where it trains faster so, with Intel's AMX. What was set to another value than the
+    default stays as it was set. Only what the estimator has a parameter for is varied:
+    scikit-learn's network has no ``dtype``. The distributions are lists and scipy.stats', which
+    scikit-learn's own searches take as well.
 
     Parameters
     ----------
@@ -44,6 +46,8 @@ def default_space(estimator: BaseEstimator, n_rows: int) -> Space:
     """
     path, found = _known(estimator)
     space = SPACES[_kind(found)](n_rows)
+    if "dtype" in space and _is_faster_in_bfloat16(found):
+        space["dtype"].append("bfloat16")
     free = {
         path + name: values
         for name, values in space.items()
@@ -100,6 +104,13 @@ def _default(estimator: Any, name: str) -> Any:
 def _value(estimator: Any, name: str) -> Any:
     """A parameter's value; CatBoost's ``get_params`` has those alone that were set."""
     return estimator.get_params(deep=False).get(name, _default(estimator, name))
+
+
+def _is_faster_in_bfloat16(network: BaseEstimator) -> bool:
+    if _value(network, "backend") not in ("auto", "cython") or _value(network, "solver") == "lbfgs":
+        return False
+    compiled: Any = load("cython") if why_not("cython") is None else None
+    return compiled is not None and compiled.has_fast_bfloat16
 
 
 def _network(n_rows: int) -> Space:

@@ -96,7 +96,8 @@ class TradeoffDisplay:
         ----------
         x, y : str
             "score", the name of a further score, or what else was measured: "fit_time",
-            "cpu_time", "latency_us", "row_us", "model_bytes", "flops", "peak_bytes", "energy_j".
+            "cpu_time", "latency_us", "row_us", "model_bytes", "flops", "flash_bytes",
+            "flash_int8_bytes", "peak_bytes", "energy_j".
         ax : matplotlib Axes, default=None
             Where to draw; a new figure where None.
 

@@ -59,8 +59,8 @@ class TradeoffSearchCV(HoldsClient, BaseSearchCV):
         :func:`fastnn.search.default_space.default_space`.
     objectives : sequence of str, default=("score", "fit_time")
         What the front is made of: "score", "fit_time", "cpu_time", "latency_us", "row_us",
-        "model_bytes", "flops", "energy_j". Quantities that ``refit`` names are added, and after
-        "score" the further ones of ``scoring``.
+        "model_bytes", "flops", "flash_bytes", "flash_int8_bytes", "energy_j". Quantities that
+        ``refit`` names are added, and after "score" the further ones of ``scoring``.
     max_time : float or None, default=None
         Seconds that ``fit`` may take, measuring the front and the last fit included. A fit that
         runs is not interrupted, so keep the slowest candidate well below it. A candidate that would
@@ -110,12 +110,12 @@ class TradeoffSearchCV(HoldsClient, BaseSearchCV):
         ``param_*``, ``split*_test_score``, ``mean_test_score``, ``std_test_score``,
         ``rank_test_score``, ``mean_fit_time``, ``std_fit_time``, ``mean_score_time``,
         ``std_score_time``. Besides, for each quantity but the score: its value (``fit_time``,
-        ``cpu_time``, ``latency_us``, ``row_us``, ``model_bytes``, ``flops``, ``peak_bytes``,
-        ``energy_j``), a median of repeats, NaN where not known; for the timed ones ``iqr_*``, the
-        distance between the quartiles of the repeats, and ``repeats_*``, the repeats.
-        ``energy_source`` says how joules were measured, ``measured`` is "isolated" or "in search",
-        ``machine`` the kind of machine that trained it, ``on_front`` a bool, ``failure`` the reason
-        of a candidate that failed, else "".
+        ``cpu_time``, ``latency_us``, ``row_us``, ``model_bytes``, ``flops``, ``flash_bytes``,
+        ``flash_int8_bytes``, ``peak_bytes``, ``energy_j``), a median of repeats, NaN where not
+        known; for the timed ones ``iqr_*``, the distance between the quartiles of the repeats, and
+        ``repeats_*``, the repeats. ``energy_source`` says how joules were measured, ``measured``
+        is "isolated" or "in search", ``machine`` the kind of machine that trained it, ``on_front``
+        a bool, ``failure`` the reason of a candidate that failed, else "".
     pareto_front_ : ndarray of shape (n_front,)
         Indices into ``cv_results_`` of the candidates that no other one dominates, the cheapest
         first.

@@ -15,6 +15,7 @@ import pickle
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from fastnn._sklearn import safe_indexing
 from fastnn.core.cost import predict_flops
 from fastnn.core.network import NetworkSpec
 from fastnn.estimators.inspect import innermost, network_of
+from fastnn.export import flash_bytes
 from fastnn.search import machine
 from fastnn.search.energy import COUNTED, estimate_label, rapl_joules, watts
 from fastnn.search.memory import PeakMemory
@@ -95,10 +97,8 @@ class Fold:
     score : float
     fit_time, cpu_time, score_time : float
         Seconds.
-    model_bytes : float
-        NaN if the model cannot be pickled.
-    flops : float
-        NaN if the model holds no network.
+    of_model : dict of str to float
+        What :data:`OF_MODEL` lists, by name; NaN where unknown.
     latency_us, row_us : list of float
         Microseconds of each repeat; of the first fold only.
     further : dict of str to float
@@ -111,8 +111,7 @@ class Fold:
     fit_time: float
     cpu_time: float
     score_time: float
-    model_bytes: float
-    flops: float
+    of_model: dict[str, float]
     latency_us: list[float] = field(default_factory=list)
     row_us: list[float] = field(default_factory=list)
     further: dict[str, float] = field(default_factory=dict)
@@ -120,7 +119,8 @@ class Fold:
 
     def measured(self, quantity: str) -> Any:
         """The value of ``quantity``, or its repeats; an empty list if a fold does not show it."""
-        return self.further.get(quantity, getattr(self, quantity, []))
+        named = self.of_model | self.further
+        return named.get(quantity, getattr(self, quantity, []))
 
     @property
     def energy_j(self) -> float:
@@ -275,8 +275,7 @@ def measure_fold(
         fit_time,
         cpu_time,
         score_time,
-        model_bytes(estimator),
-        flops(estimator),
+        {name: known(estimator) for name, known in OF_MODEL.items()},
         further=scores,
         machine=machine.kind(),
     )
@@ -311,6 +310,23 @@ def flops(estimator: BaseEstimator) -> float:
         return math.nan
     units = [len(network.coefs_[0])] + [W.shape[1] for W in network.coefs_]
     return float(predict_flops(NetworkSpec.dense(units, "identity", "squared_error")))
+
+
+def size_in_c(weights: str, estimator: BaseEstimator) -> float:
+    """Bytes of a fitted ``estimator`` in C; NaN if it cannot be exported, for which see `to_c`."""
+    try:
+        return float(flash_bytes(estimator, weights=weights))
+    except (TypeError, ValueError):
+        return math.nan
+
+
+# What a fitted model shows by itself: no clock, no rows.
+OF_MODEL: dict[str, Callable[[BaseEstimator], float]] = {
+    "model_bytes": model_bytes,
+    "flops": flops,
+    "flash_bytes": partial(size_in_c, "float32"),
+    "flash_int8_bytes": partial(size_in_c, "int8"),
+}
 
 
 def measure_isolated(estimator: BaseEstimator, dataset: Dataset, clock: Clock) -> Isolated:

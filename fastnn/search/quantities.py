@@ -91,6 +91,18 @@ QUANTITIES = {
         "FLOPs of the network to predict one row, counted from its layers without preprocessing",
         unknown="the model holds no network",
     ),
+    "flash_bytes": Quantity(
+        "size in C",
+        "B",
+        "bytes of the constants of the model's C file, median over folds",
+        unknown="the model cannot be exported to C",
+    ),
+    "flash_int8_bytes": Quantity(
+        "size in C with int8 weights",
+        "B",
+        "bytes of the constants of the model's C file with int8 weights, median over folds",
+        unknown="the model cannot be exported to C with int8 weights",
+    ),
     "peak_bytes": Quantity(
         "peak memory of a fit",
         "B",

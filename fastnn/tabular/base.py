@@ -97,6 +97,8 @@ class Learnable:
 
     Attributes
     ----------
+    recipe : Recipe
+        For as many rows as count.
     data : Data
     y : ndarray
         The targets as the user gave them.
@@ -105,6 +107,7 @@ class Learnable:
         One for each member.
     """
 
+    recipe: Recipe
     data: Data
     y: np.ndarray
     counted: Counted
@@ -212,7 +215,7 @@ class BaseTabular(CallbackSupport, TabularParameters):
         validation = ValidationRows.given(X_val, y_val, sample_weight_val)
         given = Given(as_table(X), y, sample_weight, groups, validation)
         limits = () if self.max_time is None else (TimeLimit(self.max_time),)
-        recipe = self._recipe()
+        recipe = self._recipe(given.X.shape[0])
         with (
             watched_by(*limits),
             self._watched(X, y, sample_weight, recipe.max_iter),
@@ -224,7 +227,7 @@ class BaseTabular(CallbackSupport, TabularParameters):
         """As :meth:`fit`; what fails may leave the model half fitted."""
         random_state = check_random_state(self.random_state)
         learnable = self._learnable(recipe, given, random_state)
-        bag, loop, rates = self._bag(recipe, learnable, random_state)
+        bag, loop, rates = self._bag(learnable, random_state)
         fit_begins(cast(Any, loop), Origin(self.network_, bag.data))  # it has what callbacks see
         printing: tuple[Callback, ...] = (PrintEpoch(),) if self.verbose else ()
         bag.train(loop, rates, printing)
@@ -232,10 +235,11 @@ class BaseTabular(CallbackSupport, TabularParameters):
         return self
 
     def _bag(
-        self, recipe: Recipe, learnable: Learnable, random_state: np.random.RandomState
+        self, learnable: Learnable, random_state: np.random.RandomState
     ) -> tuple[Bag, BagLoop, NDArray[np.float64]]:
         """The bag before its first epoch, and the learning rates of each step."""
-        data, dtype = learnable.data, recipe.floats
+        data, recipe = learnable.data, learnable.recipe
+        dtype = recipe.floats
         self._recipe_used, self._engines = recipe, {}
         spec = self.network_
         seeds = random_state.randint(2**31 - 1, size=len(learnable.splits))
@@ -266,19 +270,20 @@ class BaseTabular(CallbackSupport, TabularParameters):
         given = given.of(counted)
         self._keep_encoder(self._new_encoder(recipe).fit(given.X))
         given = replace(given, X=self._encoder.encode(given.X, self))
-        return self._split(recipe, given, counted, splits, random_state)
+        return self._split(given, counted, splits, random_state)
 
     def _split(
         self,
-        recipe: Recipe,
         given: Given,
         counted: Counted,
         splits: list[Split] | None,
         random_state: np.random.RandomState,
     ) -> Learnable:
         """Split the rows to learn from, encoded; None are the folds that the recipe has."""
-        n_rows, dtype = len(given.y), recipe.floats
+        n_rows = len(given.y)
         check_n_rows(n_rows)
+        recipe = self._recipe(n_rows)
+        dtype = recipe.floats
         learned = self._learned(given.y)
         self._loss, self._n_out = learned.loss, learned.n_outputs
         data, y = _data(given.X, learned, given.weight, dtype), given.y
@@ -293,7 +298,7 @@ class BaseTabular(CallbackSupport, TabularParameters):
         n_members = self.n_members or len(splits)
         splits = [splits[j % len(splits)] for j in range(n_members)]
         _check_weights(data.weight, splits)
-        return Learnable(data, y, counted, splits)
+        return Learnable(recipe, data, y, counted, splits)
 
     def _checked(self, given: Given, dtype: np.dtype) -> Given:
         """The same with arrays of targets, weights and groups, as long as X and of use together."""
@@ -372,10 +377,10 @@ class BaseTabular(CallbackSupport, TabularParameters):
         weight = None if data.weight is None else data.weight[answered]
         self.validation_score_ = np.nan
         if len(answered) > 1:
-            judged = Data(data.X[answered], data.y[answered], weight)
-            self.validation_score_ = self._judged(answers[answered], judged)
-        places = np.where(counted.places < 0, len(answers), counted.places)
-        answers = np.vstack([answers, np.full(self._n_out, np.nan)])[places]
+            own = answers[answered]
+            self.validation_score_ = self._judged(own, Data(own, data.y[answered], weight))
+        answers = answers[counted.places]
+        answers[counted.places < 0] = np.nan
         self.oof_prediction_ = self._shown(answers)
         self.__dict__.pop("feature_importances_", None)
         if self.importance_repeats:

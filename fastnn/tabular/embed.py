@@ -460,18 +460,15 @@ class EmbeddingEncoder(TransformerMixin, BaseEstimator):
         elif n_gaps:
             absent = np.isnan(numbers[:, self.gaps_])
             indicators[:, :n_gaps] = np.where(absent, *self.gap_signals_)
-        k, codes = n_gaps, []
+        n_hot = sum(found.indicator is None for found in self.categories_)
+        codes, k, c = np.empty((n_rows, n_hot), np.int32), n_gaps, 0
         for found in self.categories_:
             each = found.codes(column(found.place))
             if found.indicator is None:
-                codes.append(each)
+                codes[:, c], c = each, c + 1
             else:
-                indicators[:, k] = found.indicator[each]
-                k += 1
-        hot = np.empty((n_rows, len(codes)), np.int32)
-        for c, each in enumerate(codes):
-            hot[:, c] = each
-        return Encoded(bins, fractions, indicators, hot)
+                indicators[:, k], k = found.indicator[each], k + 1
+        return Encoded(bins, fractions, indicators, codes)
 
     def encoded_places(self) -> list[dict[str, list[int]]]:
         """For each column of the table, those of each array of `Encoded` that are made of it."""

@@ -20,13 +20,14 @@ from fastnn.tabular.recipe import PRESETS, Recipe
 PARAMETERS = """preset : {'fast', 'balanced', 'best'}, default='balanced'
         How much is spent. Each parameter from here to ``dtype`` that is None is the preset's.
     n_members : int or None
-        Networks of the bag. With ``cv`` None means one for each fold.
+        Networks of the bag; the preset has fewer beyond 8192 rows. With ``cv`` None means one for
+        each fold.
     hidden_layer_sizes : int, array-like of int or None
         The number of neurons of each hidden layer.
     activation : str, object of fastnn.activations, list of these or None
         None means 'selu' for classes and 'mish' for numbers.
     max_iter : int or None
-        The most epochs of a member.
+        The most epochs of a member; the preset has fewer where it is down to two members.
     n_bins : int or None
         The most bins of a numeric column, at most 255.
     embedding_size : int or None
@@ -39,7 +40,8 @@ PARAMETERS = """preset : {'fast', 'balanced', 'best'}, default='balanced'
     learning_rate : str, Schedule, callable or None
         None means 'coslog4'; what :class:`fastnn.MLPClassifier` takes, but 'adaptive'.
     learning_rate_init : float or None
-        None means 0.04 for classes and 0.07 for numbers.
+        None means 0.04 for classes and 0.07 for numbers; beyond 8192 rows less, by their fourth
+        root.
     bias_rate, embedding_rate, scale_rate : float or None
         What multiplies the learning rate of the biases, of the embedding and of the scaling layer
         that follows it.
@@ -154,8 +156,8 @@ class TabularParameters(BaseEstimator):
             if name != "self":
                 setattr(self, name, value)
 
-    def _recipe(self) -> Recipe:
-        """The preset, with the parameters that are not None in place of its own."""
+    def _recipe(self, n_rows: int) -> Recipe:
+        """The preset for so many rows, where parameters are not None with these."""
         own = {field.name: getattr(self, field.name, None) for field in fields(Recipe)}
         given = {name: value for name, value in own.items() if value is not None}
         if "hidden_layer_sizes" in given:
@@ -167,7 +169,7 @@ class TabularParameters(BaseEstimator):
         if isinstance(self.cv, Integral):
             given["n_folds"] = int(self.cv)
             given.setdefault("n_members", int(self.cv))
-        return replace(PRESETS[self.preset], **given)
+        return replace(PRESETS[self.preset].for_rows(n_rows), **given)
 
     def _schedule(self) -> Schedule:
         """What ``learning_rate`` names or is; a plain function is a schedule, too."""

@@ -27,6 +27,10 @@ def averaging_adam() -> Adam:
     return Adam(beta_1=0.9, beta_2=0.95, epsilon=1e-8, ema=0.99)
 
 
+MANY_ROWS = 8192  # from here on rows are visited more rarely
+LEAST_MEMBERS = 2  # a bag: each checks the other
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How the members of a bag are made and trained.
@@ -47,7 +51,8 @@ class Recipe:
     solver : Optimizer
     learning_rate : Schedule
     learning_rate_init : float or None
-        None means 0.04 for classes and 0.07 for numbers.
+        None means 0.04 for classes and 0.07 for numbers; beyond 8192 rows less, by their fourth
+        root.
     bias_rate, embedding_rate, scale_rate : float
         What multiplies the learning rate of the biases, of the embedding and of the scaling layer
         that follows it.
@@ -73,6 +78,19 @@ class Recipe:
     batch_size: int | None = None
     dtype: str = "float32"
 
+    def for_rows(self, n_rows: int) -> Recipe:
+        """The same for a table of ``n_rows``; up to 8192 it is this one.
+
+        Beyond, how often all members together visit a row falls with the root of the rows. Members
+        go first, as they are the more alike the more rows they share; epochs once two are left, as
+        a row that is rarely seen is not learned.
+        """
+        share = math.sqrt(MANY_ROWS / max(n_rows, MANY_ROWS))
+        least = min(self.n_members, LEAST_MEMBERS)
+        n_members = max(math.ceil(self.n_members * share), least)
+        max_iter = math.ceil(self.max_iter * min(self.n_members * share / least, 1))
+        return replace(self, n_members=n_members, max_iter=max_iter)
+
     @property
     def floats(self) -> np.dtype:
         """The floating type of all arrays; in bfloat16 nothing but operands is."""
@@ -95,7 +113,9 @@ class Recipe:
 
     def rates(self, spec: NetworkSpec, batch_size: int, n_steps: int) -> NDArray[np.float64]:
         """The learning rate of each step, ``(max_iter, n_steps)``."""
-        rate = self.learning_rate_init or (0.04 if spec.loss.y_is_codes else 0.07)
+        share = min(1, MANY_ROWS / (n_steps * batch_size))
+        by_rows = (0.04 if spec.loss.y_is_codes else 0.07) * share**0.25  # more steps, less noise
+        rate = self.learning_rate_init or by_rows
         schedule = self.learning_rate.filled(
             {"learning_rate_init": rate, "max_iter": self.max_iter, "power_t": 0.5}
         )

@@ -234,9 +234,10 @@ class Bag:
         active, shown = list(loop.members), cast(Any, loop)  # it has what callbacks look at
         n_visits = rates.shape[1] * self.plan.batch_size
         while not loop.stopped and active and loop.n_iter < loop.rules.max_iter:
-            drawn = [member.random_state.permutation(member.rows) for member in active]
-            rows = np.stack([np.resize(order, n_visits) for order in drawn])[:, None]
-            passes = Passes(rows.astype(np.int64, copy=False), rates[None, None, loop.n_iter])
+            rows = np.empty((len(active), 1, n_visits), np.int64)
+            for member, own in zip(active, rows[:, 0], strict=True):
+                own[...] = np.resize(member.random_state.permutation(member.rows), n_visits)
+            passes = Passes(rows, rates[None, None, loop.n_iter])
             losses = trainer.train(state, self.data, passes)
             self._end_epoch(loop, active, state, losses[:, 0])
             pass_ended(shown, callbacks)

@@ -34,6 +34,9 @@ def rounding_backend(backend):
     return backend
 
 
+ADAM = Adam()
+
+
 def network(units, loss="squared_error", activation="relu", bfloat16=True) -> NetworkSpec:
     return replace(NetworkSpec.dense(units, activation, loss), bfloat16=bfloat16)
 
@@ -142,9 +145,13 @@ def test_of_an_encoded_table_the_dense_layers_round(rounding_backend):
         assert np.linalg.norm(exact - theirs) > 5e-4 * size
 
 
-def trained(backend, spec, data, n_threads, n_members):
+def worth_all(engine, call) -> int:
+    return engine.n_threads
+
+
+def trained(backend, spec, data, n_threads, n_members, optimizer=ADAM):
     """Parameters and losses after a pass."""
-    plan = Plan(Adam(), 200, alpha=0.01)
+    plan = Plan(optimizer, 200, alpha=0.01)
     state = fresh_state(spec, plan.optimizer, FLOAT32, n_members=n_members)
     rows = np.random.default_rng(0).permutation(len(data.y))[None, None]
     passes = Passes(rows, np.full((1, 1, -(-rows.size // 200)), 1e-3))
@@ -158,6 +165,7 @@ def test_neither_threads_nor_members_change_a_bit(backend, monkeypatch, n_member
         pytest.skip("the others compute in the calling thread")
     granted = []
     monkeypatch.setattr(threads, "reserve", lambda n: nullcontext(granted.append(n) or n))
+    monkeypatch.setattr("fastnn.backends.cython_backend.CythonEngine._worth", worth_all)
     spec = network([200, 300, 100, 10], "log_loss").with_dropout(0.3)
     data = problem(spec, 230, FLOAT32, weighted=True)
     expected, losses = trained(backend, spec, data, 1, 3)
@@ -166,6 +174,68 @@ def test_neither_threads_nor_members_change_a_bit(backend, monkeypatch, n_member
         np.testing.assert_array_equal(state.params, expected.params[:n_members])
         np.testing.assert_array_equal(found, losses[:n_members])
     assert granted == [1, 2, 3]
+
+
+@pytest.fixture(params=[("amx_lowered", "avx512_lowered"), ("amx", "avx512")], ids=str)
+def tiles_and_vectors(request, monkeypatch):
+    """A function that switches the compiled backend to AMX, or to the vectors it goes with."""
+    compiled = pytest.importorskip(
+        "fastnn.backends.cython_backend", reason="no C extension", exc_type=ImportError
+    )
+    if missing := set(request.param) - set(compiled.BACKEND.available):
+        pytest.skip(f"this CPU cannot run {', '.join(sorted(missing))}")
+    tiles, vectors = request.param
+
+    def switch(with_tiles: bool) -> None:
+        monkeypatch.setattr(compiled.BACKEND, "isa", tiles if with_tiles else vectors)
+
+    return switch
+
+
+def bits(numbers: np.ndarray) -> np.ndarray:
+    """Of float32 numbers; those of NaN, whose other bits mean nothing, are alike."""
+    return np.where(np.isnan(numbers), np.float32(np.nan), numbers).view(np.uint32)
+
+
+SPECIAL = [0x00800000, 0x007FFFFF, 0x80000001, 0x7F7FFFFF, 0xFF7FFFFF, 0x7F800000, 0x7F800001]
+
+
+@each_shape
+@pytest.mark.parametrize("n_special", [0, 1, 3])
+def test_tiles_compute_what_vectors_do(tiles_and_vectors, units, n_rows, n_special):
+    """Tiny, huge, denormal and infinite numbers and NaN included."""
+    spec = network(units, activation="identity")
+    data, state = problem(spec, n_rows, FLOAT32), fresh_state(spec, SGD(), FLOAT32)
+    rng = np.random.default_rng(n_special)
+    for numbers in (data.X, state.params) if n_special else ():
+        numbers *= np.exp2(rng.integers(-70, 20, numbers.shape)).astype(np.float32)
+        where = rng.integers(0, numbers.size, n_special)
+        numbers.flat[where] = rng.choice(np.array(SPECIAL, np.uint32), n_special).view(np.float32)
+    found = []
+    for with_tiles in (True, False):
+        tiles_and_vectors(with_tiles)
+        found.append(bits(gradient_of("cython", spec, data, state)))
+    np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize("kind", ["dense", "csr", "encoded"])
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_a_fit_in_tiles_has_the_bits_of_one_in_vectors(
+    tiles_and_vectors, monkeypatch, kind, n_threads
+):
+    monkeypatch.setattr("fastnn.backends.cython_backend.CythonEngine._worth", worth_all)
+    embedding = Embedding(((0.0, 1.0, 2.0), (-1.0, 0.0, 1.0)), size=9, n_indicators=2)
+    spec = network([embedding.n_out, 70, 33, 10], "log_loss", ["gelu", "relu"]).with_dropout(0.3)
+    spec = replace(spec, embedding=embedding if kind == "encoded" else None)
+    data = problem(spec, 430, FLOAT32, weighted=True)  # its last batch ends within half a tile
+    data = as_csr(data) if kind == "csr" else data
+    found = []
+    for with_tiles in (True, False):
+        tiles_and_vectors(with_tiles)
+        state, losses = trained("cython", spec, data, n_threads, 2, Adam(max_norm=0.1, ema=0.9))
+        found.append([bits(state.params), bits(state.slots), losses])
+    for tiles, vectors in zip(*found, strict=True):
+        np.testing.assert_array_equal(tiles, vectors)
 
 
 def test_predictions_are_those_of_float32(rounding_backend):
@@ -195,10 +265,34 @@ def test_what_is_not_finite_stays_so(rounding_backend):
     spec = network([40, 3], activation="identity")
     data = problem(spec, 9, FLOAT32)
     state = fresh_state(spec, SGD(), FLOAT32)
-    data.X[4, 7], data.X[5, 8] = np.array([0x7FFFFFFF, 0x7F7FFFFF], np.uint32).view(np.float32)
+    data.X[4, 7], data.X[5, 8] = np.array([0x7F800001, 0x7F7FFFFF], np.uint32).view(np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
         grad = gradient_of(rounding_backend, spec, data, state)
     assert np.isnan(spec.layout.coefs(grad)[0]).all()
+
+
+def test_what_is_missing_counts_as_zero(backend):
+    """Beside the last row there is nothing that infinity would turn into NaN."""
+    if backend != "cython":
+        pytest.skip("the others have no vectors to fill")
+    spec = network([40, 3], activation="identity")
+    data = problem(spec, 9, FLOAT32)
+    data.X[8, 7] = np.array([0x7F7FFFFF], np.uint32).view(np.float32)[0]
+    grad = gradient_of(backend, spec, data, fresh_state(spec, SGD(), FLOAT32))
+    assert np.isinf(spec.layout.coefs(grad)[0][7]).all()
+
+
+def test_a_sum_that_was_flushed_to_zero_keeps_no_sign(backend):
+    """What is missing in the last 32 is added as 0, as a tile's padding is."""
+    if backend != "cython":
+        pytest.skip("NumPy flushes nothing")
+    spec = network([1, 1])
+    data = Data(np.full((66, 1), 2.0**-60, np.float32), np.zeros((66, 1), np.float32))
+    data.y[[0, 32], 0] = -1.25 * 2.0**-66, 1.5 * 2.0**-66  # their sum is flushed to -0
+    data.X[64:], data.y[64:] = 2.0**-100, 2.0**-100  # each product, even and odd, is
+    state = fresh_state(spec, SGD(), FLOAT32)
+    state.params[...] = 0
+    assert bits(gradient_of(backend, spec, data, state)[:1]) == 0
 
 
 @pytest.mark.parametrize("name", ["numba", "numpy", "cython"])

@@ -190,12 +190,24 @@ def test_other_kinds_are_saved_and_predict(run, kind):
         assert loaded.model[-1].regressor_.is_categorical_[:n].tolist() == [True] * n != []
 
 
-def test_kinds_without_flops_are_left_out_where_these_are_an_objective():
-    assert kinds_for(None, ("score", "flops")) == ["bag", "plain"]
-    assert kinds_for(("linear", "bag"), ("score", "flops")) == ["bag"]
+@pytest.mark.parametrize(
+    ("quantity", "known"),
+    [
+        ("flops", ["bag", "plain"]),
+        ("flash_bytes", ["bag", "linear", "plain"]),
+        ("flash_int8_bytes", ["bag", "linear", "plain"]),
+    ],
+)
+def test_kinds_without_a_quantity_are_left_out_where_it_is_an_objective(quantity, known):
+    assert kinds_for(None, ("score", quantity)) == known
+    assert kinds_for(("trees", "bag"), ("score", quantity)) == ["bag"]
     assert kinds_for(("linear", "bag"), ("score",)) == ["linear", "bag"]
-    with pytest.raises(ValueError, match="flops is known of networks alone: --models bag,plain"):
-        kinds_for(("trees",), ("flops",))
+    message = f"objective {quantity} is not known of the .*; it is of --models {','.join(known)}."
+    with pytest.raises(ValueError, match=message):
+        kinds_for(("trees",), (quantity,))
+
+
+def test_kinds_that_there_are_not_are_refused():
     with pytest.raises(ValueError, match="There is no kind of model 'forest'; there are bag, tr"):
         kinds_for(("forest",), ())
     with pytest.raises(ValueError, match="models='bag' is a text; give a list of texts"):

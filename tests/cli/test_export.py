@@ -8,6 +8,7 @@ import subprocess
 
 import numpy as np
 import pytest
+from support.c_files import check
 from support.homes import homes, pd
 
 from fastnn.persistence import load_model
@@ -42,7 +43,7 @@ def test_it_answers_as_the_saved_model(run, target, drop, more):
     assert status == 0, err
     status, out, _ = run("export", "m", "-o", "m.onnx")
     assert status == 0 and out.splitlines() == [
-        "reads                      rows of 2 numbers: size, age",
+        "reads                      rows of 2 columns: size, age",
         "saved                      m.onnx",
     ]
     model = load_model("m")
@@ -50,7 +51,7 @@ def test_it_answers_as_the_saved_model(run, target, drop, more):
     X.loc[5, "age"] = np.nan  # the median stands for it
     X.loc[6, "size"] = 1e4  # a logarithm stays in the range that was seen
     session = runtime.InferenceSession("m.onnx", providers=["CPUExecutionProvider"])
-    answers = session.run(None, {"X": X.to_numpy(np.float32)})
+    answers = session.run(None, {name: X[[name]].to_numpy() for name in X})
     if target == "price":
         np.testing.assert_allclose(answers[0][:, 0], model.model.predict(X), rtol=1e-4)
     else:
@@ -63,7 +64,7 @@ def test_c_answers_as_the_saved_model(run, tmp_path):
     frame = table("price", "kind")
     run("fit", "numbers.csv", "--target", "price", *FIT, "--target-transform", "log")
     said = json.loads(run("export", "m", "-o", "m.c", "--json")[1])
-    assert said == {"files": ["m.c", "m.h"], "inputs": ["size", "age"]}
+    assert said == {"files": ["m.c", "m.h"], "inputs": ["size", "age"], "texts": []}
     model = load_model("m")
     X = features(model.schema, frame.drop(columns="price"))[:4]
     rows = ", ".join(f"{v!r}f" for v in X.to_numpy().ravel().tolist())
@@ -85,18 +86,83 @@ int main(void) {{
     np.testing.assert_allclose(np.array(out.split(), float), model.model.predict(X), rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("target", "kind"),
+    [
+        ("price", ["--preset", "fast", "--epochs", 2, "--target-transform", "log"]),
+        ("kind", ["--preset", "fast", "--epochs", 2, "--threshold", 0.3]),
+        ("kind", [*FIT[:-2], "--threshold", 0.7]),
+    ],
+    ids=["logarithms by a bag", "classes by a bag", "classes by a plain network"],
+)
+def test_columns_of_a_table_are_inputs(run, target, kind):
+    """Texts, dates, missing cells, and numbers that stand for them."""
+    runtime = pytest.importorskip("onnxruntime")
+    frame = homes(200).drop(columns={"price": "kind", "kind": "price"}[target])
+    days = pd.Series(np.random.default_rng(0).integers(-9e4, 9e4, 200) + 0.25)
+    frame["sold"] = np.datetime64("1970-01-01") + pd.to_timedelta(days, unit="D")
+    frame.loc[::7, "age"] = -999
+    frame.loc[::5, "town"] = "?"
+    frame.to_csv("all.csv", index=False)
+    status, _, err = run(
+        *("fit", "all.csv", "--target", target, *kind, "--also-missing", "-999", "-o", "m")
+    )
+    assert status == 0, err
+    status, out, err = run("export", "m", "-o", "m.onnx")
+    assert status == 0, err
+    assert (
+        out.splitlines()[0]
+        == "reads " + " " * 21 + "rows of 4 columns: size, age, sold, town; text: town"
+    )
+    model = load_model("m")
+    read = pd.read_csv("all.csv", keep_default_na=False).drop(columns=target)
+    read.loc[3, "town"] = "Atlantis"
+    feed = {
+        "size": pd.to_numeric(read[["size"]].squeeze()).to_numpy(float)[:, None],
+        "age": read[["age"]].to_numpy(float),
+        "sold": days.to_numpy()[:, None],
+        "town": read[["town"]].to_numpy(object),
+    }
+    session = runtime.InferenceSession("m.onnx", providers=["CPUExecutionProvider"])
+    *labels, numbers = session.run(None, feed)
+    if labels:
+        assert labels[0].tolist() == model.predict(read, note=lambda _: None).tolist()
+        want = model.predict_proba(read, note=lambda _: None)
+    else:
+        want = model.predict(read, note=lambda _: None)[:, None]
+    np.testing.assert_allclose(numbers, want, rtol=1e-4)
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="there is no C compiler")
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("kind", FIT),
+        ("kind", ["--preset", "fast", "--epochs", 2, "-o", "m"]),
+        ("price", ["--preset", "fast", "--epochs", 2, "-o", "m", "--target-transform", "log"]),
+    ],
+    ids=["plain", "classes", "logarithms"],
+)
+def test_tables_of_categories_with_missing_cells_go_to_c(run, target, words, tmp_path):
+    file = "homes.csv" if target == "kind" else "prices.csv.gz"
+    assert run("fit", file, "--target", target, *words)[0] == 0
+    status, out, err = run("export", "m", "-o", "m.c")
+    assert status == 0, err
+    assert out.startswith("reads                      rows of 3 columns: size, age, town\n")
+    assert (
+        " * x[2]: town, NAN where it is missing, -1 if it is none of\n *     0: Lima\n"
+        in (tmp_path / "m.h").read_text()
+    )
+    model = load_model("m")
+    frame = homes(60, seed=1)
+    frame.loc[3, "town"] = "Ulm"
+    check(model.model, features(model.schema, frame), tmp_path, 2e-6)
+
+
 def test_what_cannot_be_exported_is_said(run):
-    run("fit", "homes.csv", "--target", "kind", "--preset", "fast", "--epochs", 1, "-o", "bag")
-    run("fit", "homes.csv", "--target", "kind", *FIT[:-1], "all")
-    run("fit", "homes.csv", "--target", "kind", *FIT[:-1], "numbers", "--drop", "town")
-    for model, message in {
-        "bag": "A bag of networks cannot be exported; a plain network of a table of numbers can: ",
-        "all": "The model cannot be exported: A table with categories, such as column 'town', can",
-        "numbers": "The model cannot be exported: A table with missing cells in training, such as "
-        "those of column 'size', cannot be exported.",
-    }.items():
-        status, _, err = run("export", model, "-o", "m.c")
-        assert status == 1 and message in err
-        assert not pd.io.common.file_exists("m.c")
-    status, _, err = run("export", "all", "-o", "m.txt")
+    run("fit", "homes.csv", "--target", "kind", *FIT, "--threshold", 0.4)
+    status, _, err = run("export", "m", "-o", "m.c")
+    assert status == 1 and "FixedThresholdClassifier cannot be exported" in err
+    assert not pd.io.common.file_exists("m.c")
+    status, _, err = run("export", "m", "-o", "m.txt")
     assert status == 2 and "m.txt: a model is exported to a name that ends in .onnx or .c." in err

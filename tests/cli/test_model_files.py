@@ -101,9 +101,9 @@ ESTIMATORS |= {
     for target in ("towns", "kinds")
     for loss in LABEL_LOSSES
 }
-ESTIMATORS["float32"] = MLPClassifier(dtype="float32")
+ESTIMATORS["bfloat16"] = MLPClassifier(dtype="bfloat16")  # its arrays are float32
 ESTIMATORS["kinds of a bag"] = TabularClassifier("fast", n_members=2)
-ESTIMATORS["regressor of a bag"] = TabularRegressor("fast", n_members=2)
+ESTIMATORS["regressor of a bag"] = TabularRegressor("fast", n_members=2, dtype="bfloat16")
 ESTIMATORS["columns"] = make_pipeline(TableColumns(), TabularClassifier("fast"))
 ESTIMATORS |= {"table": None, "logarithms": None}  # the pipelines of the command line
 

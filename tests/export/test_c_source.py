@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import re
-import shutil
 import subprocess
 
 import numpy as np
@@ -17,74 +15,13 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier as SklearnMLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
+from support.c_files import ARM, COMPILERS, STRICT, Compiled, check, compile_with, needs
 from support.fitted import FORMULAS, QUANTILES, TASKS, answers, network, random_network
 from support.members import activation, loss
 
 from fastnn import MLPClassifier, MLPRegressor
 from fastnn.core import activations, losses
-from fastnn.export import c_source, flash_bytes, to_c
-
-STRICT = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-O2"]
-COMPILERS = ["gcc", "clang"]
-# Of each kind of ARM: the compiler, and what runs its programs here.
-ARM = [("aarch64-linux-gnu-gcc", "qemu-aarch64"), ("arm-linux-gnueabihf-gcc", "qemu-arm")]
-
-
-def needs(*programs):
-    for program in programs:
-        if not shutil.which(program):
-            pytest.skip(f"{program} is not installed")
-
-
-def compile_with(compiler, *arguments):
-    done = subprocess.run([compiler, *map(str, arguments)], capture_output=True, text=True)
-    assert not done.returncode, done.stderr
-
-
-class Compiled:
-    """The C file of a model as a library: its functions, called from Python."""
-
-    def __init__(self, source, n_outputs, compiler="gcc"):
-        needs(compiler)
-        self.name, self.n_outputs = re.sub(r"\W", "_", source.stem), n_outputs
-        library = source.with_suffix(f".{compiler}.so")
-        flags = [*STRICT, "-shared", "-fPIC", f"-D{self.name}_SELF_TEST"]
-        compile_with(compiler, *flags, source, "-o", library, "-lm")
-        self.library = ctypes.CDLL(str(library))
-
-    def __getattr__(self, function):
-        return getattr(self.library, f"{self.name}_{function}")
-
-    def answers(self, X):
-        X = np.ascontiguousarray(X, np.float32)
-        out = np.full((len(X), self.n_outputs), np.nan, np.float32)
-        for row, answer in zip(X, out, strict=True):
-            self.predict(ctypes.c_void_p(row.ctypes.data), ctypes.c_void_p(answer.ctypes.data))
-        return out
-
-    def sizes(self):
-        class Sizes(ctypes.Structure):
-            _fields_ = [
-                *((name, ctypes.c_int) for name in ("n_inputs", "n_outputs", "n_layers")),
-                *((name, ctypes.c_long) for name in ("n_parameters", "flash_bytes", "stack_bytes")),
-            ]
-
-        return Sizes.in_dll(self.library, f"{self.name}_sizes")
-
-
-def check(model, X, tmp_path, rtol=1e-6, compiler="gcc", **parameters):
-    """Answers agree to ``rtol`` of the largest in their column, where sums cancel; labels too."""
-    written = to_c(model, tmp_path / "model.c", X_val=X, **parameters)
-    want = answers(model, X)
-    compiled = Compiled(written.source, want.shape[1], compiler)
-    assert compiled.self_test() == 0
-    got = compiled.answers(X)
-    scale = np.abs(want).max(axis=0)
-    np.testing.assert_allclose(got / scale, want / scale, rtol=0, atol=rtol)
-    if hasattr(model, "classes_") and np.ndim(model.predict(X)) == 1:
-        codes = [compiled.label(ctypes.c_void_p(row.ctypes.data)) for row in got]
-        np.testing.assert_array_equal(model.classes_.take(codes, mode="clip"), model.predict(X))
-    return compiled
+from fastnn.export import c_program, c_text, flash_bytes, to_c
 
 
 @pytest.mark.parametrize("compiler", COMPILERS)
@@ -101,6 +38,14 @@ def test_each_task(task, tmp_path):
     check(model, model.rows, tmp_path, 3e-6 if task == "poisson" else 1e-6)
 
 
+@pytest.mark.parametrize("weights", c_program.WEIGHTS)
+def test_of_a_network_trained_in_bfloat16_the_float32_weights_are_written(weights, tmp_path):
+    rows = network("classes").rows.astype(np.float32)
+    model = MLPRegressor(dtype="bfloat16", hidden_layer_sizes=(30,), random_state=0)
+    model.partial_fit(rows, rows[:, 0] * rows[:, 1])
+    check(model, rows, tmp_path, 1e-6 if weights == "float32" else 0.02, weights=weights)
+
+
 @pytest.mark.parametrize("task", ["two classes", "classes", "labels"])
 def test_large_outputs_do_not_overflow(task, tmp_path):
     model = network(task)
@@ -112,7 +57,7 @@ def test_large_outputs_do_not_overflow(task, tmp_path):
     np.testing.assert_allclose(got, want, rtol=0, atol=1e-4)  # sums of some hundred in float32
 
 
-@pytest.mark.parametrize("name", c_source.ACTIVATIONS)
+@pytest.mark.parametrize("name", c_text.ACTIVATIONS)
 def test_activations_agree(name, tmp_path, monkeypatch):
     if name not in activations.ACTIVATIONS:
         new = activation(name, lambda z: (FORMULAS[name](z).astype(z.dtype), z), "input")
@@ -150,7 +95,7 @@ class TestAroundANetwork:
         "parts",
         [
             [StandardScaler()],
-            [StandardScaler(with_mean=False), StandardScaler(with_std=False)],
+            ["passthrough", StandardScaler(with_mean=False), StandardScaler(with_std=False)],
             [MinMaxScaler((-1, 2), clip=True)],
             [RobustScaler()],
             [RobustScaler(with_centering=False, with_scaling=False), "passthrough", MaxAbsScaler()],
@@ -292,7 +237,7 @@ class TestInt8:
             to_c(network("classes"), tmp_path / "q.c", weights="int8")
 
 
-@pytest.mark.parametrize("weights", c_source.WEIGHTS)
+@pytest.mark.parametrize("weights", c_program.WEIGHTS)
 def test_sizes(weights, tmp_path):
     model = network("classes", hidden_layer_sizes=(20, 30))
     written = to_c(model, tmp_path / "m.c", weights=weights, X_val=model.rows, max_loss=1)
@@ -326,7 +271,7 @@ def test_the_self_test_finds_a_changed_weight(tmp_path):
 
 
 @pytest.mark.parametrize(("compiler", "runner"), ARM)
-@pytest.mark.parametrize("weights", c_source.WEIGHTS)
+@pytest.mark.parametrize("weights", c_program.WEIGHTS)
 @pytest.mark.parametrize("task", ["classes", "poisson"])
 def test_arm(task, weights, compiler, runner, tmp_path):
     needs(compiler, runner)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fastnn.export import c_source, onnx_graph
+from fastnn.export import c_text, onnx_graph
 
 PAGE = (Path(__file__).parents[2] / "docs" / "export.md").read_text()
 
@@ -33,5 +33,5 @@ def test_the_activations_named_are_known_to_the_core_and_to_both_targets():
     from fastnn.core.activations import ACTIVATIONS
 
     (named,) = re.findall(r"\| activations \| (.*?) \|", PAGE)
-    both = set(onnx_graph.ACTIVATIONS) & set(c_source.ACTIVATIONS)
+    both = set(onnx_graph.ACTIVATIONS) & set(c_text.ACTIVATIONS)
     assert set(named.split(", ")) == both & set(ACTIVATIONS)

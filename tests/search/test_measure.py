@@ -17,7 +17,7 @@ from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from support.timed import CLOCK, Timed, advance, now
 
@@ -89,7 +89,9 @@ def test_repeats_end_by_count_or_by_time(latency, count):
 
 
 def test_folds_go_through_json():
-    fold = replace(measured(LogisticRegression(), clock=Clock()), flops=1.0, further={"auc": 0.5})
+    fold = replace(
+        measured(LogisticRegression(), clock=Clock()), of_model={"flops": 1.0}, further={"auc": 0.5}
+    )
     assert Fold(**json.loads(json.dumps(asdict(fold)))) == fold
 
 
@@ -104,14 +106,20 @@ def test_folds_go_through_json():
     ],
     ids=["bare", "pipeline", "target", "search"],
 )
-def test_flops_are_those_of_the_network_inside(wrap):
+def test_flops_and_bytes_in_c_are_those_of_the_network_inside(wrap):
     estimator = wrap(MLPRegressor(hidden_layer_sizes=(7, 5), max_iter=1)).fit(X, y)
-    assert measure.flops(estimator) == 2 * (4 * 7 + 7 * 5 + 5 * 1)
+    n_weights, n_units = 4 * 7 + 7 * 5 + 5 * 1, 7 + 5 + 1
+    assert measure.flops(estimator) == 2 * n_weights
+    scaler = 4 * 3 * 4 if isinstance(getattr(estimator, "regressor_", estimator), Pipeline) else 0
+    found = [measure.size_in_c(weights, estimator) for weights in ("float32", "int8")]
+    assert found == [4 * (n_weights + n_units) + scaler, n_weights + 8 * n_units + scaler]
 
 
 def test_model_bytes_are_those_of_the_pickle():
     estimator = Timed(n_bytes=100_000)
-    assert measured(estimator).model_bytes == pytest.approx(len(pickle.dumps(estimator)), rel=0.01)
+    assert measured(estimator).measured("model_bytes") == pytest.approx(
+        len(pickle.dumps(estimator)), rel=0.01
+    )
 
 
 SECONDS = iter([8.0, 0.25, 0.25, 0.5, 1.0, 1.0])

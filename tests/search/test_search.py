@@ -213,14 +213,21 @@ def test_kinds_of_estimators_lie_on_one_front():
             part["model"][0].predict(X)
 
 
-def test_a_quantity_that_a_candidate_lacks_is_its_failure():
-    model = Pipeline([("model", LogisticRegression())])
+@pytest.mark.parametrize(
+    ("quantity", "why"),
+    [
+        ("flops", "the model holds no network"),
+        ("flash_bytes", "the model cannot be exported to C"),
+    ],
+)
+def test_a_quantity_that_a_candidate_lacks_is_its_failure(quantity, why):
+    model = Pipeline([("model", DecisionTreeClassifier())])
     parts = [
-        {"model": [LogisticRegression()]},
+        {"model": [DecisionTreeClassifier()]},
         {"model": [MLPClassifier(solver="lbfgs", hidden_layer_sizes=())]},
     ]
-    search = TradeoffSearchCV(model, parts, objectives=("score", "flops"), cv=3).fit(X, y)
-    reason = "flops is an objective, but it is unknown: the model holds no network"
+    search = TradeoffSearchCV(model, parts, objectives=("score", quantity), cv=3).fit(X, y)
+    reason = f"{quantity} is an objective, but it is unknown: {why}"
     assert sorted(search.cv_results_["failure"]) == ["", reason]
 
 

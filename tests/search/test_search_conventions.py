@@ -174,6 +174,22 @@ def test_the_default_space_leaves_what_was_set():
         default_space(network, 100)
 
 
+def test_bfloat16_is_varied_where_it_is_faster(monkeypatch):
+    compiled = pytest.importorskip(
+        "fastnn.backends.cython_backend",
+        reason="the C extension was not built",
+        exc_type=ImportError,
+    )
+    for isa, network, expected in (
+        ("amx", MLPClassifier(), ["float32", "float64", "bfloat16"]),
+        ("amx", MLPClassifier(backend="numba"), ["float32", "float64"]),
+        ("amx", MLPClassifier(solver="lbfgs"), ["float32", "float64"]),
+        ("avx512", MLPClassifier(), ["float32", "float64"]),
+    ):
+        monkeypatch.setattr(compiled.BACKEND, "isa", isa)
+        assert default_space(network, 100)["dtype"] == expected
+
+
 def test_the_default_space_end_to_end():
     search = TradeoffSearchCV(
         MLPClassifier(max_iter=30, random_state=0),

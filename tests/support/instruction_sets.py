@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 # Only for tests: the wider registers, split by the compiler for machines that have none.
-STANDS_IN_FOR = {"avx512_lowered": "avx512"}
+# And AMX's instructions, computed one by one.
+STANDS_IN_FOR = {"avx512_lowered": "avx512", "amx_lowered": "amx"}
 
 
 def tested(available: tuple[str, ...]) -> tuple[str, ...]:
