@@ -115,7 +115,7 @@ def through_the_command_line(path: Path) -> str:
 def ending(*words: str) -> bool | None:
     """Whether a command ends well; None if its one line calls the file damaged."""
     status, said = outcome(*words)
-    if status and (said.count("\n") > 1 or ("unexpected" in said and DAMAGED not in said)):
+    if status and (said.count("\n") > 1 or ("error: unexpected" in said and DAMAGED not in said)):
         raise AssertionError(outcome(*words, "--debug")[1][-3000:])
     return None if DAMAGED in said else not status
 
