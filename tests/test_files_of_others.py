@@ -13,6 +13,7 @@ from support.homes import homes
 
 from fastnn import MLPClassifier, TabularClassifier, TradeoffSearchCV
 from fastnn.callbacks import Checkpoint, CheckpointError
+from fastnn.cli.main import main
 from fastnn.persistence import ModelFileError, TableModel, load_model, save_model
 from fastnn.tabular.encode import TableColumns, features, table_model, targets
 from fastnn.tabular.options import TypeOptions
@@ -297,3 +298,42 @@ def test_hostile_names_are_data_in_an_onnx_graph(tmp_path):
     session = runtime.InferenceSession(to_onnx(model).SerializeToString())
     label, _ = session.run(None, {session.get_inputs()[0].name: frame.to_numpy(np.float32)})
     np.testing.assert_array_equal(label, model.predict(frame))
+
+
+def test_hostile_names_reach_no_file_but_those_asked_for(tmp_path, monkeypatch, capsys):
+    """Columns, the target, classes, categories and the table's own name."""
+    for package in ("optuna", "onnx"):
+        pytest.importorskip(package)
+    folder = tmp_path / "a" / "b" / "c"
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    odd = [*HOSTILE, "x" * 5000]
+    names = {"size": odd[2], "age": odd[1], "town": odd[-1], "kind": odd[0]}
+    frame = homes().drop(columns="price").rename(columns=names)
+    frame[odd[-1]] = np.resize(odd[:5], len(frame))
+    frame[odd[0]] = np.where(frame[odd[0]] == "cheap", odd[0], odd[3])
+    table = "%s%n <b> *;'`&.csv"
+    frame.to_csv(table, index=False)
+    what = ["--target", odd[0], "--quiet"]
+    few = ["--preset", "fast", "--epochs", "1"]
+    search = ["--objectives", "score,flops", "--trials", "2", "--cv", "2", "--jobs", "1"]
+    for words in (
+        ["fit", table, *what, *few, "-o", "bag"],
+        ["explore", table, *what, *search, "--models", "plain", "--report", "r.html", "-o", "net"],
+        ["predict", "bag", table, "--proba", "--append", "-o", "p.csv"],
+        ["evaluate", "bag", table],
+        ["export", "bag", "-o", "bag.c"],
+        ["export", "net", "-o", "net.onnx"],
+    ):
+        assert main(words) == 0, capsys.readouterr().err
+    found = {str(path.relative_to(folder)) for path in folder.rglob("*")}
+    assert found == {table, "bag", "net", "r.html", "p.csv", "bag.c", "bag.h", "net.onnx"}
+    assert {*tmp_path.rglob("*")} == {
+        folder.parent.parent,
+        folder.parent,
+        folder,
+        *folder.iterdir(),
+    }
+    for text in ((folder / name).read_text() for name in ("bag.c", "bag.h")):
+        assert "evil" not in text.replace("%2Fevil", "").replace("%2A%2F int evil%3B %2F%2A", "")
+        assert text.isascii() and text.count("/*") == text.count("*/")
