@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnn._optional import require
+from fastnn.tabular.encode import features
 from fastnn.tabular.model import TableModel
 
 if TYPE_CHECKING:
@@ -47,10 +48,10 @@ def rehearse(model: TableModel) -> None:
 
 def _answer(model: TableModel, frame: pd.DataFrame) -> None:
     """Raise ValueError unless there is an answer for each row and class."""
-    _check("predictions", model.predict(frame, _silent), (len(frame),))
+    X = features(model.schema, frame)
+    _check("predictions", model.predicted(X), (len(X),))
     if model.schema.task != "regression":
-        shape = len(frame), len(model.classes_)
-        _check("probabilities", model.predict_proba(frame, _silent), shape)
+        _check("probabilities", model.model.predict_proba(X), (len(X), len(model.classes_)))
 
 
 def _check(what: str, found: np.ndarray, shape: tuple[int, ...]) -> None:
@@ -63,7 +64,3 @@ def _table(cells: Cells) -> pd.DataFrame:
     n_rows = max(3, min(MAX_CELLS // len(cells), max(map(len, cells.values()))))
     columns = {name: np.resize(own, n_rows) for name, own in cells.items()}
     return require("pandas").DataFrame(columns)
-
-
-def _silent(sentence: str) -> None:
-    """Note nothing."""
