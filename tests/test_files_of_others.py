@@ -18,6 +18,7 @@ from fastnn.persistence import ModelFileError, TableModel, load_model, save_mode
 from fastnn.tabular.encode import TableColumns, features, table_model, targets
 from fastnn.tabular.options import TypeOptions
 from fastnn.tabular.recognise import recognise
+from fastnn.tabular.rehearsal import _table
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -232,6 +233,12 @@ def test_dates_of_no_order_are_refused_when_read(kept, tmp_path):
         ModelFileError, match="Dates have no order 'stars'; there are year-month-day,"
     ):
         load_model(tmp_path / "m.skops")
+
+
+def test_made_up_rows_hold_every_category_or_few_characters():
+    many = [str(i) for i in range(1000)]
+    assert _table({"town": many, "size": ["1"]})["town"].tolist() == many
+    assert _table({"town": many, "kind": ["x" * 10**5]})["kind"].str.len().sum() <= 10**6
 
 
 def test_files_of_a_later_version_say_so(tmp_path, monkeypatch):

@@ -7,8 +7,9 @@ whatever kind the model is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,9 +21,9 @@ from fastnn.tabular.model import TableModel
 if TYPE_CHECKING:
     import pandas as pd
 
-Cells = Mapping[str, Any]  # a sequence for each column
+Cells = Mapping[str, Sequence[Any]]  # of each column
 
-MAX_CELLS = 100_000
+MAX_CHARACTERS = 1_000_000  # beyond three rows, whatever a file says of its categories
 UNKNOWN = "\ufffd"  # a category that no training table has
 
 
@@ -37,7 +38,7 @@ def rehearse(model: TableModel) -> None:
         Whatever predicting raises.
     """
     schema = model.schema
-    dates: Cells = {name: np.array([one.first], "M8[us]") for name, one in schema.dates.items()}
+    dates: Cells = {name: [np.datetime64(one.first, "us")] for name, one in schema.dates.items()}
     numbers: Cells = dict.fromkeys(schema.numbers, ("1", "2"))
     with np.errstate(all="ignore"):
         _answer(model, _table({**numbers, **dates, **schema.categorical}))
@@ -61,6 +62,7 @@ def _check(what: str, found: np.ndarray, shape: tuple[int, ...]) -> None:
 
 def _table(cells: Cells) -> pd.DataFrame:
     """Return a table of at least three rows that holds each column's cells as far as they fit."""
-    n_rows = max(3, min(MAX_CELLS // len(cells), max(map(len, cells.values()))))
-    columns = {name: np.resize(own, n_rows) for name, own in cells.items()}
+    width = sum(max((len(str(cell)) for cell in own), default=0) for own in cells.values())
+    n_rows = max(3, min(MAX_CHARACTERS // max(width, 1), max(map(len, cells.values()))))
+    columns = {name: [*islice(cycle(own or [""]), n_rows)] for name, own in cells.items()}
     return require("pandas").DataFrame(columns)
