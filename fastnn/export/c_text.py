@@ -453,6 +453,8 @@ def _table(program: Program) -> Iterable[str]:
             yield from (f"    {code}: {_quoted(level)}" for code, level in enumerate(one.levels))
         elif name:
             yield f"x[{i}]:{name}"
+    if program.bins is not None:
+        yield "A column of dates is days since 1970-01-01, one of durations days."
     network = program.network
     if network.classes is None:
         yield f"out: {network.n_out} predictions"

@@ -160,9 +160,10 @@ def test_tables_of_categories_with_missing_cells_go_to_c(run, target, words, tmp
 
 
 def test_what_cannot_be_exported_is_said(run):
-    run("fit", "homes.csv", "--target", "kind", *FIT, "--threshold", 0.4)
-    status, _, err = run("export", "m", "-o", "m.c")
-    assert status == 1 and "FixedThresholdClassifier cannot be exported" in err
-    assert not pd.io.common.file_exists("m.c")
+    for words in (FIT, ["--preset", "fast", "--epochs", 2, "-o", "m"]):
+        run("fit", "homes.csv", "--target", "kind", *words, "--threshold", 0.4)
+        status, _, err = run("export", "m", "-o", "m.c")
+        assert status == 1 and "FixedThresholdClassifier cannot be exported" in err
+        assert not pd.io.common.file_exists("m.c")
     status, _, err = run("export", "m", "-o", "m.txt")
     assert status == 2 and "m.txt: a model is exported to a name that ends in .onnx or .c." in err
