@@ -77,6 +77,8 @@ class Program:
         The first member: what all have in common.
     after : tuple of Step
         What happens to the mean of the members' answers.
+    dates : tuple of (str, str)
+        Columns of dates of which parts are inputs; the dates from which their days count.
     """
 
     inputs: tuple[Input, ...]
@@ -85,6 +87,7 @@ class Program:
     members: tuple[tuple[Dense, ...], ...]
     network: Description
     after: tuple[Step, ...]
+    dates: tuple[tuple[str, str], ...] = ()
 
     @property
     def n_bins_out(self) -> int:

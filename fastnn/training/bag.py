@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from fastnn.backends.base import Data, Engine, Plan, TrainState
 from fastnn.core.activations import Array
 from fastnn.training.callbacks import Callback, pass_ended, watching
-from fastnn.training.loop import INTERRUPTED, NON_FINITE, InterruptedWarning, in_calls
+from fastnn.training.loop import DIVERGED, INTERRUPTED, InterruptedWarning, in_calls
 
 Rows = NDArray[np.int64]
 
@@ -220,7 +220,7 @@ class Bag:
             loop.stopped = True
             warnings.warn(message, InterruptedWarning, stacklevel=2)
         if not all(member.best_iter for member in members):
-            raise ValueError(NON_FINITE)
+            raise ValueError(f"{DIVERGED} Lower learning_rate_init, or take another loss.")
 
     def _train(
         self,

@@ -29,8 +29,9 @@ from fastnn.training.stopping import NoImprovement
 CALL_WORK = 500_000_000
 CALL_VISITS = 2**18
 
+DIVERGED = "Solver produced non-finite parameter weights."
 NON_FINITE = (
-    "Solver produced non-finite parameter weights. The input data may contain large values and need"
+    f"{DIVERGED} The input data may contain large values and need"
     " to be preprocessed. Scale X to zero mean and unit variance (StandardScaler), scale a"
     " regression target alike, or lower learning_rate_init."
 )

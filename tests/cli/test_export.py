@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -115,6 +116,10 @@ def test_columns_of_a_table_are_inputs(run, target, kind):
         == "reads " + " " * 21 + "rows of 4 columns: size, age, sold, town; text: town"
     )
     model = load_model("m")
+    if "--threshold" not in kind:
+        assert run("export", "m", "-o", "m.c")[0] == 0
+        first = model.schema.dates["sold"].first
+        assert f"sold: its days count from {first}, hours included" in Path("m.h").read_text()
     read = pd.read_csv("all.csv", keep_default_na=False).drop(columns=target)
     read.loc[3, "town"] = "Atlantis"
     feed = {
