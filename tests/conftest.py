@@ -177,6 +177,6 @@ def client() -> Iterator[Any]:
     cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0")
     # A worker that is killed is started again, which a busy machine may not do in 15 seconds; and a
     # cluster that is closed meanwhile waits for it in vain.
-    patient = dask.config.set({"distributed.deploy.lost-worker-timeout": "10 min"})
+    patient = dask.config.set({"distributed.deploy.lost-worker-timeout": "600s"})
     with suppress(TimeoutError), patient, cluster, distributed.Client(cluster) as client:
         yield client
