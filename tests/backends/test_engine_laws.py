@@ -20,6 +20,7 @@ from support.problems import (
     problem,
 )
 
+from fastnn import backends
 from fastnn.backends import load, threads
 from fastnn.backends.base import Data, Passes, Plan
 from fastnn.core.losses import LOSSES
@@ -314,9 +315,9 @@ def test_only_the_order_of_visits_counts_not_the_order_of_storage(backend, units
 
 
 @pytest.fixture
-def granted(monkeypatch) -> list[int]:
-    """A machine of eight processors, and the numbers of threads that calls were given on it."""
-    grants = []
+def granted(monkeypatch) -> Iterator[list[int]]:
+    """The numbers of threads that calls were given, on a machine whose threads wait for nothing."""
+    grants: list[int] = []
 
     @contextmanager
     def reserve(n_wanted: int) -> Iterator[int]:
@@ -324,7 +325,14 @@ def granted(monkeypatch) -> list[int]:
         yield n_wanted
 
     monkeypatch.setattr(threads, "reserve", reserve)
-    return grants
+    if backends.why_not("cython") is None:
+        from fastnn.backends import _core
+
+        _core.tuning(line_cost=0.001)
+        yield grants
+        _core.tuning(line_cost=0)
+    else:
+        yield grants
 
 
 def results(backend, spec, plan, data, work, dtype, n_threads, n_members=1) -> list[np.ndarray]:

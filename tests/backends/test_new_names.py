@@ -291,6 +291,7 @@ def test_an_activation_is_added_as_the_readme_says(tmp_path):
         "PYTHONPATH": str(tmp_path),
         "FASTNN_REQUIRE": ",".join(names),
         "FASTNN_TEST_BACKENDS": ",".join(names),
+        "NUMBA_OPT": "1",  # compiles sooner
     }
 
     def run(*arguments: str) -> str:
