@@ -2,9 +2,9 @@
 
 Optional arguments: N (files), SEED. Each file is a model file, a checkpoint or the journal of a
 search with a few bytes replaced by something odd: anywhere, or within one member of an archive,
-which is then packed anew. A model that loads predicts and is written as C and as ONNX. What is
-wrong must be said in one line: another exception, a crash, ten seconds without an end, or memory
-grown by more than 200 MB is shown with its file, and the exit status is 1.
+which is then packed anew. A model that loads must predict, and goes through another command that
+reads one. What is wrong must be said in one line: another exception, a crash, ten seconds without
+an end, or memory grown by more than 200 MB is shown with its file, and the exit status is 1.
 """
 
 from __future__ import annotations
@@ -22,52 +22,69 @@ import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.pipeline import make_pipeline
 
 from benchmarks.mutations import Outcomes, with_odd_bytes
-from fastnn import MLPClassifier, MLPRegressor, TabularClassifier, TradeoffSearchCV
+from fastnn import (
+    MLPClassifier,
+    MLPRegressor,
+    TabularClassifier,
+    TabularRegressor,
+    TradeoffSearchCV,
+)
 from fastnn.callbacks import Checkpoint
-from fastnn.export import to_c, to_onnx
-from fastnn.persistence import ModelFileError, load_model, save_model
+from fastnn.cli.main import main as fastnn
+from fastnn.persistence import save_model
 from fastnn.tabular.encode import TableColumns, features, table_model, targets
 from fastnn.tabular.model import TableModel
+from fastnn.tabular.options import TypeOptions
 from fastnn.tabular.recognise import recognise
 from fastnn.training.checkpoint import CheckpointError
 
 MAX_GROWTH = 200 * 2**20
 SECONDS = 10  # for one file
 AT_A_TIME = 1000  # files in one process
+DAMAGED = "is damaged, if it is not as fastnn wrote it"
 NUMBERS = ["0", "-1", "1", "1e9", "1e400", "null", "true", "NaN", '"x"', "[]", "{}", "9" * 25]
 
 
 def table() -> pd.DataFrame:
-    """Numbers, a category, a class and a price."""
+    """Numbers, dates, categories, two of them or more, a class and a price; some are missing."""
     rng = np.random.default_rng(0)
-    size, town = rng.normal(100, 20, 60).round(1), rng.choice(["Oslo", "Rome"], 60)
-    kind = np.where(size > 100, "big", "small")
-    return pd.DataFrame({"size": size, "town": town, "kind": kind, "price": 3 * size})
+    size, town = rng.normal(100, 20, 60).round(1), rng.choice(["Oslo", "Rome", "Lima"], 60)
+    built = pd.Series(pd.date_range("2001-01-01", periods=60, freq="33D")).dt.strftime("%d.%m.%Y")
+    new = rng.choice(["yes", "no"], 60)
+    kind, price = np.where(size > 100, "big", "small"), 3 * size
+    size[::9], town[5] = np.nan, ""
+    return pd.DataFrame(
+        {"size": size, "built": built, "town": town, "new": new, "kind": kind, "price": price}
+    )
 
 
 def seeds(folder: Path) -> dict[str, tuple[bytes, Callable[[Path], str]]]:
     """The files that are spoilt, each with what reads it; that returns how it ended."""
     found: dict[str, tuple[bytes, Callable[[Path], str]]] = {}
     path, frame = folder / "seed", table()
-    for name, target, network in (
-        ("classifier", "kind", MLPClassifier(hidden_layer_sizes=(4,), max_iter=3)),
-        ("regressor", "price", MLPRegressor(hidden_layer_sizes=(4,), max_iter=3)),
-        ("bag", "kind", TabularClassifier("fast", n_members=2, max_iter=3)),
+    frame.to_csv(folder / "table.csv", index=False)
+    small: dict[str, Any] = {"hidden_layer_sizes": (4,), "max_iter": 3}
+    bag: dict[str, Any] = {"preset": "fast", "n_members": 2, "n_bins": 4, **small}
+    for name, target, left_out, network, encoder in (
+        ("classifier", "kind", ["price"], MLPClassifier(**small), None),
+        ("regressor", "price", ["kind"], MLPRegressor(**small), None),
+        ("bag of classes", "kind", ["price"], TabularClassifier(**bag), TableColumns()),
+        ("bag of numbers", "price", ["kind"], TabularRegressor(**bag), TableColumns()),
+        ("numbers alone", "kind", ["built", "town", "new"], MLPClassifier(**small), None),
     ):
-        schema = recognise(frame, target)
-        if name == "bag":
-            model = make_pipeline(TableColumns(), network)
-        else:
-            model = table_model(schema, network, log_target=False)
+        if name == "numbers alone":
+            frame = frame.fillna(100.0)  # such a network can be exported
+        schema = recognise(frame, target, TypeOptions(drop=left_out))
+        model = table_model(schema, network, encoder, log_target=False)
         model.fit(features(schema, frame), targets(schema, frame))
-        save_model(path, TableModel(model, schema))
-        found[name] = path.read_bytes(), load_predict_and_export
+        save_model(path, TableModel(model, schema, {"rows": len(frame)}))
+        found[name] = path.read_bytes(), through_the_command_line
     path.unlink()
     resume(path)
     found["checkpoint"] = path.read_bytes(), resume
@@ -77,22 +94,36 @@ def seeds(folder: Path) -> dict[str, tuple[bytes, Callable[[Path], str]]]:
     return found
 
 
-def load_predict_and_export(path: Path) -> str:
-    """Of a model file; what is loaded may still make no sense, and say so."""
-    try:
-        model = load_model(path)
-    except ModelFileError as error:
-        return one_line(error)
-    try:
-        model.predict(table())
-        network = model.model[-1]
-        network = getattr(network, "regressor_", network)
-        if isinstance(network, MLPClassifier | MLPRegressor):
-            to_c(network, path.with_suffix(".c"))
-            to_onnx(network, path.with_suffix(".onnx"))
-    except Exception as error:
-        return f"loaded, makes no sense ({type(error).__name__})"
-    return "loaded"
+def through_the_command_line(path: Path) -> str:
+    """Of a model file: predict; where that ends well, one of the other things to do with it."""
+    rows = str(path.with_name("table.csv"))
+    if not ending("predict", str(path), rows, "--append", "--quiet"):
+        return "refused"
+    words = random.Random(path.read_bytes()).choice(
+        [
+            ("predict", str(path), rows, "--proba"),
+            ("evaluate", str(path), rows),
+            ("info", str(path)),
+            ("export", str(path), "-o", f"{path}.c"),
+            ("export", str(path), "-o", f"{path}.onnx"),
+        ]
+    )
+    return "loaded" if ending(*words, "--quiet") is not None else "loaded, then called damaged"
+
+
+def ending(*words: str) -> bool | None:
+    """Whether a command ends well; None if its one line calls the file damaged."""
+    status, said = outcome(*words)
+    if status and (said.count("\n") > 1 or ("error: unexpected" in said and DAMAGED not in said)):
+        raise AssertionError(outcome(*words, "--debug")[1][-3000:])
+    return None if DAMAGED in said else not status
+
+
+def outcome(*words: str) -> tuple[int, str]:
+    """The status of a command, and what it says on standard error."""
+    said = io.StringIO()
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):
+        return fastnn(words), said.getvalue()
 
 
 def resume(path: Path) -> str:
@@ -181,6 +212,9 @@ def attempt(todo: range, seed: int, folder: Path, channel) -> None:
     warnings.simplefilter("ignore")
     files = seeds(folder)
     path = folder / "spoilt"
+    for name, (raw, read) in files.items():
+        path.write_bytes(raw)
+        assert read(path) == "loaded", f"{name} is refused though nothing is spoilt"
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     outcomes = Outcomes()
     for i in todo:

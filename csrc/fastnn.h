@@ -174,7 +174,7 @@ int fnn_intel(int is);
 double fnn_line_cost(double ns);
 
 /* Measures it, between fnn_prepare and fnn_start, with thread 1 of the task, which has been started;
- * some ten microseconds, once in a process. 1 if it was measured now. */
+ * some ten microseconds, once in a process; it is tried ten times. 1 if it was measured now. */
 int fnn_probe(fnn_engine *engine);
 
 /* The work of thread `me`, from beginning to end. All threads of the team run it, 0 the calling

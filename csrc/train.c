@@ -265,11 +265,11 @@ static void finish_unit(worker *w, ptrdiff_t number, const unit *u, const step *
             total += measure ? 0 : k->penalty(&w->rule, params, size);
         else if (measure)
             total += k->gradient_squares(&w->rule, params, g[i], size);
-        else
+        else {
             total += k->update(&w->rule, params, w->slots + at, e->n_params, g[i], size);
+            pack(w, u);
+        }
     }
-    if (!measure)
-        pack(w, u);
     doubles(w, measure ? e->unit_squares : e->unit_penalty)[number] = total;
 }
 

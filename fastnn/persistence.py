@@ -27,6 +27,7 @@ from fastnn.estimators.mlp import MLPClassifier, MLPRegressor
 from fastnn.persistence_parts import UnknownPart, read_parts
 from fastnn.tabular.encode import TableColumns, TableEncoder
 from fastnn.tabular.model import TableModel
+from fastnn.tabular.rehearsal import rehearse
 from fastnn.tabular.scale import LogScale
 from fastnn.tabular.schema import Schema
 from fastnn.training.archive import is_later, open_archive, read_array
@@ -164,16 +165,19 @@ def load_model(path: str | os.PathLike[str]) -> TableModel:
             f"{path} is a skops file, but not a model saved by `fastnn fit` or `fastnn explore`."
         )
     with _named(path):
-        return TableModel(
+        model = TableModel(
             content["model"],
             Schema.from_dict(json.loads(content["schema"])),
             json.loads(content["about"]),
             content["version"],
         )
+    with _named(path, "its contents do not fit together, so that it cannot predict: "):
+        rehearse(model)
+    return model
 
 
 @contextlib.contextmanager
-def _named(path: str | os.PathLike[str]) -> Iterator[None]:
+def _named(path: str | os.PathLike[str], why: str = "") -> Iterator[None]:
     """What reading a damaged file raises in the body is one ModelFileError that names the file."""
     try:
         yield
@@ -183,7 +187,7 @@ def _named(path: str | os.PathLike[str]) -> Iterator[None]:
         reason = " ".join(str(error).split())[:200]
         raise ModelFileError(
             f"{path} is damaged, or not a model file of fastnn (models are saved with skops, not"
-            f" pickle): {reason or type(error).__name__}"
+            f" pickle): {why}{reason or type(error).__name__}"
         ) from error
 
 

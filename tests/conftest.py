@@ -20,6 +20,7 @@ import os
 import pickle
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +173,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def client() -> Iterator[Any]:
     """A Dask client of two worker processes, which all tests of a session share."""
     distributed = pytest.importorskip("distributed", reason="Dask comes with fastnn[dask]")
+    dask = pytest.importorskip("dask")
     cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0")
-    with cluster, distributed.Client(cluster) as client:
+    # A worker that is killed is started again, which a busy machine may not do in 15 seconds; and a
+    # cluster that is closed meanwhile waits for it in vain.
+    patient = dask.config.set({"distributed.deploy.lost-worker-timeout": "600s"})
+    with suppress(TimeoutError), patient, cluster, distributed.Client(cluster) as client:
         yield client

@@ -14,7 +14,9 @@ from support.cluster import cut, on_each_worker, unknown, within
 
 from fastnn import TabularClassifier, TabularRegressor
 from fastnn.dask import DaskTabularClassifier, DaskTabularRegressor, WorkersLost, tabular
+from fastnn.export import flash_bytes
 from fastnn.losses import Quantile
+from fastnn.tabular.recipe import PRESETS
 from fastnn.tabular.tally import SIZE
 from fastnn.training.callbacks import watched_by
 
@@ -95,6 +97,7 @@ def test_a_table_in_partitions_is_learned_as_on_one_machine(client, table):
     assert float(score) == pytest.approx(local.score(X, y, weight))
     assert type(model.to_local()) is TabularClassifier
     assert model.to_local().predict_set(X).tolist() == local.predict_set(X).tolist()
+    assert flash_bytes(model.to_local()) == flash_bytes(local)
     with pytest.raises(AttributeError, match=r"has no oof_prediction_, which would be as long as"):
         model.oof_prediction_  # noqa: B018
     with pytest.raises(TypeError, match=r"^Intervals and sets are for rows in memory\. Take to_lo"):
@@ -122,7 +125,7 @@ def test_arrays_with_rows_to_validate_on(client, partitioned):
 def test_a_column_of_many_values_has_edges_within_the_stated_error(client):
     X = RNG.lognormal(size=(6 * SIZE, 1))
     y = np.floor(X[:, 0])
-    settings = {**QUICK, "max_iter": 1, "n_members": 1}
+    settings = {**QUICK, "max_iter": 1, "n_members": None}
     there = cut(X, (2 * SIZE + SIZE // 2, 3 * SIZE + SIZE // 2))
     model = DaskTabularRegressor(**settings).fit(there, cut(y, there.chunks[0]))
     edges = model._encoder.embedding_.edges[0]
@@ -135,6 +138,8 @@ def test_a_column_of_many_values_has_edges_within_the_stated_error(client):
     local = TabularRegressor(**settings).fit(X, y)
     assert model._encoder.embedding_.edges != local._encoder.embedding_.edges, "it was no sketch"
     assert model.predict(X).shape == (len(X),)
+    # Of so many rows a bag has fewer members than the preset.
+    assert len(model.members_) == len(local.members_) < PRESETS[local.preset].n_members
 
 
 def test_members_stop_when_time_is_up_and_share_their_folds(client):

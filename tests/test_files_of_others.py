@@ -11,11 +11,14 @@ import numpy as np
 import pytest
 from support.homes import homes
 
-from fastnn import MLPClassifier, TradeoffSearchCV
+from fastnn import MLPClassifier, TabularClassifier, TradeoffSearchCV
 from fastnn.callbacks import Checkpoint, CheckpointError
+from fastnn.cli.main import main
 from fastnn.persistence import ModelFileError, TableModel, load_model, save_model
+from fastnn.tabular.encode import TableColumns, features, table_model, targets
 from fastnn.tabular.options import TypeOptions
 from fastnn.tabular.recognise import recognise
+from fastnn.tabular.rehearsal import _table
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -138,6 +141,106 @@ def test_a_checkpoint_of_the_wrong_contents_changes_nothing(name, change, says, 
         fit()
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """Files of a plain network and of a bag, of numbers, two categories and three, and a date."""
+    folder = tmp_path_factory.mktemp("kept")
+    frame = homes().drop(columns="price")
+    frame["old"] = np.where(frame["age"] > 25, "yes", "no")
+    frame["built"] = [f"{day % 28 + 1}.{day % 12 + 1}.2001" for day in range(len(frame))]
+    schema = recognise(frame, "kind")
+    bag = TabularClassifier("fast", n_members=2, max_iter=1, n_bins=4)
+    for name, model, encoder in (("network", network(), None), ("bag", bag, TableColumns())):
+        fitted = table_model(schema, model, encoder)
+        fitted.fit(features(schema, frame), targets(schema, frame))
+        save_model(folder / name, TableModel(fitted, schema))
+    return folder
+
+
+def put(owner, **attributes):
+    """Set attributes of an object, frozen or not."""
+    vars(owner).update(attributes)
+
+
+ASKEW = {
+    "an embedding of no size": (
+        "bag",
+        lambda bag: put(bag._encoder.embedding_, size=-1),
+        r"An embedding has at least 2 edges of each column, size 1 .*, got \[.*\], -1 and",
+    ),
+    "bins out of the edges": (
+        "bag",
+        lambda bag: put(bag._encoder.numbers_, starts=bag._encoder.numbers_.starts[::-1].copy()),
+        r"starts must lead from 0 to 30, the number of edges, in steps of at least 2, got \[30,",
+    ),
+    "layers of less than nothing": (
+        "bag",
+        lambda bag: put(bag._recipe_used, hidden_layer_sizes=(-1, 4), activation="relu"),
+        "fit together, so that it cannot predict: A layer needs at least one input and one neuron",
+    ),
+    "parameters too few": (
+        "bag",
+        lambda bag: put(bag, _params=bag._params[:, 1:]),
+        "cannot predict: The parameters have shape .*, but each member of this network has",
+    ),
+    "codes beyond all categories": (
+        "bag",
+        lambda bag: [
+            put(one, first=9) for one in bag._encoder.categories_ if one.indicator is None
+        ],
+        r"cannot predict: X.codes must lie in \[-1, 3\), got values from 9 to 11",
+    ),
+    "a class too many": (
+        "bag",
+        lambda bag: put(bag, classes_=np.array(["a", "b", "c"])),
+        r"cannot predict: probabilities have shape \(3, 2\), not \(3, 3\)",
+    ),
+    "signals of two categories and none": (
+        "bag",
+        lambda bag: [put(one, indicator=np.zeros(2)) for one in bag._encoder.categories_],
+        "cannot predict: index 2 is out of bounds for axis 0 with size 2",
+    ),
+    "no place for unknown categories": (
+        "network",
+        lambda encoder: put(encoder, places_={"town": np.arange(3)}),
+        "cannot predict: index 3 is out of bounds for axis 0 with size 3",
+    ),
+    "other numbers": (
+        "network",
+        lambda encoder: put(encoder, median_=np.zeros(9)),
+        "cannot predict: operands could not be broadcast together",
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "spoil", "says"), ASKEW.values(), ids=ASKEW)
+def test_a_model_whose_parts_do_not_fit_together_is_refused_when_read(
+    name, spoil, says, kept, tmp_path
+):
+    found = load_model(kept / name)
+    spoil(found.model[-1] if name == "bag" else found.model[0])
+    save_model(tmp_path / "m.skops", found)
+    with pytest.raises(ModelFileError, match=rf"m\.skops is damaged, .*{says}") as caught:
+        load_model(tmp_path / "m.skops")
+    assert "\n" not in str(caught.value)
+
+
+def test_dates_of_no_order_are_refused_when_read(kept, tmp_path):
+    changed_schema = load_model(kept / "network")
+    put(changed_schema.schema.dates["built"], order="stars")
+    save_model(tmp_path / "m.skops", changed_schema)
+    with pytest.raises(
+        ModelFileError, match="Dates have no order 'stars'; there are year-month-day,"
+    ):
+        load_model(tmp_path / "m.skops")
+
+
+def test_made_up_rows_hold_every_category_or_few_characters():
+    many = [str(i) for i in range(1000)]
+    assert _table({"town": many, "size": ["1"]})["town"].tolist() == many
+    assert _table({"town": many, "kind": ["x" * 10**5]})["kind"].str.len().sum() <= 10**6
+
+
 def test_files_of_a_later_version_say_so(tmp_path, monkeypatch):
     monkeypatch.setattr("fastnn.persistence.FORMAT", "fastnn table model 2")
     load = model_file(tmp_path / "m.skops")
@@ -202,3 +305,42 @@ def test_hostile_names_are_data_in_an_onnx_graph(tmp_path):
     session = runtime.InferenceSession(to_onnx(model).SerializeToString())
     label, _ = session.run(None, {session.get_inputs()[0].name: frame.to_numpy(np.float32)})
     np.testing.assert_array_equal(label, model.predict(frame))
+
+
+def test_hostile_names_reach_no_file_but_those_asked_for(tmp_path, monkeypatch, capsys):
+    """Columns, the target, classes, categories and the table's own name."""
+    for package in ("optuna", "onnx"):
+        pytest.importorskip(package)
+    folder = tmp_path / "a" / "b" / "c"
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    odd = [*HOSTILE, "x" * 5000]
+    names = {"size": odd[2], "age": odd[1], "town": odd[-1], "kind": odd[0]}
+    frame = homes().drop(columns="price").rename(columns=names)
+    frame[odd[-1]] = np.resize(odd[:5], len(frame))
+    frame[odd[0]] = np.where(frame[odd[0]] == "cheap", odd[0], odd[3])
+    table = "%s%n <b> *;'`&.csv"
+    frame.to_csv(table, index=False)
+    what = ["--target", odd[0], "--quiet"]
+    few = ["--preset", "fast", "--epochs", "1"]
+    search = ["--objectives", "score,flops", "--trials", "2", "--cv", "2", "--jobs", "1"]
+    for words in (
+        ["fit", table, *what, *few, "-o", "bag"],
+        ["explore", table, *what, *search, "--models", "plain", "--report", "r.html", "-o", "net"],
+        ["predict", "bag", table, "--proba", "--append", "-o", "p.csv"],
+        ["evaluate", "bag", table],
+        ["export", "bag", "-o", "bag.c"],
+        ["export", "net", "-o", "net.onnx"],
+    ):
+        assert main(words) == 0, capsys.readouterr().err
+    found = {str(path.relative_to(folder)) for path in folder.rglob("*")}
+    assert found == {table, "bag", "net", "r.html", "p.csv", "bag.c", "bag.h", "net.onnx"}
+    assert {*tmp_path.rglob("*")} == {
+        folder.parent.parent,
+        folder.parent,
+        folder,
+        *folder.iterdir(),
+    }
+    for text in ((folder / name).read_text() for name in ("bag.c", "bag.h")):
+        assert "evil" not in text.replace("%2Fevil", "").replace("%2A%2F int evil%3B %2F%2A", "")
+        assert text.isascii() and text.count("/*") == text.count("*/")

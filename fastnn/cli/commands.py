@@ -308,7 +308,7 @@ def export(model: str | TableModel, output: str) -> Exported:
                 for one in to_onnx(loaded, output).graph.input
             }
             return Exported([output], [*kinds], [name for name in kinds if kinds[name] == TEXT])
-        to_c(loaded.model, output)
+        to_c(loaded, output)
     except (TypeError, ValueError) as error:
         raise TableError(f"The model cannot be exported: {error}") from error
     files = [output, str(Path(output).with_suffix(".h"))]

@@ -58,14 +58,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("fastnn: interrupted", file=sys.stderr)
         return INTERRUPTED
     except Exception as error:
+        model = getattr(arguments, "model", None)
         if arguments.debug:
             traceback.print_exc()
-        print(f"fastnn: error: {_sentence(error)}", file=sys.stderr)
+        print(f"fastnn: error: {_sentence(error, model)}", file=sys.stderr)
         return 1
 
 
-def _sentence(error: Exception) -> str:
-    """Say what went wrong in one line."""
+def _sentence(error: Exception, model: str | None = None) -> str:
+    """Say in one line what went wrong, in a command that read this model file, if any."""
     text = " ".join(str(error).strip().splitlines())
     match error:
         case OSError():
@@ -75,10 +76,11 @@ def _sentence(error: Exception) -> str:
             return text or "there is not enough memory"
         case ValueError() | ImportError():
             return text
-    return (
-        f"unexpected {type(error).__name__}: {text}"
-        " (a fault of fastnn: please report it with what --debug shows)"
-    )
+    what = f"unexpected {type(error).__name__}: {text}"
+    report = "a fault of fastnn: please report it with what --debug shows"
+    if model is not None:
+        report = f"{model} is damaged, if it is not as fastnn wrote it; else {report}"
+    return f"{what} ({report})"
 
 
 def _fit(arguments: argparse.Namespace, reporter: Reporter) -> None:

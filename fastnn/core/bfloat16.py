@@ -33,7 +33,7 @@ def rounded(numbers: Array) -> Array:
     """The same numbers rounded to bfloat16, in float32."""
     bits = np.ascontiguousarray(numbers, np.float32).view(np.uint32)
     nearest = (bits + (0x7FFF + (bits >> 16 & 1))) & np.uint32(0xFFFF0000)
-    nearest[(bits & 0x7F800000) == 0] = 0
+    nearest[(bits & 0x7F800000) == 0] &= np.uint32(0x80000000)
     return np.where(np.isnan(numbers), numbers, nearest.view(np.float32))
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,6 +94,21 @@ class Embedding:
     size: int = 8
     n_indicators: int = 0
     hot: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        n_edges = [len(edges) for edges in self.edges]
+        if min(n_edges, default=2) < 2 or self.size < 1 or self.n_indicators < 0:
+            raise ValueError(
+                "An embedding has at least 2 edges of each column, size 1 and 0 indicators, got"
+                f" {n_edges}, {self.size} and {self.n_indicators}."
+            )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # Asked as if made anew: where they say, compiled code reads. What follows is not believed.
+        self.__init__(*(state[field.name] for field in fields(self)))  # type: ignore[misc]
 
     @property
     def n_out(self) -> int:

@@ -74,6 +74,11 @@ class NetworkSpec:
                 "A network needs at least one layer, and its last activation must be 'identity'."
             )
         for layer in self.layers:
+            if min(layer.n_in, layer.n_out) < 1:
+                raise ValueError(
+                    "A layer needs at least one input and one neuron, got"
+                    f" {layer.n_in} and {layer.n_out}."
+                )
             if not SHARE.holds(layer.dropout):
                 raise ValueError(f"dropout must be {SHARE.words}, got {layer.dropout!r}.")
         if self.layers[-1].dropout:

@@ -107,7 +107,8 @@ class _DaskTabular(OnCluster, BaseTabular):
     def _fitted(self, fit: tables.Fit, blocks: list[Any]) -> tuple[dict[str, Any], int | None]:
         """What a fitted local model knows; the epoch at which time was up, or None."""
         cluster = Cluster(self.client, blocks, partial(tables.look, fit=fit), joins=False)
-        check_n_rows(sum(one.n_rows for one in cluster.found))
+        n_rows = sum(one.n_rows for one in cluster.found)
+        check_n_rows(n_rows)
         encoder = fit.model._new_encoder(fit.recipe)
         encoder.look(cluster.found[0].first)
         kinds = [one.categorical for one in cluster.found]
@@ -126,7 +127,7 @@ class _DaskTabular(OnCluster, BaseTabular):
         knowing = cluster.told(encoder)
         cluster.map(tables.encoded, told, knowing)
         parts = [shard.future for shard in cluster.shards]
-        n_members = fit.recipe.n_members
+        n_members = self._recipe(n_rows).n_members
         n_tasks = min(len(cluster.workers()), n_members)
         tasks = [range(i, n_members, n_tasks) for i in range(n_tasks)]
         found: tuple[dict[str, Any], int | None] = cluster.spread(

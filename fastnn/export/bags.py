@@ -22,7 +22,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from fastnn.core.embedding import Embedding
-from fastnn.export.columns import Step
+from fastnn.export.columns import Step, full_name
 from fastnn.export.description import Dense, Description, describe_layers, steps_back
 from fastnn.tabular.base import BaseTabular
 from fastnn.tabular.embed import CategoricalColumn, EmbeddingEncoder, as_text
@@ -221,7 +221,7 @@ def describe_bag(model: Any, dtype: DTypeLike) -> BagDescription:
     NotFittedError
         If the model is not fitted.
     TypeError
-        If part of the model is something else, or a category is no text or number.
+        If part of the model is something else, a category is no text or number, or two are alike.
     ValueError
         If a number in the networks cannot be exported.
     """
@@ -240,7 +240,10 @@ def describe_bag(model: Any, dtype: DTypeLike) -> BagDescription:
         back = tuple(step.for_columns(inner.n_out) for step in steps_back(model))
         return replace(inner, after=inner.after + back)
     if not isinstance(model, BaseTabular):
-        raise TypeError(f"A {type(model).__name__} is no bag of networks.")
+        raise TypeError(
+            f"A {full_name(model)} cannot be exported with a bag of networks inside; export the"
+            " bag alone, and decide by what it answers."
+        )
     encoder, spec = model._encoder, model.network_
     labels = encoder.labels_
     names = None if labels is None else tuple(map(str, labels))
@@ -286,10 +289,15 @@ def _category(one: CategoricalColumn, name: str) -> CategoryColumn:
             )
     codes = dict(zip(one.levels, range(one.first, one.first + len(one.levels)), strict=True))
     if any(isinstance(level, str) for level in one.levels):
-        # A text is preferred to a number that is written like it, as in predicting.
-        texts = {as_text(level): code for level, code in codes.items()}
-        texts |= {level: code for level, code in codes.items() if isinstance(level, str)}
-        return _category_of(one, name, texts)
+        texts: dict[str, Any] = {}
+        for level in codes:
+            if (text := as_text(level)) in texts:
+                raise TypeError(
+                    f"Column {name!r} has the categories {texts[text]!r} and {level!r}, which are"
+                    " the same as text. Make texts of the column before fitting."
+                )
+            texts[text] = level
+        return _category_of(one, name, {text: codes[level] for text, level in texts.items()})
     for level in one.levels:
         if isinstance(level, Integral) and abs(int(level)) > EXACT:
             raise TypeError(

@@ -77,6 +77,8 @@ class Program:
         The first member: what all have in common.
     after : tuple of Step
         What happens to the mean of the members' answers.
+    dates : tuple of (str, str)
+        Columns of dates of which parts are inputs; the dates from which their days count.
     """
 
     inputs: tuple[Input, ...]
@@ -85,6 +87,7 @@ class Program:
     members: tuple[tuple[Dense, ...], ...]
     network: Description
     after: tuple[Step, ...]
+    dates: tuple[tuple[str, str], ...] = ()
 
     @property
     def n_bins_out(self) -> int:
@@ -140,12 +143,10 @@ def _of_bag(bag: BagDescription) -> Program:
             columns.append(Column(sender.place, (), sender.levels, table))
     if not columns and not bag.numbers and not bag.categories:  # a network needs an input
         columns.append(Column(0, (Step("missing", (np.zeros(1), np.zeros(1))),)))
-    # Levels that are written alike share a code, so that some codes are no level's.
-    for code in range(len(bag.members[0].layers[0].weight) - bag.n_numbers - len(columns)):
-        begun = [column for column in bag.categories if column.codes.min() <= code]
-        one = (begun or bag.categories[:1])[-1]
-        table = (np.append(one.codes, [-1, -1]) == code).astype(np.float64)
-        columns.append(Column(one.place, (), one.levels, table))
+    for one in bag.categories:
+        for code in one.codes:
+            table = (np.append(one.codes, [-1, -1]) == code).astype(np.float64)
+            columns.append(Column(one.place, (), one.levels, table))
     for number in bag.numbers:
         spread = 1 / number.factor if number.factor else 1.0
         inputs[number.place] = replace(inputs[number.place], typical=(number.center, spread))

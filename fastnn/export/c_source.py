@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from fastnn.export.bags import input_factors
 from fastnn.export.c_program import Constants, Program, constants_of, n_bytes, program_of
 from fastnn.export.c_rows import answers, random_rows, rows_in_c
 from fastnn.export.c_text import ACTIVATIONS, HEADER, INVERSE_LINKS, SOURCE, fields
+from fastnn.tabular.model import TableModel
 from fastnn.tabular.unseen import is_bag
 
 N_TESTED = 3  # rows of the self-test
@@ -57,7 +58,7 @@ def to_c(
 
     Parameters
     ----------
-    model : estimator
+    model : estimator or TableModel
         A fitted :class:`~fastnn.MLPClassifier` or :class:`~fastnn.MLPRegressor`; a Pipeline of
         StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler, SimpleImputer, OneHotEncoder,
         OrdinalEncoder, or a ColumnTransformer of these, and a network; a
@@ -107,6 +108,8 @@ def to_c(
             f" {name!r}. Pass another name=."
         )
     program, constants = _program(model, weights)
+    if isinstance(model, TableModel):
+        model = model.model
     loss = None
     if weights == "int8":
         if X_val is None:
@@ -135,7 +138,7 @@ def flash_bytes(model: Any, *, weights: str = "float32") -> int:
 
     Parameters
     ----------
-    model : estimator
+    model : estimator or TableModel
         As in :func:`to_c`.
     weights : {"float32", "int8"}, default="float32"
         How weights are stored.
@@ -145,7 +148,11 @@ def flash_bytes(model: Any, *, weights: str = "float32") -> int:
 
 def _program(model: Any, weights: str) -> tuple[Program, Constants]:
     """What the C file computes and holds."""
-    program = program_of(model)
+    if isinstance(model, TableModel):
+        dates = tuple((name, one.first) for name, one in model.schema.dates.items())
+        program = replace(program_of(model.model), dates=dates)
+    else:
+        program = program_of(model)
     program.network.check("C", ACTIVATIONS, INVERSE_LINKS)
     return program, constants_of(program, weights)
 

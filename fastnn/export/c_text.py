@@ -453,6 +453,10 @@ def _table(program: Program) -> Iterable[str]:
             yield from (f"    {code}: {_quoted(level)}" for code, level in enumerate(one.levels))
         elif name:
             yield f"x[{i}]:{name}"
+    if program.bins is not None:
+        yield "A column of dates is days since 1970-01-01, one of durations days."
+    for name, first in program.dates:
+        yield f"{_quoted(name)}: its days count from {first}, hours included; Monday is weekday 0"
     network = program.network
     if network.classes is None:
         yield f"out: {network.n_out} predictions"

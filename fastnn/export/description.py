@@ -186,16 +186,6 @@ def describe_layers(
     )
 
 
-def network_of(model: Any) -> Any:
-    """The MLPClassifier or MLPRegressor inside a model that :func:`describe` takes."""
-    model = getattr(model, "best_estimator_", model)
-    if isinstance(model, Pipeline):
-        return network_of(model[-1])
-    if isinstance(model, TransformedTargetRegressor):
-        return network_of(model.regressor_)
-    return model
-
-
 def steps_back(model: TransformedTargetRegressor) -> tuple[Step, ...]:
     """What a fitted TransformedTargetRegressor does to its regressor's predictions."""
     transformer = model.transformer_

@@ -428,7 +428,12 @@ class BaseTabular(CallbackSupport, TabularParameters):
         key = self.backend, self.n_threads
         if key not in self._engines:
             spec = self.network_
-            dtype = self._params.dtype
+            dtype, wanted = self._params.dtype, spec.layout.n_params
+            if self._params.shape[1:] != (wanted,):
+                raise ValueError(
+                    f"The parameters have shape {self._params.shape}, but each member of this"
+                    f" network has {wanted}."
+                )
             backend = choose(self.backend, spec, dtype)
             self._engines[key] = backend.engine(spec, dtype, thread_limit(self.n_threads))
         return self._engines[key]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,6 +128,14 @@ class NumericColumns:
         # What was sent between processes may lie askew in memory, where compiled code cannot read.
         aligned = {name: np.require(array, requirements="A") for name, array in state.items()}
         vars(self).update(aligned)
+        # Where compiled code reads; it does not look.
+        starts, n_edges = self.starts.tolist(), len(self.edges)
+        each_has_two = all(stop - start >= 2 for start, stop in pairwise(starts))
+        if not (each_has_two and [starts[0], starts[-1]] == [0, n_edges]):
+            raise ValueError(
+                f"starts must lead from 0 to {n_edges}, the number of edges, in steps of at least"
+                f" 2, got {starts}."
+            )
 
     def find(
         self,

@@ -101,8 +101,7 @@ class Column:
         if kind in "mM":
             if hasattr(values, "to_numpy"):  # its dates may have a time zone
                 values = values.to_numpy(dtype=f"{kind}8[us]", na_value=np.array("NaT", f"{kind}8"))
-            values = values.astype(f"{kind}8[us]", copy=False)
-            return (values - np.array(0, f"{kind}8[us]")) / DAY
+            return days(values, kind)
         if hasattr(values, "to_numpy"):
             return values.to_numpy(dtype=np.float64, na_value=np.nan)
         return values.astype(np.float64)
@@ -145,12 +144,28 @@ class SparseColumn(Column):
         return values
 
 
+def days(values: Any, kind: str) -> Any:
+    """Dates, or lengths of time, of NumPy's; NaN where one is missing."""
+    return (values.astype(f"{kind}8[us]") - np.array(0, f"{kind}8[us]")) / DAY
+
+
 def is_missing(value: Any) -> bool:
     """None, NaN, NaT and pandas' NA, none of which equals itself."""
     if value is None or isinstance(value, str):
         return value is None
     differs = value != value
     return bool(differs) if isinstance(differs, bool | np.bool_) else not hasattr(value, "__len__")
+
+
+def plain_number(cell: Any) -> Any:
+    """What :meth:`Column.numbers` makes of a number, a date or a missing cell; None of others."""
+    if type(cell) in PLAIN:
+        return cell
+    if is_missing(cell):
+        return np.nan
+    time = cell.to_numpy() if hasattr(cell, "to_numpy") else cell
+    kind = getattr(time, "dtype", np.dtype(object)).kind
+    return days(time, kind) if kind in TIMES else None
 
 
 def columns_of(X: Any) -> list[Column]:
@@ -402,9 +417,8 @@ class EmbeddingEncoder(TransformerMixin, BaseEstimator):
         """As :meth:`transform`; ``asked`` is whom errors name."""
         if not hasattr(self, "embedding_"):
             check_is_fitted(self)
-        plain = self._plain(X)
-        if plain is not None:
-            with suppress(NotFinite):
+        with suppress(NotFinite, OverflowError):  # of which the full validation says more
+            if plain := self._plain(X):
                 return self._encode(*plain)
         columns = self._columns(X, asked, reset=False)
         return self._encode(len(columns[0].values) if columns else 0, columns.__getitem__)
@@ -413,8 +427,8 @@ class EmbeddingEncoder(TransformerMixin, BaseEstimator):
         """Of a table in which validation could find infinity alone: rows, columns, numbers.
 
         The numbers ``(n_rows, n_columns)`` are worth nothing where a column holds categories. An
-        array of floats is such a table; and one row of a DataFrame, in the order of the training
-        table.
+        array of floats is such a table; and one row of a DataFrame with the columns of the training
+        table, in any order.
         """
         if type(X) is np.ndarray:
             if (
@@ -430,19 +444,19 @@ class EmbeddingEncoder(TransformerMixin, BaseEstimator):
             return None
         if not hasattr(X, "iloc") or X.ndim != 2 or len(X) != 1 or self.labels_ is None:
             return None
-        if X.columns.tolist() != self.labels_:
-            return None
-        row = X.iloc[0]
+        row, labels = X.iloc[0], self.labels_
         if row.dtype.kind == "f" and self.categories_:  # whole numbers may have lost digits
             return None
-        cells = row.tolist()
+        cells = dict(zip(X.columns.tolist(), row.tolist(), strict=True))
+        if len(cells) < X.shape[1] or cells.keys() != set(labels):
+            return None
         places = sorted({*self.numbers_.places.tolist(), *self.gaps_.tolist()})
-        own = [cells[place] for place in places]
-        if not PLAIN.issuperset(map(type, own)):
+        own = [plain_number(cells[labels[place]]) for place in places]
+        if None in own:
             return None
         numbers = np.zeros((1, len(cells)))
         numbers[0, places] = own
-        return 1, lambda i: Column(str(self.labels_[i]), [cells[i]]), numbers
+        return 1, lambda i: Column(str(labels[i]), [cells[labels[i]]]), numbers
 
     def _encode(
         self, n_rows: int, column: Callable[[int], Column], numbers: Numbers | None = None

@@ -283,6 +283,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):  # noqa: D101 - see below
         Returns
         -------
         low, high : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Not below 0 where the loss is "poisson" or "gamma".
         """
         shown = self._shown_columns(self._by_judged(X))
         ends = [
@@ -290,6 +291,8 @@ class TabularRegressor(RegressorMixin, BaseTabular):  # noqa: D101 - see below
             for i in range(shown.shape[2])
         ]
         low, high = (np.stack(columns, axis=1) for columns in zip(*ends, strict=True))
+        if self._loss.inverse_link == "exp":
+            low = np.maximum(low, 0)
         return (low.ravel(), high.ravel()) if self._n_out == 1 else (low, high)
 
     def predict(self, X: Any) -> NDArray[np.float64]:

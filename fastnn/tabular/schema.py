@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnn._optional import require
-from fastnn.tabular.notation import Notation
+from fastnn.tabular.notation import ORDERS, Notation
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,6 +61,10 @@ class Dates:
     order: str
     first: str
     parts: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if self.order not in ORDERS:
+            raise TableError(f"Dates have no order {self.order!r}; there are {', '.join(ORDERS)}.")
 
     def numbers(self, times: np.ndarray) -> dict[str, np.ndarray]:
         """Return each part of ``times`` (n_rows,), datetime64[us], as float64; NaN for NaT."""

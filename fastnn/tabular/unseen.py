@@ -17,7 +17,7 @@ from fastnn.estimators.inspect import innermost
 
 def is_bag(model: Any) -> bool:
     """Whether ``model`` is a fitted bag of networks, or has one inside."""
-    return hasattr(innermost(model), "oof_prediction_")
+    return hasattr(innermost(model), "members_")
 
 
 def out_of_fold(model: Any) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:

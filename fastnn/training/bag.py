@@ -15,10 +15,10 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn.backends.base import Data, Engine, Passes, Plan, TrainState
+from fastnn.backends.base import Data, Engine, Plan, TrainState
 from fastnn.core.activations import Array
 from fastnn.training.callbacks import Callback, pass_ended, watching
-from fastnn.training.loop import INTERRUPTED, NON_FINITE, InterruptedWarning
+from fastnn.training.loop import DIVERGED, INTERRUPTED, InterruptedWarning, in_calls
 
 Rows = NDArray[np.int64]
 
@@ -220,7 +220,7 @@ class Bag:
             loop.stopped = True
             warnings.warn(message, InterruptedWarning, stacklevel=2)
         if not all(member.best_iter for member in members):
-            raise ValueError(NON_FINITE)
+            raise ValueError(f"{DIVERGED} Lower learning_rate_init, or take another loss.")
 
     def _train(
         self,
@@ -237,8 +237,8 @@ class Bag:
             rows = np.empty((len(active), 1, n_visits), np.int64)
             for member, own in zip(active, rows[:, 0], strict=True):
                 own[...] = np.resize(member.random_state.permutation(member.rows), n_visits)
-            passes = Passes(rows, rates[None, None, loop.n_iter])
-            losses = trainer.train(state, self.data, passes)
+            own_rates, batch_size = rates[None, None, loop.n_iter], self.plan.batch_size
+            losses = in_calls(trainer, state, self.data, rows, own_rates, batch_size)
             self._end_epoch(loop, active, state, losses[:, 0])
             pass_ended(shown, callbacks)
             if loop.n_iter in loop.rules.cycle_ends:

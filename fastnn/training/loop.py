@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
-from fastnn.backends.base import Data, Engine, Passes, Trainer
+from fastnn.backends.base import Data, Engine, Passes, Trainer, TrainState
 from fastnn.core.activations import Array
 from fastnn.core.augmentations import Augmentation
 from fastnn.training import shuffling
@@ -24,13 +24,14 @@ from fastnn.training.callbacks import Callback, pass_ended, watching
 from fastnn.training.state import LoopState
 from fastnn.training.stopping import NoImprovement
 
-# A call into the engine does about this many multiplications, a tenth of a second or so, and visits
-# this many rows, whose numbers take 2 MiB: more saves nothing.
-CALL_WORK = 2_000_000_000
+# A call into the engine does about this many multiplications forward, a tenth of a second or so for
+# each member, and visits this many rows, whose numbers take 2 MiB: more saves nothing.
+CALL_WORK = 500_000_000
 CALL_VISITS = 2**18
 
+DIVERGED = "Solver produced non-finite parameter weights."
 NON_FINITE = (
-    "Solver produced non-finite parameter weights. The input data may contain large values and need"
+    f"{DIVERGED} The input data may contain large values and need"
     " to be preprocessed. Scale X to zero mean and unit variance (StandardScaler), scale a"
     " regression target alike, or lower learning_rate_init."
 )
@@ -119,7 +120,7 @@ def check_finite_params(params: Array) -> None:
 def _passes_of_next_call(loop: LoopState, callbacks: tuple[Callback, ...]) -> int:
     """One where anybody wants to see each; else none but the last may end the fit."""
     rules, n_visits = loop.rules, len(loop.rows)
-    most = min(CALL_VISITS, CALL_WORK // len(loop.params)) // n_visits
+    most = _most_visits(loop.state) // n_visits
     limits = [rules.max_iter - loop.n_iter, most]
     for callback in callbacks:
         if isinstance(callback, NoImprovement):
@@ -131,7 +132,10 @@ def _passes_of_next_call(loop: LoopState, callbacks: tuple[Callback, ...]) -> in
 
 def drawn_passes(loop: LoopState, trainer: Trainer, data: Data, n_passes: int) -> list[float]:
     """Do passes over ``loop.rows`` of ``data``, in orders that are drawn here."""
-    return _run(loop, trainer, data, *_draw(loop, n_passes))
+    assert loop.plan is not None
+    orders, rates = _draw(loop, n_passes)
+    losses = in_calls(trainer, loop.state, data, orders[None], rates[None], loop.plan.batch_size)
+    return list(losses[0])
 
 
 def _draw(loop: LoopState, n_passes: int) -> tuple[NDArray[np.integer], NDArray[np.float64]]:
@@ -151,23 +155,28 @@ def _draw(loop: LoopState, n_passes: int) -> tuple[NDArray[np.integer], NDArray[
     return orders, loop.schedule.rates(loop.state.step, n_steps, n_rows, loop.rate)
 
 
-def _run(
-    loop: LoopState,
+def in_calls(
     trainer: Trainer,
+    state: TrainState,
     data: Data,
     orders: NDArray[np.integer],
     rates: NDArray[np.float64],
-) -> list[float]:
-    """The mean loss of each pass. A long pass is cut into calls of whole batches."""
-    assert loop.plan is not None
-    batch_size, (n_passes, n_visits) = loop.plan.batch_size, orders.shape
-    batches = max(1, min(CALL_VISITS, CALL_WORK // len(loop.params)) // batch_size)
+    batch_size: int,
+) -> NDArray[np.float64]:
+    """As ``trainer.train``; a single pass is cut into calls of whole batches."""
+    n_passes, n_visits = orders.shape[1:]
+    batches = max(1, _most_visits(state) // batch_size)
     per_call = n_visits if n_passes > 1 else batches * batch_size
-    totals = np.zeros(n_passes)
+    totals = np.zeros((len(state.params), n_passes))
     for start in range(0, n_visits, per_call):
-        rows = orders[:, start : start + per_call].astype(np.int64, copy=False)
+        rows = np.ascontiguousarray(orders[:, :, start : start + per_call], np.int64)
         first = start // batch_size
-        n_steps = -(-rows.shape[1] // batch_size)
-        passes = Passes(rows[None], rates[None, :, first : first + n_steps])
-        totals += trainer.train(loop.state, data, passes)[0] * rows.shape[1]
-    return list(totals / n_visits)
+        n_steps = -(-rows.shape[2] // batch_size)
+        passes = Passes(rows, rates[:, :, first : first + n_steps])
+        totals += trainer.train(state, data, passes) * rows.shape[2]
+    return totals / n_visits
+
+
+def _most_visits(state: TrainState) -> int:
+    """How many rows each member visits in a call, however many members there are."""
+    return min(CALL_VISITS, CALL_WORK // state.params.shape[1])

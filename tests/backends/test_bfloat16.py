@@ -254,7 +254,7 @@ def test_special_numbers_round_as_the_processors_instructions_do():
         [0x3F808000, 0x3F818000, 0x3F808001, 0x7F7FFFFF, 0x7F800000, 0x007FFFFF, 0x80000001],
         np.uint32,
     )  # two ties, just above a tie, the largest number, infinity, two denormals
-    nearest = [0x3F800000, 0x3F820000, 0x3F810000, 0x7F800000, 0x7F800000, 0, 0]
+    nearest = [0x3F800000, 0x3F820000, 0x3F810000, 0x7F800000, 0x7F800000, 0, 0x80000000]
     found = rounded(given.view(np.float32))
     np.testing.assert_array_equal(found.view(np.uint32), np.array(nearest, np.uint32))
     for bits in (0x7FFFFFFF, 0x7F800001, 0xFFFFFFFF):
@@ -282,17 +282,19 @@ def test_what_is_missing_counts_as_zero(backend):
     assert np.isinf(spec.layout.coefs(grad)[0][7]).all()
 
 
-def test_a_sum_that_was_flushed_to_zero_keeps_no_sign(backend):
+@pytest.mark.parametrize(("n_rows", "sign"), [(68, 0), (96, 0x80000000)])
+def test_a_sum_that_was_flushed_to_zero_keeps_its_sign_beside_its_like(backend, n_rows, sign):
     """What is missing in the last 32 is added as 0, as a tile's padding is."""
     if backend != "cython":
         pytest.skip("NumPy flushes nothing")
     spec = network([1, 1])
-    data = Data(np.full((66, 1), 2.0**-60, np.float32), np.zeros((66, 1), np.float32))
-    data.y[[0, 32], 0] = -1.25 * 2.0**-66, 1.5 * 2.0**-66  # their sum is flushed to -0
-    data.X[64:], data.y[64:] = 2.0**-100, 2.0**-100  # each product, even and odd, is
+    data = Data(np.full((n_rows, 1), 2.0**-60, np.float32), np.zeros((n_rows, 1), np.float32))
+    for first in (0, 64, 65):  # two whose sum is flushed to -0: the whole, the even ones, the odd
+        data.y[[first, first + (2 if first else 32)], 0] = -1.25 * 2.0**-66, 1.5 * 2.0**-66
+    data.X[68:], data.y[68:] = -0.0, -1.0
     state = fresh_state(spec, SGD(), FLOAT32)
     state.params[...] = 0
-    assert bits(gradient_of(backend, spec, data, state)[:1]) == 0
+    assert bits(gradient_of(backend, spec, data, state)[:1]) == sign
 
 
 @pytest.mark.parametrize("name", ["numba", "numpy", "cython"])

@@ -57,7 +57,8 @@ from fastnn.search.estimator import TradeoffSearchCV
         ),
         (
             "predict homes.csv homes.csv",
-            r"homes\.csv is not a model file of fastnn \(models are saved with skops, not pickle\)",
+            r"homes\.csv is damaged, or not a model file of fastnn \(models are saved with skops,"
+            r" not pickle\)",
         ),
         (
             "explore homes.csv --target kind --report no/r.html",

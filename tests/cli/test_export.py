@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -115,6 +116,10 @@ def test_columns_of_a_table_are_inputs(run, target, kind):
         == "reads " + " " * 21 + "rows of 4 columns: size, age, sold, town; text: town"
     )
     model = load_model("m")
+    if "--threshold" not in kind:
+        assert run("export", "m", "-o", "m.c")[0] == 0
+        first = model.schema.dates["sold"].first
+        assert f"sold: its days count from {first}, hours included" in Path("m.h").read_text()
     read = pd.read_csv("all.csv", keep_default_na=False).drop(columns=target)
     read.loc[3, "town"] = "Atlantis"
     feed = {
@@ -160,9 +165,10 @@ def test_tables_of_categories_with_missing_cells_go_to_c(run, target, words, tmp
 
 
 def test_what_cannot_be_exported_is_said(run):
-    run("fit", "homes.csv", "--target", "kind", *FIT, "--threshold", 0.4)
-    status, _, err = run("export", "m", "-o", "m.c")
-    assert status == 1 and "FixedThresholdClassifier cannot be exported" in err
-    assert not pd.io.common.file_exists("m.c")
+    for words in (FIT, ["--preset", "fast", "--epochs", 2, "-o", "m"]):
+        run("fit", "homes.csv", "--target", "kind", *words, "--threshold", 0.4)
+        status, _, err = run("export", "m", "-o", "m.c")
+        assert status == 1 and "FixedThresholdClassifier cannot be exported" in err
+        assert not pd.io.common.file_exists("m.c")
     status, _, err = run("export", "m", "-o", "m.txt")
     assert status == 2 and "m.txt: a model is exported to a name that ends in .onnx or .c." in err

@@ -175,6 +175,16 @@ def test_errors_are_one_line(error, line):
     assert main._sentence(error).startswith(line) and "\n" not in main._sentence(error)
 
 
+def test_an_unexpected_exception_names_the_model_file_that_was_read(run, monkeypatch):
+    monkeypatch.setattr(commands, "info", lambda _: {}["no"])
+    assert run("info", "m.skops") == (
+        1,
+        "",
+        "fastnn: error: unexpected KeyError: 'no' (m.skops is damaged, if it is not as fastnn wrote"
+        " it; else a fault of fastnn: please report it with what --debug shows)\n",
+    )
+
+
 @pytest.mark.parametrize(
     "command", ["fit", "predict", "evaluate", "export", "explore", "demo", "info"]
 )

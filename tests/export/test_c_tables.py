@@ -14,7 +14,7 @@ from support.c_files import ARM, STRICT, Compiled, check, compile_with, needs
 from fastnn import MLPRegressor, TabularClassifier, TabularRegressor
 from fastnn.export import flash_bytes, to_c
 from fastnn.export.c_program import program_of
-from fastnn.export.c_rows import random_rows
+from fastnn.export.c_rows import random_rows, rows_in_c
 from fastnn.losses import Quantile
 
 pd = pytest.importorskip("pandas")
@@ -217,12 +217,19 @@ class TestBags:
         rows[4, 0] = 7
         check(model, rows, tmp_path)
 
-    def test_categories_that_are_written_alike_and_columns_without_names(self, tmp_path):
+    def test_dates_are_days(self, tmp_path):
         X, y = table()
-        X["town"] = np.resize(np.array([1, "1", "a"], object), len(X))
-        X = X.rename(columns={name: j for j, name in enumerate(X)})
+        X = X[["town"]].assign(day=pd.date_range("1970-01-03", periods=len(X)))
         model = bag().fit(X, y)
-        check(model, X[X[1] != 1][[4, 2, 0, 1, 3]], tmp_path)
+        check(model, X, tmp_path)
+        assert rows_in_c(program_of(model).inputs, X)[0, 1] == 2
+        said = "A column of dates is days since 1970-01-01"
+        assert said in (tmp_path / "model.h").read_text()
+
+    def test_columns_without_names(self, tmp_path):
+        X, y = table()
+        X = X.rename(columns={name: j for j, name in enumerate(X)})
+        check(bag().fit(X, y), X[[4, 2, 0, 1, 3]], tmp_path)
 
     def test_in_a_transformed_target(self, tmp_path):
         X, y = table()

@@ -130,6 +130,7 @@ def test_text_that_is_no_unicode_is_refused():
     [
         (b"x", r"Column 'a' has categories such as b'x', of type bytes, which cannot be exported"),
         (2**53 + 1, r"Column 'a' has the category 9007199254740993, which float64 does not tell"),
+        ("1", r"Column 'a' has the categories 1 and '1', which are the same as text\. Make t"),
     ],
 )
 def test_categories_that_are_refused(level, message):

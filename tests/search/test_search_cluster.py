@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import os
 import pickle
-import signal
 import threading
 import time
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy import stats
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from support.cluster import within
+from support.noted import Noted, lines, noted, pids, skills
 
 from fastnn import MLPClassifier, TradeoffSearchCV
 from fastnn.search import cluster, machine, run
@@ -31,41 +30,6 @@ X, y = load_iris(return_X_y=True)
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 UNTIMED = {"objectives": ("score", "model_bytes"), "cv": 2, "random_state": 0}
 SIX = {"skill": [i / 8 for i in range(6)]}
-
-
-class Noted(ClassifierMixin, BaseEstimator):
-    """Scores ``skill``, and notes each fit in a file; ends ``n_ends`` processes with skill 0.5."""
-
-    def __init__(self, notes="", skill=0.5, n_ends=0):
-        self.notes = notes
-        self.skill = skill
-        self.n_ends = n_ends
-
-    def fit(self, X, y):
-        with open(self.notes, "a") as file:
-            file.write(f"{self.skill} {os.getpid()}\n")
-        if self.skill == 0.5 and skills(self.notes).count(0.5) <= self.n_ends:
-            os.kill(os.getpid(), signal.SIGKILL)
-        self.classes_ = np.unique(y)
-        return self
-
-    def predict(self, X):
-        return np.full(len(X), self.classes_[0])
-
-    def score(self, X, y):
-        return self.skill
-
-
-def lines(notes):
-    return [line.split() for line in Path(notes).read_text().splitlines()]
-
-
-def skills(notes):
-    return [float(skill) for skill, _ in lines(notes)]
-
-
-def pids(notes):
-    return {int(pid) for _, pid in lines(notes)}
 
 
 @pytest.fixture
@@ -168,11 +132,6 @@ def test_a_storage_is_gone_on_from_on_a_cluster_and_without(client, notes, tmp_p
         within(120, lambda: search.fit(X, y))
     assert sorted(skills(notes)) == sorted(2 * SIX["skill"])
     assert sorted(search.cv_results_["mean_test_score"]) == SIX["skill"]
-
-
-def noted(X, notes):
-    Path(notes).touch()
-    return X
 
 
 def test_ctrl_c_ends_the_fits_on_workers(client, notes, monkeypatch):

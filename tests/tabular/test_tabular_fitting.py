@@ -255,6 +255,14 @@ def test_a_bag_predicts_the_mean_of_its_members_on_the_scale_of_the_targets(loss
     np.testing.assert_allclose(model.predict(X), np.mean(by_member, axis=0)[:, 0], rtol=1e-6)
 
 
+def test_intervals_of_numbers_that_are_not_negative_are_not():
+    lowest = {
+        loss: regressor(loss=loss).fit(X, Y - Y.min()).predict_interval(X, 0.95)[0].min()
+        for loss in ("poisson", "squared_error")
+    }
+    assert lowest["poisson"] == 0 > lowest["squared_error"]
+
+
 def test_several_quantiles():
     model = TabularRegressor("fast", loss=Quantile([0.1, 0.5, 0.9]), random_state=0).fit(X, Y)
     assert model.predict(X).shape == model.oof_prediction_.shape == (160, 3)

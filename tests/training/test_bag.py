@@ -45,12 +45,12 @@ def both(measure):
     return measured
 
 
-def train(members, n, *callbacks, measure=squared_error, ema=None, cycle_ends=()):
+def train(members, n, *callbacks, measure=squared_error, ema=None, cycle_ends=(), n_steps=4):
     """Train for n epochs."""
     engine = load("numpy").engine(SPEC, F64)
     bag = Bag(engine, Plan(SGD(ema=ema), 16), 1, DATA, both(measure))
     loop = BagLoop(members, BagRules(n, frozenset(cycle_ends)))
-    bag.train(loop, np.full((n, 70 // 16), 0.05), callbacks)
+    bag.train(loop, np.tile(np.linspace(0.05, 0.08, 4)[:n_steps], (n, 1)), callbacks)
     return loop
 
 
@@ -203,14 +203,17 @@ def numpy_trainer():
 
 def test_an_interrupt_in_the_first_epoch_keeps_what_it_has_reached(monkeypatch):
     kind = numpy_trainer()
-    whole = kind.train
+    part = kind.train
 
     def interrupted(self, state, data, passes):
-        whole(self, state, data, passes)
-        raise KeyboardInterrupt
+        losses = part(self, state, data, passes)
+        if state.step == 2:
+            raise KeyboardInterrupt
+        return losses
 
     expected, each = members(), members()
-    train(expected, 1)
+    train(expected, 1, n_steps=2)
+    monkeypatch.setattr("fastnn.training.loop.CALL_VISITS", 16)  # a call for each batch
     monkeypatch.setattr(kind, "train", interrupted)
     with pytest.warns(InterruptedWarning, match=r"by user\. The first epoch is kept, as far as it"):
         loop = train(each, 5)
@@ -224,6 +227,18 @@ def test_an_interrupt_in_the_first_epoch_keeps_what_it_has_reached(monkeypatch):
 
     with pytest.raises(KeyboardInterrupt):
         train(members(), 5, measure=again)
+
+
+def test_a_long_epoch_is_cut_into_calls(monkeypatch):
+    whole, cut, alone = members(), members(), members(1)
+    train(whole, 9)
+    monkeypatch.setattr("fastnn.training.loop.CALL_WORK", 40 * len(whole[0].best_params))
+    train(cut, 9)  # two batches of 16 a call
+    train(alone, 9)
+    for one, other in zip(whole, cut, strict=True):
+        np.testing.assert_array_equal(one.best_params, other.best_params)
+        np.testing.assert_allclose(one.losses, other.losses, rtol=1e-14)
+    assert alone[0].losses == cut[0].losses
 
 
 def test_an_interrupt_before_the_first_step_keeps_nothing(monkeypatch):
