@@ -12,7 +12,7 @@ enum { AMX_BF16 = 1 << 22, AMX_TILE = 1 << 24, AVX512_BF16 = 1 << 5, OSXSAVE = 1
 enum { TILE_STATES = 3 << 17 }; /* configuration and data, in XCR0 */
 enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 }; /* of arch_prctl */
 
-int fnn_amx_usable(void)
+static int has_amx(void)
 {
     unsigned a, b, c, d, high;
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d & AMX_BF16) || !(d & AMX_TILE))
@@ -23,6 +23,18 @@ int fnn_amx_usable(void)
         return 0;
     __asm__ volatile("xgetbv" : "=a"(a), "=d"(high) : "c"(0));
     return (a & TILE_STATES) == TILE_STATES;
+}
+
+/* Remembered: on a virtual machine each CPUID takes microseconds. */
+int fnn_amx_usable(void)
+{
+    static int answer; /* 0: not known yet */
+    int found = __atomic_load_n(&answer, __ATOMIC_RELAXED);
+    if (!found) {
+        found = has_amx() ? 1 : -1;
+        __atomic_store_n(&answer, found, __ATOMIC_RELAXED);
+    }
+    return found > 0;
 }
 
 /* Asked for once: the answer is the whole process's, its later threads' and its children's. It is no
