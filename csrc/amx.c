@@ -25,29 +25,32 @@ static int has_amx(void)
     return (a & TILE_STATES) == TILE_STATES;
 }
 
-/* Remembered: on a virtual machine each CPUID takes microseconds. */
-int fnn_amx_usable(void)
+/* It is no where a thread's signal stack has no room for tiles (ENOSPC), or the system knows of none. */
+static int permission(void) { return !syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA); }
+
+/* What `ask` says, asked once: `answer` is 0 before. Two threads that ask at once get the same. */
+static int remembered(int *answer, int (*ask)(void))
 {
-    static int answer; /* 0: not known yet */
-    int found = __atomic_load_n(&answer, __ATOMIC_RELAXED);
+    int found = __atomic_load_n(answer, __ATOMIC_RELAXED);
     if (!found) {
-        found = has_amx() ? 1 : -1;
-        __atomic_store_n(&answer, found, __ATOMIC_RELAXED);
+        found = ask() ? 1 : -1;
+        __atomic_store_n(answer, found, __ATOMIC_RELAXED);
     }
     return found > 0;
 }
 
-/* Asked for once: the answer is the whole process's, its later threads' and its children's. It is no
- * where a thread's signal stack has no room for tiles (ENOSPC), or the system knows of none. */
+/* On a virtual machine each CPUID takes microseconds. */
+int fnn_amx_usable(void)
+{
+    static int answer;
+    return remembered(&answer, has_amx);
+}
+
+/* The answer is the whole process's, its later threads' and its children's. */
 int fnn_amx_allowed(void)
 {
-    static int answer; /* 0: not asked yet; two threads that ask at once get the same */
-    int found = __atomic_load_n(&answer, __ATOMIC_RELAXED);
-    if (!found) {
-        found = syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) ? -1 : 1;
-        __atomic_store_n(&answer, found, __ATOMIC_RELAXED);
-    }
-    return found > 0;
+    static int answer;
+    return remembered(&answer, permission);
 }
 #else
 int fnn_amx_usable(void) { return 0; }

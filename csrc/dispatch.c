@@ -1,5 +1,6 @@
 /* What is there to choose from? Instruction sets that this CPU can run, entries of the lists. */
 #include "kernels.h"
+#include "team.h"
 
 #define ISA(name) extern const fnn_isa fnn_isa_##name;
 #include "isa/list.inc"
@@ -29,16 +30,16 @@ int fnn_isa_lanes(const fnn_isa *isa, int precision) { return isa->kernels[preci
 
 int fnn_intel(int is)
 {
-    static int known = -1;
+    static fnn_atomic known = -1; /* threads may ask at once */
     if (is >= 0)
-        known = is;
+        fnn_store(&known, is);
 #if (defined(__x86_64__) || defined(__amd64__)) && defined(__GNUC__)
-    if (known < 0) {
+    if (fnn_load(&known) < 0) {
         __builtin_cpu_init();
-        known = __builtin_cpu_is("intel") != 0;
+        fnn_store(&known, __builtin_cpu_is("intel") != 0);
     }
 #endif
-    return known > 0;
+    return fnn_load(&known) > 0;
 }
 
 double fnn_fma_peak(const fnn_isa *isa, int precision, ptrdiff_t n)
