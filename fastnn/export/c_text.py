@@ -241,6 +241,9 @@ _LABEL_HEAD = """
 int ${NAME}_label(const float *out);
 """
 _LABEL = {
+    "a threshold": """
+int ${NAME}_label(const float *out) { return $DECISION; }
+""",
     "two classes": """
 int ${NAME}_label(const float *out) { return out[1] > 0.5f; }
 """,
@@ -281,7 +284,11 @@ def fields(
     """
     body = _Body(program, constants)
     network, layers = program.network, program.members[0]
-    label = Template(_LABEL.get(network.decides, ""))
+    threshold, decision = network.threshold, ""
+    if threshold is not None:
+        decision = f"out[{threshold.of}] >= {_number(threshold.least)}"
+        decision = decision if threshold.of else f"!({decision})"
+    label = Template(_LABEL.get("a threshold" if threshold else network.decides, ""))
     label_head = Template(_LABEL_HEAD if label.template else "")
     learned = [array for key, array in constants.items() if key.startswith(("weights", "biases"))]
     return {
@@ -303,7 +310,7 @@ def fields(
         "LAYERS": body.functions,
         "BODY": body.predict,
         "LABEL_DECLARATION": label_head.substitute(NAME=name),
-        "LABEL_DEFINITION": label.substitute(NAME=name, N=network.n_out),
+        "LABEL_DEFINITION": label.substitute(NAME=name, N=network.n_out, DECISION=decision),
         "N_ROWS": len(rows),
         "ROWS": ", ".join(f"{{{_numbers(row)}}}" for row in rows),
         "ANSWERS": ", ".join(f"{{{_numbers(row)}}}" for row in answers.astype(np.float32)),
