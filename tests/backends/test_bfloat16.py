@@ -176,7 +176,14 @@ def test_neither_threads_nor_members_change_a_bit(backend, monkeypatch, n_member
     assert granted == [1, 2, 3]
 
 
-@pytest.fixture(params=[("amx_lowered", "avx512_lowered"), ("amx", "avx512")], ids=str)
+@pytest.fixture(
+    params=[
+        (tiles + kind, "avx512" + kind)
+        for tiles in ("amx", "avx512_bf16")
+        for kind in ("", "_lowered")
+    ],
+    ids=str,
+)
 def tiles_and_vectors(request, monkeypatch):
     """A function that switches the compiled backend to AMX, or to the vectors it goes with."""
     compiled = pytest.importorskip(
