@@ -17,3 +17,10 @@ def zeros(shape: tuple[int, ...], dtype: np.dtype) -> NDArray[Any]:
     memory = np.zeros(n_bytes + LINE, np.uint8)
     begin = -memory.ctypes.data % LINE
     return memory[begin : begin + n_bytes].view(dtype).reshape(shape)
+
+
+def copy(array: NDArray[Any], dtype: np.dtype | None = None) -> NDArray[Any]:
+    """A copy at a whole line, of ``dtype`` or else its own."""
+    copied = zeros(array.shape, array.dtype if dtype is None else dtype)
+    copied[...] = array
+    return copied
