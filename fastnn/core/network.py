@@ -248,7 +248,7 @@ class ParamLayout:
 
     def pack(self, coefs: Sequence[Array], intercepts: Sequence[Array], dtype: np.dtype) -> Array:
         """A new parameter vector of ``coefs`` and ``intercepts``; a wrong shape raises."""
-        params = arrays.zeros((self.n_params,), dtype)
+        params = np.empty(self.n_params, dtype)
         for name, segments, given in (
             ("coefs_", self.weights, coefs),
             ("intercepts_", self.biases, intercepts),
