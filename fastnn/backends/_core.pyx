@@ -588,6 +588,21 @@ def find_bins(known, X, columns, bins, fractions):
     return finite
 
 
+def count_numbers(x, values, counts):
+    """Write the different numbers and how often each occurs; return how many there are.
+
+    See count_numbers in tabular/tally.py.
+    """
+    cdef _Borrowed b = _Borrowed(None)
+    cdef Py_ssize_t n = len(x)
+    cdef const double *from_x = <const double *> b.borrow(x, "d", 8, n, False, "x")
+    cdef double *to_values = <double *> b.borrow(values, "d", 8, n, True, "values")
+    cdef int64_t *to_counts = <int64_t *> b.borrow(counts, "lq", 8, n, True, "counts")
+    with nogil:
+        n = fnn_tally(from_x, n, to_values, to_counts)
+    return n
+
+
 def shuffle(rows, random_state):
     """Shuffle the int32 array ``rows (n,)`` in place, exactly as ``random_state.shuffle`` does."""
     cdef Py_buffer view
