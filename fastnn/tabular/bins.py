@@ -74,7 +74,7 @@ def bin_edges(x: Tally, n_bins: int) -> Numbers:
         return x.values
     is_frequent = x.counts > x.n_known / n_bins
     frequent = x.values[is_frequent]
-    rest = Tally(x.values[~is_frequent], x.counts[~is_frequent])
+    rest = Tally(x.values, np.where(is_frequent, 0, x.counts))
     shares = np.linspace(0, 1, max(n_bins - len(frequent), 1) + 1)
     edges = np.unique(np.concatenate([frequent, rest.quantiles(shares)]))
     if len(edges) > n_bins + 1:

@@ -45,12 +45,15 @@ class Tally:
         x = np.require(x, np.float64, ["C", "ALIGNED"])
         values, counts = np.empty(len(x)), np.empty(len(x), np.int64)
         n_values = (compiled("count_numbers") or count_numbers)(x, values, counts)
-        values, counts = values[:n_values].copy(), counts[:n_values].copy()
+        for each in (values, counts):
+            each.resize(n_values, refcheck=False)  # copies nothing
         return cls(values, counts, len(x) - int(counts.sum()))
 
     @classmethod
     def of_counts(cls, values: Numbers, counts: NDArray[np.int64], n_missing: int = 0) -> Tally:
         """Of numbers in any order, some of which may be equal, and how often each occurs."""
+        if (values[1:] > values[:-1]).all() and counts.all():
+            return cls(values, counts, n_missing)  # as most are
         order = np.argsort(values, kind="stable")
         order = order[counts[order] > 0]
         values, counts = values[order], counts[order]
@@ -146,7 +149,7 @@ class Levels:
     @classmethod
     def of(cls, levels: Sequence[Any], codes: NDArray[np.int64]) -> Levels:
         """Of the place of each cell among the levels; -1 where it is missing."""
-        counts = np.bincount(codes[codes >= 0], minlength=len(levels))
+        counts = np.bincount(codes + 1, minlength=len(levels) + 1)[1:]
         return cls(dict(zip(levels, counts.tolist(), strict=True)), len(codes))
 
     @classmethod
