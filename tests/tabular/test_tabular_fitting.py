@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,6 +21,8 @@ from fastnn import TabularClassifier, TabularRegressor
 from fastnn.callbacks import Checkpoint
 from fastnn.losses import Huber, Quantile
 from fastnn.schedules import Constant, Function
+from fastnn.tabular import recipe
+from fastnn.training.callbacks import watched_by
 from fastnn.training.loop import InterruptedWarning
 
 X, Y, KIND = homes(160)
@@ -347,6 +351,20 @@ def test_callbacks_see_epochs_and_may_end_the_fit():
     )
     assert model.fit(X, KIND).n_iter_ == 2
     assert seen == [1, 2]
+
+
+def test_callbacks_hear_of_the_epochs_of_rows_that_count(monkeypatch):
+    monkeypatch.setattr(recipe, "MANY_ROWS", 40)
+    told, seen = [], []
+    model = TabularRegressor("fast", hidden_layer_sizes=2, n_members=2, random_state=0)
+    monkeypatch.setattr(
+        TabularRegressor, "_watched", lambda *args: told.append(args[-1]) or nullcontext()
+    )
+    monkeypatch.setattr(recipe, "LEAST_MEMBERS", 6)  # so that 160 rows have fewer epochs than 40
+    with watched_by(Ours(lambda loop: seen.append(loop.rules.max_iter) or True)):
+        model.fit(X, Y, sample_weight=np.repeat([1.0, 0.0], [40, 120]))
+    assert told == seen == [32]
+    assert model._recipe(160).max_iter < 32
 
 
 def test_scikit_learns_callbacks_see_a_model_after_each_epoch():
