@@ -380,9 +380,9 @@ class BaseTabular(CallbackSupport, TabularParameters):
         self.oof_prediction_ = self._shown(answers)
         self.__dict__.pop("feature_importances_", None)
         if self.importance_repeats:
-            self.feature_importances_ = permutation_importances(
-                bag, members, self._encoder, self.importance_repeats
-            )
+            found = permutation_importances(bag, members, self._encoder, self.importance_repeats)
+            if found is not None:
+                self.feature_importances_ = found
 
     def _as_of(self, loop: Any, origin: Origin) -> dict[str, Any]:
         params = [member.best_params for member in loop.members]

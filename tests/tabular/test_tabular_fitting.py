@@ -21,7 +21,7 @@ from fastnn import TabularClassifier, TabularRegressor
 from fastnn.callbacks import Checkpoint
 from fastnn.losses import Huber, Quantile
 from fastnn.schedules import Constant, Function
-from fastnn.tabular import recipe
+from fastnn.tabular import importances, recipe
 from fastnn.training.callbacks import watched_by
 from fastnn.training.loop import InterruptedWarning
 
@@ -436,6 +436,31 @@ def test_importances_tell_columns_apart():
         order, key=dict(zip(table, theirs, strict=True)).get
     )
     assert not hasattr(regressor().fit(X, Y), "feature_importances_")
+
+
+@pytest.mark.parametrize(
+    ("n_shuffles", "kept"), [(3, "are missing"), (15, "are the mean of 1 of 2")]
+)
+def test_ctrl_c_among_importances_keeps_the_model_and_whole_members(monkeypatch, n_shuffles, kept):
+    shuffles, shuffled = [], importances._shuffled
+
+    def interrupted(*args):
+        shuffles.append(1)
+        if len(shuffles) > n_shuffles:
+            raise KeyboardInterrupt
+        return shuffled(*args)
+
+    settings = {"importance_repeats": 2, "cv": HALVES, "n_members": None}
+    whole = regressor(**settings).fit(X, Y)
+    one = regressor(**{**settings, "cv": HALVES[:1]}).fit(X, Y).feature_importances_
+    monkeypatch.setattr(importances, "_shuffled", interrupted)
+    message = f"Interrupted by user: the model is fitted, its feature_importances_ {kept}"
+    with pytest.warns(InterruptedWarning, match=message):
+        model = regressor(**settings).fit(X, Y)
+    np.testing.assert_array_equal(model.predict(X), whole.predict(X))
+    assert hasattr(model, "feature_importances_") == (n_shuffles == 15)
+    if n_shuffles == 15:
+        np.testing.assert_allclose(model.feature_importances_, one, rtol=1e-6)
 
 
 def test_there_is_no_partial_fit():
