@@ -27,7 +27,7 @@ from fastnn.core.network import NetworkSpec
 from fastnn.estimators.base import unchanged_on_error
 from fastnn.estimators.callbacks import CallbackSupport
 from fastnn.estimators.targets import Targets, ValidationRows
-from fastnn.tabular.embed import EmbeddingEncoder, as_table
+from fastnn.tabular.embed import EmbeddingEncoder
 from fastnn.tabular.folds import (
     Counted,
     Rows,
@@ -40,6 +40,7 @@ from fastnn.tabular.importances import permutation_importances
 from fastnn.tabular.metrics import measure_by
 from fastnn.tabular.parameters import TabularParameters
 from fastnn.tabular.recipe import Recipe, first_parameters
+from fastnn.tabular.table import as_table
 from fastnn.training.bag import Bag, BagLoop, BagRules, Member
 from fastnn.training.callbacks import Callback, Origin, fit_begins, watched_by
 from fastnn.training.data import row_weights
@@ -230,8 +231,9 @@ class BaseTabular(CallbackSupport, TabularParameters):
     ) -> Any:
         """As :meth:`fit` of the rows that count; what fails may leave the model half fitted."""
         random_state = check_random_state(self.random_state)
-        self._keep_encoder(self._new_encoder(recipe).fit(given.X))
-        given = replace(given, X=self._encoder.encode(given.X, self))
+        encoder = self._new_encoder(recipe)
+        given = replace(given, X=encoder.fit_transform(given.X))
+        self._keep_encoder(encoder)
         learnable = self._split(recipe, given, counted, splits, random_state)
         bag, loop, rates = self._bag(learnable, random_state)
         fit_begins(cast(Any, loop), Origin(self.network_, bag.data))  # it has what callbacks see

@@ -11,7 +11,8 @@ import pytest
 import scipy.sparse
 
 from fastnn.tabular.bins import RobustScale
-from fastnn.tabular.embed import INDICATOR_SCALE, Column, EmbeddingEncoder, as_table
+from fastnn.tabular.embed import INDICATOR_SCALE, EmbeddingEncoder
+from fastnn.tabular.table import Column, as_table
 from fastnn.tabular.tally import Tally
 
 
