@@ -10,14 +10,10 @@ import copy
 import itertools
 import os
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.frozen import FrozenEstimator
-from sklearn.model_selection import FixedThresholdClassifier
-from sklearn.pipeline import Pipeline
 
 from fastnn._optional import require
 from fastnn._version import __version__
@@ -25,7 +21,7 @@ from fastnn.estimators.inspect import innermost
 from fastnn.estimators.mlp import MLPClassifier, MLPRegressor
 from fastnn.export.bags import BagDescription, describe_bag, stands_alone
 from fastnn.export.columns import Step
-from fastnn.export.description import Description, describe, reads_a_table
+from fastnn.export.description import Description, describe, reads_a_table, undecided
 from fastnn.tabular.model import TableModel
 
 ML, ML_OPSET = "ai.onnx.ml", 3  # the operators of classical models, and their version
@@ -224,8 +220,9 @@ def add_decision(graph: Graph, description: Answering, p: str, outputs: list[str
         graph("Identity", p, output=outputs[0])
         return
     if description.threshold is not None:
-        second = graph("Gather", p, np.array(1), axis=1)
-        code = graph.cast(graph("GreaterOrEqual", second, description.threshold), np.int64)
+        chance = graph("Gather", p, np.array(description.threshold.of), axis=1)
+        code = graph("GreaterOrEqual", chance, description.threshold.least)
+        code = graph.cast(code if description.threshold.of else graph("Not", code), np.int64)
     elif description.decides == "labels":
         code = graph.cast(graph("Greater", p, 0.5), np.int64)
     else:
@@ -276,7 +273,8 @@ def to_onnx(
         A fitted :class:`~fastnn.MLPClassifier`, :class:`~fastnn.MLPRegressor`,
         :class:`~fastnn.TabularClassifier` or :class:`~fastnn.TabularRegressor`; a model of
         scikit-learn around one that skl2onnx knows: Pipeline, ColumnTransformer,
-        CalibratedClassifierCV, TransformedTargetRegressor; a fitted search over one; or what
+        CalibratedClassifierCV, TransformedTargetRegressor, FixedThresholdClassifier,
+        TunedThresholdClassifierCV; a fitted search over one; or what
         :func:`fastnn.persistence.load_model` returns of a model that is no trees.
     path : path-like, default=None
         A file to write the graph to, by custom ``*.onnx``.
@@ -331,40 +329,28 @@ def to_onnx(
 
 def _converted(model: Any, opset: int, dtype: str, X: Any) -> Any:
     """The model as ONNX has it, by whoever can write it."""
-    schema = threshold = None
+    schema = None
     if isinstance(model, TableModel):
-        (model, threshold), schema = _without_threshold(model.model), model.schema
+        model, schema = model.model, model.schema
     model = getattr(model, "best_estimator_", model)
     if stands_alone(model):
         from fastnn.export.onnx_bag import bag_model
 
-        bag = replace(describe_bag(model, dtype), threshold=threshold)
-        return bag_model(bag, dtype, opset, schema)
+        return bag_model(describe_bag(model, dtype), dtype, opset, schema)
     if reads_a_table(model):
         from fastnn.export.onnx_bag import encoded_model
 
-        network = replace(describe(model, dtype), threshold=threshold)
-        return encoded_model(network, dtype, opset, schema)
+        return encoded_model(describe(model, dtype), dtype, opset, schema)
     if schema is not None:
         raise TypeError(
             f"A {type(innermost(model)).__name__} of a table cannot be exported to ONNX; bags,"
             " plain networks and linear models can: --models bag,plain,linear compares these."
         )
-    if X is None and isinstance(model, MLPClassifier | MLPRegressor):
+    if X is None and isinstance(undecided(model), MLPClassifier | MLPRegressor):
         return _network_model(describe(model, dtype), opset, dtype)
     from fastnn.export.converters import with_skl2onnx
 
     return with_skl2onnx(model, opset, dtype, X)
-
-
-def _without_threshold(model: Any) -> tuple[Any, float | None]:
-    """The command line's pipeline, and the threshold that it decides at beside its network."""
-    decides = model[-1] if isinstance(model, Pipeline) else None
-    if not isinstance(decides, FixedThresholdClassifier):
-        return model, None
-    inside = decides.estimator_
-    inside = inside.estimator if isinstance(inside, FrozenEstimator) else inside
-    return Pipeline([*model.steps[:-1], ("model", inside)]), float(decides.threshold)
 
 
 def _network_model(description: Description, opset: int, dtype: str) -> Any:
