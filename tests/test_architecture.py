@@ -245,7 +245,9 @@ def test_files_are_rooms_not_houses():
 def test_no_file_is_named_after_nothing():
     vague = {"utils", "util", "common", "helpers", "helper", "misc", "tools"}
     assert not [
-        path for path in files(".py", ".pyx", ".pxi", ".c", ".h", ".inc") if path.stem.strip("_") in vague
+        path
+        for path in files(".py", ".pyx", ".pxi", ".c", ".h", ".inc")
+        if path.stem.strip("_") in vague
     ]
 
 
