@@ -22,8 +22,10 @@ from fastnn.callbacks import Checkpoint
 from fastnn.losses import Huber, Quantile
 from fastnn.schedules import Constant, Function
 from fastnn.tabular import importances, recipe
+from fastnn.training import loop
 from fastnn.training.callbacks import watched_by
 from fastnn.training.loop import InterruptedWarning
+from fastnn.training.stopping import TimeLimit
 
 X, Y, KIND = homes(160)
 HALVES = [(np.arange(80, 160), np.arange(80)), (np.arange(80), np.arange(80, 160))]
@@ -406,6 +408,25 @@ def test_ctrl_c_keeps_the_best_so_far():
 def test_time_counts_from_the_start_of_fit():
     with pytest.warns(ConvergenceWarning, match="after 1 iterations, as max_time=1e-09 seconds"):
         assert classifier(max_time=1e-9).fit(X, KIND).n_iter_ == 1
+
+
+def test_time_that_is_up_within_an_epoch_ends_it(monkeypatch):
+    monkeypatch.setattr(loop, "CALL_VISITS", 32)  # several calls an epoch
+    with pytest.warns(ConvergenceWarning, match=r"after 1 iter.* epoch is kept, as far as it went"):
+        model = regressor(max_time=1e-9, batch_size=32).fit(X, Y)
+    assert np.isnan(model.loss_curve_).all()
+    one = regressor(max_iter=1, batch_size=32).fit(X, Y)
+    assert abs(model.predict(X) - one.predict(X)).max() > 1e-3
+
+    limit = TimeLimit(1000)
+    later = Ours(lambda loop: setattr(limit, "end", 0.0))  # in the second epoch
+    with (
+        watched_by(limit, later),
+        pytest.warns(ConvergenceWarning, match=r"after 1 iter.* hasn't converged yet\.$"),
+    ):
+        model = regressor(batch_size=32, learning_rate="constant").fit(X, Y)
+    one = regressor(max_iter=1, batch_size=32, learning_rate="constant").fit(X, Y)
+    np.testing.assert_array_equal(model.predict(X), one.predict(X))
 
 
 def test_checkpoints_are_refused(tmp_path):
