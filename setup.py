@@ -34,6 +34,7 @@ setup(
             include_dirs=["csrc"],
             depends=[
                 "fastnn/backends/_core.pxd",
+                "fastnn/backends/tables.pxi",
                 *glob("csrc/**/*.h", recursive=True),
                 *glob("csrc/**/*.inc", recursive=True),
             ],

@@ -205,6 +205,10 @@ typedef struct {
 int fnn_find_bins(const fnn_columns *columns, ptrdiff_t first, ptrdiff_t stop, const double *x,
                   ptrdiff_t n_rows, ptrdiff_t width, uint8_t *bins, float *fractions);
 
+/* The different numbers among x (n,), ascending, and how often each occurs: into values and
+ * counts, each with room for n. NaN is none. Returns how many there are. */
+ptrdiff_t fnn_tally(const double *x, ptrdiff_t n, double *values, int64_t *counts);
+
 /* Shuffles n row numbers as NumPy's RandomState does; next draws from the generator. */
 void fnn_shuffle(int32_t *rows, int32_t n, uint32_t (*next)(void *), void *generator);
 

@@ -209,7 +209,7 @@ def test_every_name_in_these_tables_exists():
 
 
 def test_the_compiled_core_knows_nothing_of_the_package():
-    for path in PACKAGE.rglob("*.pyx"):
+    for path in PACKAGE.rglob("*.px[yi]"):
         for line in path.read_text().splitlines():
             if re.match(r"\s*(from|import|cimport)\b", line):
                 assert not re.match(r"\s*(from|import|cimport)\s+fastnn\b(?!\.h)", line), (
@@ -235,7 +235,7 @@ def test_each_public_name_has_one_home():
 
 def test_files_are_rooms_not_houses():
     long = {}
-    for path in files(".py", ".pyx", ".c", ".h", ".inc"):
+    for path in files(".py", ".pyx", ".pxi", ".c", ".h", ".inc"):
         n_lines = len(path.read_text().splitlines())
         if n_lines > MAX_LINES:
             long[path.relative_to(ROOT).as_posix()] = n_lines
@@ -245,7 +245,9 @@ def test_files_are_rooms_not_houses():
 def test_no_file_is_named_after_nothing():
     vague = {"utils", "util", "common", "helpers", "helper", "misc", "tools"}
     assert not [
-        path for path in files(".py", ".pyx", ".c", ".h", ".inc") if path.stem.strip("_") in vague
+        path
+        for path in files(".py", ".pyx", ".pxi", ".c", ".h", ".inc")
+        if path.stem.strip("_") in vague
     ]
 
 

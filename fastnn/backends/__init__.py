@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import warnings
+from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -39,6 +41,12 @@ def why_not(name: str) -> str | None:
     except ImportError as error:
         return str(error)
     return None
+
+
+@cache  # an import that fails is tried anew each time
+def compiled(function: str) -> Callable[..., Any] | None:
+    """The compiled backend's own function of that name; None where it cannot be used."""
+    return None if why_not("cython") else getattr(load("cython"), function, None)
 
 
 def choose(name: str, spec: NetworkSpec, dtype: np.dtype, plan: Plan | None = None) -> Backend:

@@ -131,6 +131,7 @@ cdef extern from "fastnn.h" nogil:
                     ptrdiff_t n_rows, void *out, size_t *bytes)
     int fnn_find_bins(const fnn_columns *columns, ptrdiff_t first, ptrdiff_t stop, const double *x,
                       ptrdiff_t n_rows, ptrdiff_t width, uint8_t *bins, float *fractions)
+    ptrdiff_t fnn_tally(const double *x, ptrdiff_t n, double *values, int64_t *counts)
     void fnn_shuffle(int32_t *rows, int32_t n, uint32_t (*next)(void *) noexcept nogil,
                      void *generator)
     double fnn_fma_peak(const fnn_isa *isa, int precision, ptrdiff_t n)

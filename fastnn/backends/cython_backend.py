@@ -266,6 +266,7 @@ class CythonBackend:
     available: tuple[str, ...] = _core.INSTRUCTION_SETS
     shuffle = staticmethod(_core.shuffle)  # see fastnn.training.shuffling
     find_bins = staticmethod(_core.find_bins)  # see fastnn.tabular.bins
+    count_numbers = staticmethod(_core.count_numbers)  # see fastnn.tabular.tally
 
     def __init__(self, isa: str = _core.DEFAULT) -> None:
         if isa not in self.available:

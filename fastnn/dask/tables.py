@@ -218,5 +218,6 @@ def _begun(fit: Fit, encoder: EmbeddingEncoder, parts: Sequence[Part]) -> _Begun
     y = model._checked_targets(np.concatenate([part.y for part in parts]))
     given = Given(X, y, counted.weight, None, fit.validation)
     random_state = np.random.RandomState(model.random_state)
-    learnable = model._split(given, counted, None, random_state)
+    recipe = model._recipe(len(y))
+    learnable = model._split(recipe, given, counted, None, random_state)
     return _Begun(model, learnable, *model._bag(learnable, random_state))

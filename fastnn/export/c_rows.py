@@ -19,8 +19,9 @@ from fastnn._optional import require
 from fastnn.estimators.inspect import innermost
 from fastnn.export.c_program import Input
 from fastnn.export.columns import unlike
-from fastnn.tabular.embed import Column, as_table, as_text, columns_of, is_missing
+from fastnn.tabular.embed import as_text
 from fastnn.tabular.encode import TableColumns
+from fastnn.tabular.table import Column, as_table, columns_of, is_missing
 from fastnn.tabular.unseen import is_bag
 
 

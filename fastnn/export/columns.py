@@ -26,8 +26,8 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
-from fastnn.tabular.embed import is_missing
 from fastnn.tabular.encode import TableEncoder
+from fastnn.tabular.table import is_missing
 
 Floats = NDArray[np.float64]
 

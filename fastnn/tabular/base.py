@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any, cast
@@ -26,7 +27,7 @@ from fastnn.core.network import NetworkSpec
 from fastnn.estimators.base import unchanged_on_error
 from fastnn.estimators.callbacks import CallbackSupport
 from fastnn.estimators.targets import Targets, ValidationRows
-from fastnn.tabular.embed import EmbeddingEncoder, as_table
+from fastnn.tabular.embed import EmbeddingEncoder
 from fastnn.tabular.folds import (
     Counted,
     Rows,
@@ -39,6 +40,7 @@ from fastnn.tabular.importances import permutation_importances
 from fastnn.tabular.metrics import measure_by
 from fastnn.tabular.parameters import TabularParameters
 from fastnn.tabular.recipe import Recipe, first_parameters
+from fastnn.tabular.table import as_table
 from fastnn.training.bag import Bag, BagLoop, BagRules, Member
 from fastnn.training.callbacks import Callback, Origin, fit_begins, watched_by
 from fastnn.training.data import row_weights
@@ -213,20 +215,26 @@ class BaseTabular(CallbackSupport, TabularParameters):
             If the input is not usable, or training diverges; the model is then as it was before.
         """
         validation = ValidationRows.given(X_val, y_val, sample_weight_val)
-        given = Given(as_table(X), y, sample_weight, groups, validation)
         limits = () if self.max_time is None else (TimeLimit(self.max_time),)
-        recipe = self._recipe(given.X.shape[0])
+        given = self._checked(Given(as_table(X), y, sample_weight, groups, validation))
+        counted, splits = self._counted(given)
+        recipe = self._recipe(len(counted.first))
         with (
             watched_by(*limits),
             self._watched(X, y, sample_weight, recipe.max_iter),
             unchanged_on_error(self),
         ):
-            return self._fit(recipe, given)
+            return self._fit(recipe, given.of(counted), counted, splits)
 
-    def _fit(self, recipe: Recipe, given: Given) -> Any:
-        """As :meth:`fit`; what fails may leave the model half fitted."""
+    def _fit(
+        self, recipe: Recipe, given: Given, counted: Counted, splits: list[Split] | None
+    ) -> Any:
+        """As :meth:`fit` of the rows that count; what fails may leave the model half fitted."""
         random_state = check_random_state(self.random_state)
-        learnable = self._learnable(recipe, given, random_state)
+        encoder = self._new_encoder(recipe)
+        given = replace(given, X=encoder.fit_transform(given.X))
+        self._keep_encoder(encoder)
+        learnable = self._split(recipe, given, counted, splits, random_state)
         bag, loop, rates = self._bag(learnable, random_state)
         fit_begins(cast(Any, loop), Origin(self.network_, bag.data))  # it has what callbacks see
         printing: tuple[Callback, ...] = (PrintEpoch(),) if self.verbose else ()
@@ -261,19 +269,9 @@ class BaseTabular(CallbackSupport, TabularParameters):
         rates = recipe.rates(spec, batch_size, n_mean // batch_size)
         return Bag(engine, plan, self._n_out, data, measure), loop, rates
 
-    def _learnable(
-        self, recipe: Recipe, given: Given, random_state: np.random.RandomState
-    ) -> Learnable:
-        """Validate, encode and split what ``fit`` was given."""
-        given = self._checked(given, recipe.floats)
-        counted, splits = self._counted(given)
-        given = given.of(counted)
-        self._keep_encoder(self._new_encoder(recipe).fit(given.X))
-        given = replace(given, X=self._encoder.encode(given.X, self))
-        return self._split(given, counted, splits, random_state)
-
     def _split(
         self,
+        recipe: Recipe,
         given: Given,
         counted: Counted,
         splits: list[Split] | None,
@@ -282,7 +280,6 @@ class BaseTabular(CallbackSupport, TabularParameters):
         """Split the rows to learn from, encoded; None are the folds that the recipe has."""
         n_rows = len(given.y)
         check_n_rows(n_rows)
-        recipe = self._recipe(n_rows)
         dtype = recipe.floats
         learned = self._learned(given.y)
         self._loss, self._n_out = learned.loss, learned.n_outputs
@@ -300,13 +297,13 @@ class BaseTabular(CallbackSupport, TabularParameters):
         _check_weights(data.weight, splits)
         return Learnable(recipe, data, y, counted, splits)
 
-    def _checked(self, given: Given, dtype: np.dtype) -> Given:
+    def _checked(self, given: Given) -> Given:
         """The same with arrays of targets, weights and groups, as long as X and of use together."""
         groups = checked_groups(given.groups)
-        validate_data(self, given.X, given.y, skip_check_array=True)
+        validate_data(copy(self), given.X, given.y, skip_check_array=True)
         y = self._checked_targets(given.y)
         check_consistent_length(given.X, y, groups)
-        weight = row_weights(given.weight, len(y), dtype)
+        weight = row_weights(given.weight, len(y), self._recipe(0).floats)
         if given.validation is not None and (self.cv is not None or groups is not None):
             raise ValueError(
                 "X_val takes the place of folds: leave out cv and groups, or X_val and y_val."
@@ -330,6 +327,7 @@ class BaseTabular(CallbackSupport, TabularParameters):
         """Keep what knows the columns of the rows to learn from."""
         self._encoder = encoder
         for name in ("n_features_in_", "feature_names_in_"):
+            self.__dict__.pop(name, None)
             if hasattr(encoder, name):
                 setattr(self, name, getattr(encoder, name))
 
@@ -384,9 +382,9 @@ class BaseTabular(CallbackSupport, TabularParameters):
         self.oof_prediction_ = self._shown(answers)
         self.__dict__.pop("feature_importances_", None)
         if self.importance_repeats:
-            self.feature_importances_ = permutation_importances(
-                bag, members, self._encoder, self.importance_repeats
-            )
+            found = permutation_importances(bag, members, self._encoder, self.importance_repeats)
+            if found is not None:
+                self.feature_importances_ = found
 
     def _as_of(self, loop: Any, origin: Origin) -> dict[str, Any]:
         params = [member.best_params for member in loop.members]

@@ -6,15 +6,14 @@ together, and the rest of the column share what is left of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn.backends import load, why_not
+from fastnn.backends import compiled
 from fastnn.tabular.tally import Numbers, Tally
 
 HUGE = 1e300  # numbers beyond it count as it: their differences are finite
@@ -75,7 +74,7 @@ def bin_edges(x: Tally, n_bins: int) -> Numbers:
         return x.values
     is_frequent = x.counts > x.n_known / n_bins
     frequent = x.values[is_frequent]
-    rest = Tally(x.values[~is_frequent], x.counts[~is_frequent])
+    rest = Tally(x.values, np.where(is_frequent, 0, x.counts))
     shares = np.linspace(0, 1, max(n_bins - len(frequent), 1) + 1)
     edges = np.unique(np.concatenate([frequent, rest.quantiles(shares)]))
     if len(edges) > n_bins + 1:
@@ -160,13 +159,7 @@ class NumericColumns:
         bins, fractions : ndarray of shape (n_rows, n_columns), C order
             Where to write; other columns stay as they are.
         """
-        return (_compiled() or find_bins)(self, X, columns, bins, fractions)
-
-
-Find = Callable[
-    [NumericColumns, Numbers, range, NDArray[np.uint8], NDArray[np.float32]],
-    bool,
-]
+        return (compiled("find_bins") or find_bins)(self, X, columns, bins, fractions)
 
 
 def find_bins(
@@ -188,9 +181,3 @@ def find_bins(
         lower = edges[own]
         fractions[:, c] = ((z - lower) / (edges[own + 1] - lower)).clip(-BEYOND, 1 + BEYOND)
     return True
-
-
-@cache  # an import that fails is tried anew each time
-def _compiled() -> Find | None:
-    """The compiled backend's own, where it can be used."""
-    return None if why_not("cython") else getattr(load("cython"), "find_bins", None)

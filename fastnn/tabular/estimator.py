@@ -27,8 +27,8 @@ from fastnn.estimators import targets
 from fastnn.estimators.targets import Targets
 from fastnn.tabular.base import BaseTabular
 from fastnn.tabular.conformal import class_sets, intervals
-from fastnn.tabular.embed import is_missing
 from fastnn.tabular.parameters import ATTRIBUTES, PARAMETERS, TabularParameters
+from fastnn.tabular.table import is_missing
 from fastnn.training.data import refuse_dates
 
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from sklearn.utils import check_array
 
 from fastnn.core.activations import Array
-from fastnn.tabular.embed import columns_of, is_missing, sort_key
+from fastnn.tabular.embed import sort_key
+from fastnn.tabular.table import columns_of, is_missing
 from fastnn.training.bag import Rows
 
 

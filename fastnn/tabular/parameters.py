@@ -66,8 +66,8 @@ PARAMETERS = """preset : {'fast', 'balanced', 'best'}, default='balanced'
         where: a member for each. Rows that are the same in all cells, target and folds then are one
         row with the sum of their weights, in an order that does not depend on that of the table.
     max_time : float or None, default=None
-        Seconds after which ``fit`` ends, with a warning, at the end of an epoch of all members; at
-        least one is done.
+        Seconds after which ``fit`` ends, with a warning. Whole epochs of all members count alone,
+        but for the first, which ends where it is.
     importance_repeats : int, default=0
         How often each column is shuffled to measure ``feature_importances_``; 0 measures none.
     random_state : int, RandomState instance or None, default=None

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn.backends import compiled
+
 Numbers = NDArray[np.float64]
 
 SIZE = 8192
@@ -40,13 +42,18 @@ class Tally:
     @classmethod
     def of(cls, x: Numbers) -> Tally:
         """Of the cells of a column, NaN where one is missing."""
-        known = x[~np.isnan(x)]
-        values, counts = np.unique(known, return_counts=True)
-        return cls(values, counts.astype(np.int64, copy=False), len(x) - len(known))
+        x = np.require(x, np.float64, ["C", "ALIGNED"])
+        values, counts = np.empty(len(x)), np.empty(len(x), np.int64)
+        n_values = (compiled("count_numbers") or count_numbers)(x, values, counts)
+        for each in (values, counts):
+            each.resize(n_values, refcheck=False)  # copies nothing
+        return cls(values, counts, len(x) - int(counts.sum()))
 
     @classmethod
     def of_counts(cls, values: Numbers, counts: NDArray[np.int64], n_missing: int = 0) -> Tally:
         """Of numbers in any order, some of which may be equal, and how often each occurs."""
+        if (values[1:] > values[:-1]).all() and counts.all():
+            return cls(values, counts, n_missing)  # as most are
         order = np.argsort(values, kind="stable")
         order = order[counts[order] > 0]
         values, counts = values[order], counts[order]
@@ -107,6 +114,23 @@ class Tally:
         return Tally(self.values[middles], sums, self.n_missing)
 
 
+def count_numbers(x: Numbers, values: Numbers, counts: NDArray[np.int64]) -> int:
+    """Write the different numbers, ascending, and how often each occurs; return how many there are.
+
+    The definition, which the compiled one equals to the bit: NaN is none, and -0.0 is 0.0.
+
+    Parameters
+    ----------
+    x : ndarray of shape (n,)
+    values, counts : ndarray of shape (n,)
+        Where to write.
+    """
+    found = np.unique(x[~np.isnan(x)] + 0.0, return_counts=True)
+    for own, all_ in zip((values, counts), found, strict=True):
+        own[: len(all_)] = all_
+    return len(found[0])
+
+
 @dataclass(frozen=True)
 class Levels:
     """How often each category of a column occurs.
@@ -125,7 +149,7 @@ class Levels:
     @classmethod
     def of(cls, levels: Sequence[Any], codes: NDArray[np.int64]) -> Levels:
         """Of the place of each cell among the levels; -1 where it is missing."""
-        counts = np.bincount(codes[codes >= 0], minlength=len(levels))
+        counts = np.bincount(codes + 1, minlength=len(levels) + 1)[1:]
         return cls(dict(zip(levels, counts.tolist(), strict=True)), len(codes))
 
     @classmethod

@@ -14,12 +14,14 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
 
-from fastnn.backends.base import Data, Engine, Plan, TrainState
+from fastnn.backends.base import Data, Engine, Passes, Plan, Trainer, TrainState
 from fastnn.core import arrays
 from fastnn.core.activations import Array
 from fastnn.training.callbacks import Callback, pass_ended, watching
 from fastnn.training.loop import DIVERGED, INTERRUPTED, InterruptedWarning, in_calls
+from fastnn.training.stopping import TimeIsUp, TimeLimit, text_of_time
 
 Rows = NDArray[np.int64]
 
@@ -157,6 +159,20 @@ class BagLoop:
 
 
 @dataclass(frozen=True)
+class _Timed:
+    """A trainer that looks at the clock before each call but the first."""
+
+    trainer: Trainer
+    limits: Sequence[TimeLimit]
+
+    def train(self, state: TrainState, data: Data, passes: Passes) -> NDArray[np.float64]:
+        """As `Trainer.train`; TimeIsUp where it is."""
+        for limit in self.limits if state.step else ():
+            limit.look()
+        return self.trainer.train(state, data, passes)
+
+
+@dataclass(frozen=True)
 class Bag:
     """What all members have in common.
 
@@ -205,21 +221,28 @@ class Bag:
         InterruptedWarning
             If Ctrl-C ends it. Whole epochs count alone, but for the first: that one ends where it
             is, and a second Ctrl-C, while it is measured, is a KeyboardInterrupt.
+        ConvergenceWarning
+            If its time is up, which ends it likewise.
         """
         members = loop.members
         params = arrays.copy(np.stack([member.best_params for member in members]))
         state = TrainState(params, self.plan.optimizer.new_slots(params))
-        message = INTERRUPTED
+        first = ""
         try:
             self._train(loop, state, rates, (*callbacks, *watching()))
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, TimeIsUp) as end:
             if not loop.n_iter:
-                if np.array_equal(params, [member.best_params for member in members]):
+                same = np.array_equal(params, [member.best_params for member in members])
+                if same and not state.step:
                     raise  # before the first step
                 self._end_epoch(loop, members, state, np.full(len(members), np.nan))
-                message = f"{INTERRUPTED} The first epoch is kept, as far as it went."
+                first = " The first epoch is kept, as far as it went."
             loop.stopped = True
-            warnings.warn(message, InterruptedWarning, stacklevel=2)
+            if isinstance(end, TimeIsUp):
+                message, kind = text_of_time(loop.n_iter, *end.args), ConvergenceWarning
+            else:
+                message, kind = INTERRUPTED, InterruptedWarning
+            warnings.warn(message + first, kind, stacklevel=2)
         if not all(member.best_iter for member in members):
             raise ValueError(f"{DIVERGED} Lower learning_rate_init, or take another loss.")
 
@@ -231,7 +254,8 @@ class Bag:
         callbacks: tuple[Callback, ...],
     ) -> None:
         """As :meth:`train`, whatever comes of it."""
-        trainer = self.engine.trainer(self.plan)
+        limits = [each for each in callbacks if isinstance(each, TimeLimit)]
+        trainer = _Timed(self.engine.trainer(self.plan), limits)
         active, shown = list(loop.members), cast(Any, loop)  # it has what callbacks look at
         n_visits = rates.shape[1] * self.plan.batch_size
         while not loop.stopped and active and loop.n_iter < loop.rules.max_iter:

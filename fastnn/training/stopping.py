@@ -53,6 +53,10 @@ class NoImprovement:
         return loop.rules.n_iter_no_change + 1 - loop.no_improvement_count
 
 
+class TimeIsUp(Exception):
+    """The time of a fit is up within a pass."""
+
+
 class TimeLimit:
     """Stops a fit after the pass in which its time is up, and warns that it did.
 
@@ -73,12 +77,20 @@ class TimeLimit:
         warn_of_time(loop.n_iter, self.seconds)
         return True
 
+    def look(self) -> None:
+        """TimeIsUp if it is."""
+        if time.monotonic() >= self.end:
+            raise TimeIsUp(self.seconds)
+
+
+def text_of_time(n_iter: int, seconds: float) -> str:
+    """Say that a fit was ended by its time limit."""
+    return (
+        f"Training stopped after {n_iter} iterations, as max_time={seconds} seconds"
+        " have passed; the optimization hasn't converged yet."
+    )
+
 
 def warn_of_time(n_iter: int, seconds: float) -> None:
-    """Say that a fit was ended by its time limit."""
-    warnings.warn(
-        f"Training stopped after {n_iter} iterations, as max_time={seconds} seconds"
-        " have passed; the optimization hasn't converged yet.",
-        ConvergenceWarning,
-        stacklevel=3,
-    )
+    """Warn that a fit was ended by its time limit."""
+    warnings.warn(text_of_time(n_iter, seconds), ConvergenceWarning, stacklevel=3)

@@ -9,7 +9,7 @@ from support.exported_bags import KINDS, TASKS, bag, frame, targets
 from fastnn.core.links import INVERSE_LINKS
 from fastnn.export.bags import CategoryColumn, NumberColumn, describe_bag
 from fastnn.tabular.bins import RobustScale
-from fastnn.tabular.embed import columns_of
+from fastnn.tabular.table import columns_of
 
 pytest.importorskip("pandas")
 

@@ -9,7 +9,8 @@ import numpy as np
 from fastnn import TabularClassifier, TabularRegressor
 from fastnn.core.activations import ACTIVATIONS
 from fastnn.losses import Quantile
-from fastnn.tabular.embed import as_number, as_text, is_missing
+from fastnn.tabular.embed import as_number, as_text
+from fastnn.tabular.table import is_missing
 
 TASKS = ("classes", "squared_error", "huber", "poisson", "gamma", "quantiles", "two outputs")
 LABELS = ([0, 1, 2], ["no", "yes, é", "mäßig"], [-7, 2**40, 9], ["1", "2", "", "*/"])

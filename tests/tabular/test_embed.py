@@ -11,7 +11,8 @@ import pytest
 import scipy.sparse
 
 from fastnn.tabular.bins import RobustScale
-from fastnn.tabular.embed import INDICATOR_SCALE, Column, EmbeddingEncoder, as_table
+from fastnn.tabular.embed import INDICATOR_SCALE, EmbeddingEncoder
+from fastnn.tabular.table import Column, as_table
 from fastnn.tabular.tally import Tally
 
 
@@ -51,6 +52,19 @@ def test_each_column_becomes_what_it_is():
     assert encoded.codes[:, 0].tolist() == [places[town] for town in X["town"]]
     scale = RobustScale.of(Tally.of(X["area"].to_numpy(float)))
     np.testing.assert_allclose(numbers(encoder, encoded)[:, 0], scale(X["area"]), atol=1e-6)
+
+
+@pytest.mark.parametrize("as_given", [homes, lambda: homes()[["area", "rooms"]].to_numpy()])
+def test_fit_transform_is_both_and_looks_categories_up_once(monkeypatch, as_given):
+    X, looked_up, levels = as_given(), [], Column.levels
+    monkeypatch.setattr(Column, "levels", lambda own: looked_up.append(own.name) or levels(own))
+    one, other = EmbeddingEncoder(n_bins=8), EmbeddingEncoder(n_bins=8)
+    found = one.fit_transform(X)
+    assert looked_up == (["pool", "town", "heat"] if X.shape[1] > 2 else [])
+    expected = other.fit(X).transform(X)
+    assert one.embedding_ == other.embedding_
+    for name in ("bins", "fractions", "indicators", "codes"):
+        assert getattr(found, name).tobytes() == getattr(expected, name).tobytes()
 
 
 def test_missing_numbers_are_the_median_with_an_indicator():

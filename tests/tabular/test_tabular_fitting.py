@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,7 +21,11 @@ from fastnn import TabularClassifier, TabularRegressor
 from fastnn.callbacks import Checkpoint
 from fastnn.losses import Huber, Quantile
 from fastnn.schedules import Constant, Function
+from fastnn.tabular import importances, recipe
+from fastnn.training import loop
+from fastnn.training.callbacks import watched_by
 from fastnn.training.loop import InterruptedWarning
+from fastnn.training.stopping import TimeLimit
 
 X, Y, KIND = homes(160)
 HALVES = [(np.arange(80, 160), np.arange(80)), (np.arange(80), np.arange(80, 160))]
@@ -349,6 +355,20 @@ def test_callbacks_see_epochs_and_may_end_the_fit():
     assert seen == [1, 2]
 
 
+def test_callbacks_hear_of_the_epochs_of_rows_that_count(monkeypatch):
+    monkeypatch.setattr(recipe, "MANY_ROWS", 40)
+    told, seen = [], []
+    model = TabularRegressor("fast", hidden_layer_sizes=2, n_members=2, random_state=0)
+    monkeypatch.setattr(
+        TabularRegressor, "_watched", lambda *args: told.append(args[-1]) or nullcontext()
+    )
+    monkeypatch.setattr(recipe, "LEAST_MEMBERS", 6)  # so that 160 rows have fewer epochs than 40
+    with watched_by(Ours(lambda loop: seen.append(loop.rules.max_iter) or True)):
+        model.fit(X, Y, sample_weight=np.repeat([1.0, 0.0], [40, 120]))
+    assert told == seen == [32]
+    assert model._recipe(160).max_iter < 32
+
+
 def test_scikit_learns_callbacks_see_a_model_after_each_epoch():
     pytest.importorskip("sklearn.callback", reason="callbacks need scikit-learn 1.9")
     scores = []
@@ -390,6 +410,25 @@ def test_time_counts_from_the_start_of_fit():
         assert classifier(max_time=1e-9).fit(X, KIND).n_iter_ == 1
 
 
+def test_time_that_is_up_within_an_epoch_ends_it(monkeypatch):
+    monkeypatch.setattr(loop, "CALL_VISITS", 32)  # several calls an epoch
+    with pytest.warns(ConvergenceWarning, match=r"after 1 iter.* epoch is kept, as far as it went"):
+        model = regressor(max_time=1e-9, batch_size=32).fit(X, Y)
+    assert np.isnan(model.loss_curve_).all()
+    one = regressor(max_iter=1, batch_size=32).fit(X, Y)
+    assert abs(model.predict(X) - one.predict(X)).max() > 1e-3
+
+    limit = TimeLimit(1000)
+    later = Ours(lambda loop: setattr(limit, "end", 0.0))  # in the second epoch
+    with (
+        watched_by(limit, later),
+        pytest.warns(ConvergenceWarning, match=r"after 1 iter.* hasn't converged yet\.$"),
+    ):
+        model = regressor(batch_size=32, learning_rate="constant").fit(X, Y)
+    one = regressor(max_iter=1, batch_size=32, learning_rate="constant").fit(X, Y)
+    np.testing.assert_array_equal(model.predict(X), one.predict(X))
+
+
 def test_checkpoints_are_refused(tmp_path):
     with pytest.raises(
         ValueError, match=r"a bag trains several side by side\. Remove the callback"
@@ -418,6 +457,31 @@ def test_importances_tell_columns_apart():
         order, key=dict(zip(table, theirs, strict=True)).get
     )
     assert not hasattr(regressor().fit(X, Y), "feature_importances_")
+
+
+@pytest.mark.parametrize(
+    ("n_shuffles", "kept"), [(3, "are missing"), (15, "are the mean of 1 of 2")]
+)
+def test_ctrl_c_among_importances_keeps_the_model_and_whole_members(monkeypatch, n_shuffles, kept):
+    shuffles, shuffled = [], importances._shuffled
+
+    def interrupted(*args):
+        shuffles.append(1)
+        if len(shuffles) > n_shuffles:
+            raise KeyboardInterrupt
+        return shuffled(*args)
+
+    settings = {"importance_repeats": 2, "cv": HALVES, "n_members": None}
+    whole = regressor(**settings).fit(X, Y)
+    one = regressor(**{**settings, "cv": HALVES[:1]}).fit(X, Y).feature_importances_
+    monkeypatch.setattr(importances, "_shuffled", interrupted)
+    message = f"Interrupted by user: the model is fitted, its feature_importances_ {kept}"
+    with pytest.warns(InterruptedWarning, match=message):
+        model = regressor(**settings).fit(X, Y)
+    np.testing.assert_array_equal(model.predict(X), whole.predict(X))
+    assert hasattr(model, "feature_importances_") == (n_shuffles == 15)
+    if n_shuffles == 15:
+        np.testing.assert_allclose(model.feature_importances_, one, rtol=1e-6)
 
 
 def test_there_is_no_partial_fit():

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastnn.tabular import tally
-from fastnn.tabular.tally import Levels, Tally
+from fastnn.tabular.tally import Levels, Tally, count_numbers
 
 RNG = np.random.default_rng(0)
 NUMBERS = st.lists(st.floats(-1e3, 1e3) | st.integers(-2, 2).map(float), min_size=1, max_size=40)
@@ -34,6 +34,23 @@ def test_counts_of_parts_add_up_to_those_of_the_table(parts):
     assert summed.values.tolist() == whole.values.tolist()
     assert summed.counts.tolist() == whole.counts.tolist()
     assert summed.n_missing == whole.n_missing
+
+
+@pytest.mark.parametrize("n", [0, 1, 3, 3000])
+def test_the_compiled_counts_are_those_of_the_definition(n):
+    odd = [np.nan, -np.nan, 0.0, -0.0, 5e-324, -5e-324, 1e300, -1e300, np.inf, -np.inf]
+    for x in (
+        RNG.permutation(np.resize([*odd, *RNG.normal(size=1000)], n)),
+        RNG.integers(-300, 300, n).astype(float),
+        np.full(n, -7.5),
+        np.full(n, np.nan),
+    ):
+        values, counts = np.empty(n), np.empty(n, np.int64)
+        n_values = count_numbers(x, values, counts)
+        found = Tally.of(x)
+        assert found.values.tobytes() == values[:n_values].tobytes()
+        assert found.counts.tolist() == counts[:n_values].tolist()
+        assert found.n_missing == np.isnan(x).sum()
 
 
 def test_parts_without_a_number_add_up_to_none():
