@@ -53,17 +53,26 @@ static fnn_embedder embedder_of(const worker *w)
     return fnn_embedder_at(e, w->space + e->embedders + w->me * e->embedder_size);
 }
 
-static fnn_dense dense_of(const worker *w, ptrdiff_t i)
+static fnn_dense *dense_of(const worker *w, ptrdiff_t i)
 {
     const fnn_engine *e = w->e;
-    const fnn_engine_layer *l = &e->layers[i];
-    fnn_dense d = fnn_dense_of(e, w->params, i);
-    if (e->k->pack) {
-        d.packed = w->space + l->packed;
-        d.packed_back = l->packed_back ? w->space + l->packed_back : NULL;
-        d.scratch = w->space + e->operands + w->me * e->operands_size;
+    return (fnn_dense *)(w->space + e->denses) + w->me * e->n_layers + i;
+}
+
+/* Layers as kernels take them, once for a member: a small network's step would be a tenth longer. */
+static void set_layers(const worker *w)
+{
+    const fnn_engine *e = w->e;
+    for (ptrdiff_t i = 0; i < e->n_layers; i++) {
+        const fnn_engine_layer *l = &e->layers[i];
+        fnn_dense *d = dense_of(w, i);
+        *d = fnn_dense_of(e, w->params, i);
+        if (e->k->pack) {
+            d->packed = w->space + l->packed;
+            d->packed_back = l->packed_back ? w->space + l->packed_back : NULL;
+            d->scratch = w->space + e->operands + w->me * e->operands_size;
+        }
     }
-    return d;
 }
 
 /* The hash of where a step draws for a layer. */
@@ -92,17 +101,17 @@ static void forward_and_back(const worker *w, const fnn_rows *block, ptrdiff_t r
 #define PANEL(place, features) (w->space + (place) + first * (features) * panel_size)
     for (ptrdiff_t i = 0; i <= last; i++) {
         const fnn_engine_layer *l = &e->layers[i];
-        const fnn_dense d = dense_of(w, i);
+        const fnn_dense *d = dense_of(w, i);
         char *out = PANEL(i < last ? e->layers[i + 1].in : l->delta, l->n_out);
         char *slopes = l->slope == FNN_KEPT_SLOPES ? PANEL(l->slopes, l->n_out) : NULL;
         if (i == 0)
-            input->forward(k, &d, &embedder, block, first, panels,
+            input->forward(k, d, &embedder, block, first, panels,
                            input->gathers ? PANEL(l->in, l->n_in) : partial(w), out, slopes);
         else
-            k->forward(&d, PANEL(l->in, l->n_in), out, slopes, panels);
+            k->forward(d, PANEL(l->in, l->n_in), out, slopes, panels);
         if (l->dropout) {
             const fnn_dropout drop = {l->dropout, key_of(w, i), row + first * k->lanes};
-            k->drop(&drop, &d, l->own_slope, out, slopes, panels);
+            k->drop(&drop, d, l->own_slope, out, slopes, panels);
         }
     }
     const fnn_engine_layer *top = &e->layers[last];
@@ -124,7 +133,7 @@ static void forward_and_back(const worker *w, const fnn_rows *block, ptrdiff_t r
                 e->block, w->n > 1);
         if (i < bottom)
             break;
-        const fnn_dense d = dense_of(w, i);
+        const fnn_dense *d = dense_of(w, i);
         const int slope = below ? below->slope : FNN_ACTIVATION_identity;
         const char *delta = PANEL(l->delta, l->n_out);
         const char *kept = PANEL(slope == FNN_KEPT_SLOPES ? below->slopes : l->in, l->n_in);
@@ -133,10 +142,10 @@ static void forward_and_back(const worker *w, const fnn_rows *block, ptrdiff_t r
                               below ? below->n_f : fnn_ceil_div(l->n_in, k->lanes), e->block,
                               first, w->n > 1};
         if (i == bottom && turns) {
-            k->backward_turned(&d, delta, slope, kept, to, panels, &f);
+            k->backward_turned(d, delta, slope, kept, to, panels, &f);
             continue;
         }
-        k->backward(&d, delta, slope, kept, to, panels);
+        k->backward(d, delta, slope, kept, to, panels);
         if (!below)
             k->transpose_panels(w->space + e->below, l->n_in, first, panels, f.f, f.n, f.rows,
                                 f.shared);
@@ -245,8 +254,8 @@ static void gradients_of(const worker *w, const unit *u, void *g[4])
 static void pack(const worker *w, const unit *u)
 {
     if (w->e->k->pack && u->kind == WEIGHTS) {
-        const fnn_dense d = dense_of(w, u->layer);
-        w->e->k->pack(&d, u->k0, u->k1);
+        const fnn_dense *d = dense_of(w, u->layer);
+        w->e->k->pack(d, u->k0, u->k1);
     }
 }
 
@@ -290,8 +299,8 @@ static void find_gradient(const worker *w, const unit *u, const fnn_rows *block,
         k->indicator_scale(&e->embedding, block, w->space + e->below_f, e->block, add, g[0]);
     } else {
         const fnn_engine_layer *l = &e->layers[u->layer];
-        const fnn_dense d = dense_of(w, u->layer);
-        const fnn_unit of = {.d = &d,
+        const fnn_dense *d = dense_of(w, u->layer);
+        const fnn_unit of = {.d = d,
                              .a = w->space + l->in,
                              .values = block->data->values,
                              .csc = csc_of(w),
@@ -470,6 +479,7 @@ static void work_on_member(worker *w, ptrdiff_t member)
     } else {
         w->grad = (char *)task->grad + member * size;
     }
+    set_layers(w);
     pack_all(w);
     const int64_t *rows = task->rows + member * task->rows_stride;
     w->rows_end = rows + task->n_passes * task->n_visits;
