@@ -28,6 +28,17 @@ int fnn_isa_has(const fnn_isa *isa, int precision) { return isa->kernels[precisi
 
 int fnn_isa_lanes(const fnn_isa *isa, int precision) { return isa->kernels[precision]->lanes; }
 
+const fnn_kernels *fnn_allowed_kernels(const fnn_isa *isa, int precision)
+{
+    const fnn_kernels *k = isa->kernels[precision];
+    return k->allowed && !k->allowed() ? k->instead : k;
+}
+
+double fnn_isa_flops(const fnn_isa *isa, int precision)
+{
+    return fnn_allowed_kernels(isa, precision)->flops;
+}
+
 int fnn_intel(int is)
 {
     static fnn_atomic known = -1; /* threads may ask at once */

@@ -210,6 +210,9 @@ struct fnn_isa {
     const fnn_kernels *kernels[FNN_N_PRECISIONS]; /* NULL: no such precision */
 };
 
+/* The kernels of a precision that this process may run: asks the system where that takes it. */
+const fnn_kernels *fnn_allowed_kernels(const fnn_isa *isa, int precision);
+
 /* Numbers too small for full precision count as 0: on some CPUs each costs a hundred cycles. */
 uint64_t fnn_flush_denormals(void);
 void fnn_restore_denormals(uint64_t before);

@@ -29,10 +29,7 @@ fnn_engine *fnn_engine_new(const fnn_isa *isa, int precision, const fnn_network 
     }
     for (size_t i = 0; i < n_settings; i++)
         settings[i] = network->loss_settings[i];
-    const fnn_kernels *k = isa->kernels[precision];
-    if (k->allowed && !k->allowed())
-        k = k->instead;
-    e->k = k;
+    const fnn_kernels *k = e->k = fnn_allowed_kernels(isa, precision);
     e->answers = isa->kernels[precision == FNN_BF16 ? FNN_F32 : precision];
     e->criterion = (fnn_criterion){network->loss, settings, n_fixed == PER_OUTPUT,
                                    network->loss_function};

@@ -6,11 +6,14 @@
 #include <math.h>
 #include <string.h>
 
-/* Whether the compiler knows AMX, and the system has a way to ask for it; with FNN_AMX_STAND_IN, for
- * tests, "amx" is the stand-in for its instructions. */
-#if defined(__x86_64__) && defined(__linux__) && !defined(FNN_AMX_STAND_IN) && \
+/* Whether the compiler knows AVX512_BF16 and AMX, and the system has a way to ask for the latter; with
+ * FNN_STAND_IN, for tests, plain vectors stand in for their instructions. */
+#if defined(__x86_64__) && !defined(FNN_STAND_IN) && \
     (defined(__clang__) ? __clang_major__ >= 12 : defined(__GNUC__) && __GNUC__ >= 11)
+#define FNN_COMPILES_BFLOAT16 1
+#if defined(__linux__)
 #define FNN_COMPILES_AMX 1
+#endif
 #endif
 
 #define PRAGMA(x) _Pragma(#x)

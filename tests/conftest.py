@@ -76,13 +76,13 @@ if unknown := sorted(set(REQUIRED) - set(backends.BACKENDS)):
 def variants_for(path: Path) -> dict[str, tuple[str, str | None]]:
     """All variants where engines are tested, elsewhere the fastest of each backend.
 
-    All that depends on an instruction set is behind an engine. AMX differs from the vectors that it
-    goes with in bfloat16 alone.
+    All that depends on an instruction set is behind an engine.
     """
     if path.stem == "test_bfloat16":
         return TESTED
     if path.parent.name in ("backends", "core"):
-        return {key: TESTED[key] for key in TESTED if key != "cython[amx_lowered]"}
+        once = instruction_sets.with_vectors(tuple(isa for _, isa in TESTED.values() if isa))
+        return {key: TESTED[key] for key in TESTED if TESTED[key][1] in (None, *once)}
     fastest = {name: key for key, (name, _) in reversed(TESTED.items())}
     return {key: TESTED[key] for key in reversed(fastest.values())}
 

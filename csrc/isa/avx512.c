@@ -1,14 +1,19 @@
-/* The kernels for AVX-512 (F, DQ, BW, VL), and for AMX, which it goes with. */
+/* The kernels for AVX-512 (F, DQ, BW, VL), and for its BF16 and for AMX, which it goes with. */
 #include "../kernels.h"
 
 #if (defined(__x86_64__) || defined(__amd64__)) && defined(__GNUC__)
 #include <immintrin.h>
 #include "../target.h"
+#define AVX512 "avx512f,avx512dq,avx512bw,avx512vl,avx2,fma"
 #if FNN_COMPILES_AMX
 #define AMX
-TARGET_BEGIN("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma,avx512bf16,amx-tile,amx-bf16")
+#define BFLOAT16_INSTRUCTIONS
+TARGET_BEGIN(AVX512 ",avx512bf16,amx-tile,amx-bf16")
+#elif FNN_COMPILES_BFLOAT16
+#define BFLOAT16_INSTRUCTIONS
+TARGET_BEGIN(AVX512 ",avx512bf16")
 #else
-TARGET_BEGIN("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")
+TARGET_BEGIN(AVX512)
 #endif
 
 #define ISA avx512
@@ -50,29 +55,39 @@ static int usable(void)
            __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
 }
 
-const fnn_isa fnn_isa_avx512 = {
-    .name = "avx512",
-    .usable = usable,
-    .kernels = {[FNN_F32] = &fnn_kernels_avx512_32,
-                [FNN_F64] = &fnn_kernels_avx512_64,
-                [FNN_BF16] = &fnn_kernels_bfloat16_avx512_32},
-};
+#if FNN_COMPILES_BFLOAT16
+/* Intel's cores take twice the time of float32 for it. */
+static int bf16_usable(void)
+{
+    return usable() && __builtin_cpu_supports("avx512bf16") && !__builtin_cpu_is("intel");
+}
+#elif defined(FNN_STAND_IN)
+#define bf16_usable usable
+#else
+#define bf16_usable NULL
+#endif
 
 #ifdef AMX
 static int amx_usable(void) { return usable() && fnn_amx_usable(); }
-#elif defined(FNN_AMX_STAND_IN)
+#elif defined(FNN_STAND_IN)
 #define amx_usable usable
 #else
 #define amx_usable NULL
 #endif
-const fnn_isa fnn_isa_amx = {
-    .name = "amx",
-    .usable = amx_usable,
-    .kernels = {[FNN_F32] = &fnn_kernels_avx512_32,
-                [FNN_F64] = &fnn_kernels_avx512_64,
-                [FNN_BF16] = &fnn_kernels_amx_avx512_32},
-};
+
+#define SET(set, test, products)                                  \
+    {                                                             \
+        .name = set,                                              \
+        .usable = test,                                           \
+        .kernels = {[FNN_F32] = &fnn_kernels_avx512_32,           \
+                    [FNN_F64] = &fnn_kernels_avx512_64,           \
+                    [FNN_BF16] = &fnn_kernels_##products##_avx512_32}, \
+    }
+const fnn_isa fnn_isa_avx512 = SET("avx512", usable, bfloat16);
+const fnn_isa fnn_isa_avx512_bf16 = SET("avx512_bf16", bf16_usable, dots);
+const fnn_isa fnn_isa_amx = SET("amx", amx_usable, amx);
 #else
 const fnn_isa fnn_isa_avx512 = {.name = "avx512"};
+const fnn_isa fnn_isa_avx512_bf16 = {.name = "avx512_bf16"};
 const fnn_isa fnn_isa_amx = {.name = "amx"};
 #endif

@@ -1,5 +1,5 @@
 /* The 512-bit kernels split by the compiler into AVX2 instructions: slow, so that they can be
- * tested on any CPU; and so those for AMX, whose instructions amx.inc computes. */
+ * tested on any CPU; and so those for AVX512_BF16 and AMX, whose instructions are computed. */
 #include "../kernels.h"
 
 #if (defined(__x86_64__) || defined(__amd64__)) && defined(__GNUC__)
@@ -25,22 +25,19 @@ static int usable(void)
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 
-const fnn_isa fnn_isa_avx512_lowered = {
-    .name = "avx512_lowered",
-    .usable = usable,
-    .kernels = {[FNN_F32] = &fnn_kernels_avx512_lowered_32,
-                [FNN_F64] = &fnn_kernels_avx512_lowered_64,
-                [FNN_BF16] = &fnn_kernels_bfloat16_avx512_lowered_32},
-};
-
-const fnn_isa fnn_isa_amx_lowered = {
-    .name = "amx_lowered",
-    .usable = usable,
-    .kernels = {[FNN_F32] = &fnn_kernels_avx512_lowered_32,
-                [FNN_F64] = &fnn_kernels_avx512_lowered_64,
-                [FNN_BF16] = &fnn_kernels_amx_avx512_lowered_32},
-};
+#define SET(set, products)                                                \
+    {                                                                     \
+        .name = set,                                                      \
+        .usable = usable,                                                 \
+        .kernels = {[FNN_F32] = &fnn_kernels_avx512_lowered_32,           \
+                    [FNN_F64] = &fnn_kernels_avx512_lowered_64,           \
+                    [FNN_BF16] = &fnn_kernels_##products##_avx512_lowered_32}, \
+    }
+const fnn_isa fnn_isa_avx512_lowered = SET("avx512_lowered", bfloat16);
+const fnn_isa fnn_isa_avx512_bf16_lowered = SET("avx512_bf16_lowered", dots);
+const fnn_isa fnn_isa_amx_lowered = SET("amx_lowered", amx);
 #else
 const fnn_isa fnn_isa_avx512_lowered = {.name = "avx512_lowered"};
+const fnn_isa fnn_isa_avx512_bf16_lowered = {.name = "avx512_bf16_lowered"};
 const fnn_isa fnn_isa_amx_lowered = {.name = "amx_lowered"};
 #endif

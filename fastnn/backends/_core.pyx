@@ -549,6 +549,11 @@ def lanes(str isa, str dtype):
     return fnn_isa_lanes(_find(isa), _precision(isa, dtype))
 
 
+def flops(str isa, str dtype):
+    """Floating-point operations of products in a cycle, about: by which precisions compare."""
+    return fnn_isa_flops(_find(isa), _precision(isa, dtype))
+
+
 def apply(str isa, str function, values):
     """Apply one of ``FUNCTIONS`` to a contiguous array in place, with an instruction set's code."""
     cdef Py_buffer view

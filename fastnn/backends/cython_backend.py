@@ -258,8 +258,8 @@ class CythonBackend:
     ----------
     isa : str
         One of :attr:`available`; by default the best, or the one that the environment variable
-        FASTNN_CPU names. "amx" is "avx512" but for bfloat16, "amx_lowered" the same with the
-        instructions of AMX computed one by one, to be tested on any CPU.
+        FASTNN_CPU names. "amx" and "avx512_bf16" are "avx512" but for bfloat16; "_lowered" is what
+        computes their instructions by others, to be tested on any CPU.
     """
 
     name = "cython"
@@ -276,8 +276,8 @@ class CythonBackend:
 
     @property
     def has_fast_bfloat16(self) -> bool:
-        """Whether networks train faster in bfloat16 than in float32: with AMX."""
-        return self.isa == "amx"
+        """Whether networks of some width train faster in bfloat16 than in float32."""
+        return _core.flops(self.isa, "bfloat16") > _core.flops(self.isa, "float32")
 
     def supports(self, spec: NetworkSpec, dtype: np.dtype, plan: Plan | None = None) -> str | None:
         return why_unsupported(

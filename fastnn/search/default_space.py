@@ -23,7 +23,7 @@ def default_space(estimator: BaseEstimator, n_rows: int) -> Space:
 
     Of a network it varies width, depth, activation, learning rate, batch size, penalty, epochs and
     dtype; of a bag preset, members, layers, epochs and learning rate. A network is tried in
-    bfloat16 too where it trains faster so, with Intel's AMX. What was set to another value than the
+    bfloat16 too where the processor has instructions for it. What was set to another value than the
     default stays as it was set. Only what the estimator has a parameter for is varied:
     scikit-learn's network has no ``dtype``. The distributions are lists and scipy.stats', which
     scikit-learn's own searches take as well.

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from support import instruction_sets
 from support.problems import as_csr, fresh_state, problem
 
 from fastnn.backends import choose, load, threads
@@ -176,9 +177,9 @@ def test_neither_threads_nor_members_change_a_bit(backend, monkeypatch, n_member
     assert granted == [1, 2, 3]
 
 
-@pytest.fixture(params=[("amx_lowered", "avx512_lowered"), ("amx", "avx512")], ids=str)
+@pytest.fixture(params=instruction_sets.VECTORS_OF.items(), ids=str)
 def tiles_and_vectors(request, monkeypatch):
-    """A function that switches the compiled backend to AMX, or to the vectors it goes with."""
+    """A function that switches the compiled backend to tiles, or to the vectors they go with."""
     compiled = pytest.importorskip(
         "fastnn.backends.cython_backend", reason="no C extension", exc_type=ImportError
     )
@@ -236,6 +237,15 @@ def test_a_fit_in_tiles_has_the_bits_of_one_in_vectors(
         found.append([bits(state.params), bits(state.slots), losses])
     for tiles, vectors in zip(*found, strict=True):
         np.testing.assert_array_equal(tiles, vectors)
+
+
+def test_bfloat16_is_fast_where_there_are_instructions_for_it():
+    compiled = pytest.importorskip(
+        "fastnn.backends.cython_backend", reason="no C extension", exc_type=ImportError
+    )
+    for isa in set(compiled.BACKEND.available) - {"amx"}:  # which the system may refuse
+        found = compiled.CythonBackend(isa).has_fast_bfloat16
+        assert found == (isa in instruction_sets.VECTORS_OF), isa
 
 
 def test_predictions_are_those_of_float32(rounding_backend):

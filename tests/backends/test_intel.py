@@ -16,7 +16,7 @@ cython_backend = pytest.importorskip(
 )
 _core = cython_backend._core
 
-each_isa = pytest.mark.parametrize("isa", instruction_sets.tested(_core.INSTRUCTION_SETS))
+each_isa = pytest.mark.parametrize("isa", instruction_sets.with_vectors(_core.INSTRUCTION_SETS))
 each_dtype = pytest.mark.parametrize("dtype", ["float64", "float32"])
 
 

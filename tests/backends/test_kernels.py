@@ -36,11 +36,7 @@ SIZES = [*range(1, 10), 15, 16, 17, 31, 32, 33, 63, 64, 65, 100]
 # of it.
 TOLERANCE = {"float64": 2e-12, "float32": 1e-3}
 
-# AMX differs from the vectors that it goes with in bfloat16 alone.
-each_isa = pytest.mark.parametrize(
-    "isa",
-    [name for name in instruction_sets.tested(_core.INSTRUCTION_SETS) if name != "amx_lowered"],
-)
+each_isa = pytest.mark.parametrize("isa", instruction_sets.with_vectors(_core.INSTRUCTION_SETS))
 each_dtype = pytest.mark.parametrize("dtype", ["float64", "float32"])
 
 

@@ -553,7 +553,7 @@ int main(int argc, char **argv)
     static const int sizes[] = {1, 2, 3, 5, 8, 15, 16, 17, 33, 50};
     const int n_sizes = sizeof sizes / sizeof *sizes;
     /* AMX too where the system refuses it, but all else is here: what takes its place must run. */
-    const fnn_isa *refused = strcmp(fnn_isa_name(fnn_isa_at(0)), "avx512") ? NULL : &fnn_isa_amx;
+    const fnn_isa *refused = strncmp(fnn_isa_name(fnn_isa_at(0)), "avx512", 6) ? NULL : &fnn_isa_amx;
     for (int i = 0; fnn_isa_at(i) || refused; i++) {
         const fnn_isa *isa = fnn_isa_at(i) ? fnn_isa_at(i) : refused;
         refused = isa == refused ? NULL : refused;
@@ -586,8 +586,8 @@ int main(int argc, char **argv)
                 encode(&p, n_numeric, size, n_indicators, n_hot);
             for (int k = 0; k < 2 * FNN_N_PRECISIONS; k++) {
                 const int precision = k % FNN_N_PRECISIONS;
-                if (precision != FNN_BF16 && strstr(fnn_isa_name(isa), "amx"))
-                    continue; /* the same kernels as of the vectors it goes with */
+                if (precision != FNN_BF16 && (strstr(fnn_isa_name(isa), "amx") || strstr(fnn_isa_name(isa), "bf16")))
+                    continue; /* the same kernels as of the vectors they go with */
                 run(isa, precision, &p, k / FNN_N_PRECISIONS, j % 2 ? 2 : 4);
                 n_runs++;
             }

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 # Only for tests: the wider registers, split by the compiler for machines that have none.
-# And AMX's instructions, computed one by one.
-STANDS_IN_FOR = {"avx512_lowered": "avx512", "amx_lowered": "amx"}
+# And the instructions of bfloat16, computed by others.
+STANDS_IN_FOR = {name + "_lowered": name for name in ("avx512", "avx512_bf16", "amx")}
+# These differ from the vectors that they go with in bfloat16 alone.
+VECTORS_OF = {
+    tiles + kind: "avx512" + kind for tiles in ("amx", "avx512_bf16") for kind in ("", "_lowered")
+}
 
 
 def tested(available: tuple[str, ...]) -> tuple[str, ...]:
     """All available, without those that stand in for another one that is there."""
     return tuple(name for name in available if STANDS_IN_FOR.get(name) not in available)
+
+
+def with_vectors(available: tuple[str, ...]) -> tuple[str, ...]:
+    """Those tested, each vector once."""
+    return tuple(name for name in tested(available) if VECTORS_OF.get(name) not in available)
