@@ -91,6 +91,8 @@ static uint32_t key_of(const worker *w, ptrdiff_t layer)
 static void forward_and_back(const worker *w, const fnn_rows *block, ptrdiff_t row, ptrdiff_t first,
                              ptrdiff_t end)
 {
+    if (first == end) /* fewer panels than threads */
+        return;
     const fnn_engine *e = w->e;
     const fnn_kernels *k = e->k;
     const fnn_input_kind *input = &fnn_input_kinds[block->data->input];
@@ -121,7 +123,7 @@ static void forward_and_back(const worker *w, const fnn_rows *block, ptrdiff_t r
         weights[p] = 0;
         losses[p] = k->loss(&e->criterion, top->n_out, &r, raw, partial(w), &weights[p]);
     }
-    /* The deltas that no layer takes are turned at once where they can be. */
+    /* Deltas that no layer below takes are turned at once, where kernels can. */
     const ptrdiff_t bottom = e->embedding.n_out ? 0 : 1;
     const int turns = k->backward_turned != NULL;
     for (ptrdiff_t i = last; i >= 0; i--) {
