@@ -26,8 +26,6 @@ const char *fnn_isa_name(const fnn_isa *isa) { return isa->name; }
 
 int fnn_isa_has(const fnn_isa *isa, int precision) { return isa->kernels[precision] != NULL; }
 
-int fnn_isa_lanes(const fnn_isa *isa, int precision) { return isa->kernels[precision]->lanes; }
-
 const fnn_kernels *fnn_allowed_kernels(const fnn_isa *isa, int precision)
 {
     const fnn_kernels *k = isa->kernels[precision];

@@ -152,7 +152,6 @@ typedef struct fnn_isa fnn_isa;
 const fnn_isa *fnn_isa_at(int i);
 const char *fnn_isa_name(const fnn_isa *isa);
 int fnn_isa_has(const fnn_isa *isa, int precision);
-int fnn_isa_lanes(const fnn_isa *isa, int precision);
 /* Of products in a cycle, about: by which precisions compare. May ask the system for a permission. */
 double fnn_isa_flops(const fnn_isa *isa, int precision);
 

@@ -115,7 +115,6 @@ cdef extern from "fastnn.h" nogil:
     const fnn_isa *fnn_isa_at(int i)
     const char *fnn_isa_name(const fnn_isa *isa)
     int fnn_isa_has(const fnn_isa *isa, int precision)
-    int fnn_isa_lanes(const fnn_isa *isa, int precision)
     double fnn_isa_flops(const fnn_isa *isa, int precision)
     fnn_engine *fnn_engine_new(const fnn_isa *isa, int precision, const fnn_network *network)
     void fnn_engine_free(fnn_engine *engine)

@@ -544,11 +544,6 @@ def tuning(double line_cost=-1, int intel=-1):
     return fnn_line_cost(line_cost), bool(fnn_intel(intel))
 
 
-def lanes(str isa, str dtype):
-    """Numbers in a vector."""
-    return fnn_isa_lanes(_find(isa), _precision(isa, dtype))
-
-
 def flops(str isa, str dtype):
     """Floating-point operations of products in a cycle, about: by which precisions compare."""
     return fnn_isa_flops(_find(isa), _precision(isa, dtype))

@@ -22,6 +22,7 @@ from fastnn._optional import require
 from fastnn._sklearn import safe_indexing
 from fastnn.backends import choose
 from fastnn.backends.base import Data, Engine, Passes, Plan, TrainState
+from fastnn.core import arrays
 from fastnn.core.augmentations import Augmentation
 from fastnn.core.network import NetworkSpec
 from fastnn.estimators.targets import Targets, ValidationRows
@@ -173,7 +174,8 @@ def local_pass(data: Data, question: Question, number: int, share: float) -> Sum
 def _of_shard(state: TrainState, number: int) -> TrainState:
     """A copy to change, whose dropout and augmentations are others in each shard."""
     seeds = state.seeds + np.uint32(number)
-    return replace(state, params=state.params.copy(), slots=state.slots.copy(), seeds=seeds)
+    params, slots = arrays.copy(state.params), arrays.copy(state.slots)
+    return replace(state, params=params, slots=slots, seeds=seeds)
 
 
 def _aligned(data: Data) -> Data:

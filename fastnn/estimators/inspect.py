@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from sklearn.frozen import FrozenEstimator
+
 
 def innermost(estimator: Any) -> Any:
     """What a Pipeline, a search, or another estimator around one has inside; or itself."""
+    if isinstance(estimator, FrozenEstimator):
+        return innermost(estimator.estimator)
     if hasattr(estimator, "steps"):
         return innermost(estimator.steps[-1][1])
     for name in ("estimator_", "regressor_", "best_estimator_"):

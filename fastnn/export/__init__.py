@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastnn._lazy import submodules
 from fastnn.export.c_source import CSource, flash_bytes, to_c
 from fastnn.export.converters import register_skl2onnx
-from fastnn.export.onnx_graph import to_onnx
+from fastnn.export.onnx_model import to_onnx
 
 __all__ = ["CSource", "flash_bytes", "register_skl2onnx", "to_c", "to_onnx"]
 

@@ -23,7 +23,15 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastnn.core.embedding import Embedding
 from fastnn.export.columns import Step, full_name
-from fastnn.export.description import Dense, Description, describe_layers, steps_back
+from fastnn.export.description import (
+    Dense,
+    Description,
+    Threshold,
+    describe_layers,
+    steps_back,
+    threshold_of,
+    undecided,
+)
 from fastnn.tabular.base import BaseTabular
 from fastnn.tabular.embed import CategoricalColumn, EmbeddingEncoder, as_text
 from fastnn.tabular.encode import TableColumns
@@ -133,9 +141,8 @@ class BagDescription:
         Of all columns of the table; None where it was an array.
     after : tuple of Step
         What happens to a regressor's mean answers.
-    threshold : float or None
-        The probability from which on the second of two classes is answered; None answers the
-        likelier one.
+    threshold : Threshold or None
+        None answers the likeliest class.
     """
 
     columns: tuple[NumberColumn | CategoryColumn, ...]
@@ -145,7 +152,7 @@ class BagDescription:
     n_columns: int
     names: tuple[str, ...] | None
     after: tuple[Step, ...] = ()
-    threshold: float | None = None
+    threshold: Threshold | None = None
 
     @property
     def numbers(self) -> list[NumberColumn]:
@@ -191,11 +198,13 @@ class BagDescription:
     @property
     def network(self) -> Description:
         """The first member behind the row, which stands for all in layers, link and answer."""
-        return Description(self.members[0].layers, self.inverse_link, self.classes)
+        layers = self.members[0].layers
+        return Description(layers, self.inverse_link, self.classes, threshold=self.threshold)
 
 
 def stands_alone(model: Any) -> bool:
     """Whether :func:`describe_bag` takes ``model``, fitted or not."""
+    model = undecided(model)
     if isinstance(model, Pipeline):
         before = [type(part) for _, part in model.steps[:-1]]
         return {*before} <= {TableColumns} and stands_alone(model[-1])
@@ -211,8 +220,8 @@ def describe_bag(model: Any, dtype: DTypeLike) -> BagDescription:
     ----------
     model : estimator
         A :class:`~fastnn.TabularClassifier` or :class:`~fastnn.TabularRegressor`; a
-        TransformedTargetRegressor around one; the pipeline that ``fastnn fit`` makes of one; a
-        search whose ``best_estimator_`` is one of these.
+        TransformedTargetRegressor or a threshold around one; the pipeline that ``fastnn fit`` makes
+        of one; a search whose ``best_estimator_`` is one of these.
     dtype : dtype
         Of the members' tables, weights and biases in the description.
 
@@ -227,6 +236,9 @@ def describe_bag(model: Any, dtype: DTypeLike) -> BagDescription:
     """
     model = getattr(model, "best_estimator_", model)
     check_is_fitted(model)
+    if (inside := undecided(model)) is not model:
+        found = describe_bag(inside, dtype)
+        return replace(found, threshold=threshold_of(model) or found.threshold)
     if isinstance(model, Pipeline):
         for name, part in model.steps[:-1]:
             if type(part) is not TableColumns:

@@ -55,6 +55,7 @@ def to_c(
 
     ``void NAME_predict(const float *x, float *out)`` answers one row: the probabilities of a
     classifier, as in ``predict_proba``, or the predictions of a regressor. It allocates nothing.
+    ``int NAME_label(const float *out)`` decides, by a threshold too.
 
     Parameters
     ----------
@@ -63,7 +64,8 @@ def to_c(
         StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler, SimpleImputer, OneHotEncoder,
         OrdinalEncoder, or a ColumnTransformer of these, and a network; a
         :class:`~fastnn.TabularClassifier` or :class:`~fastnn.TabularRegressor`; what ``fastnn fit``
-        makes of a table; a TransformedTargetRegressor; a fitted search over one.
+        makes of a table; a TransformedTargetRegressor, FixedThresholdClassifier,
+        TunedThresholdClassifierCV or fitted search around one.
     path : path-like
         The C file, ``*.c``; the header, ``*.h``, is written beside it.
     weights : {"float32", "int8"}, default="float32"

@@ -9,18 +9,26 @@ from sklearn.base import is_classifier
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.impute import SimpleImputer
+from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
 from sklearn.utils.validation import check_is_fitted
 
 from fastnn._optional import require
 from fastnn.estimators.mlp import MLPClassifier, MLPRegressor
 from fastnn.export.bags import BagDescription, describe_bag, stands_alone
-from fastnn.export.description import describe, steps_back
+from fastnn.export.description import (
+    Description,
+    describe,
+    steps_back,
+    threshold_of,
+    undecided,
+)
 from fastnn.export.onnx_bag import add_bag
 from fastnn.export.onnx_graph import (
     ML_OPSET,
     Answering,
     Graph,
     add_answers,
+    add_decision,
     add_steps,
     label_tensor,
 )
@@ -28,7 +36,7 @@ from fastnn.tabular.estimator import TabularClassifier, TabularRegressor
 
 
 def register_skl2onnx() -> None:
-    """Make skl2onnx convert fastnn's estimators, and TransformedTargetRegressor.
+    """Make skl2onnx convert fastnn's estimators, TransformedTargetRegressor, and thresholds.
 
     ``skl2onnx.to_onnx`` and ``skl2onnx.convert_sklearn`` then take models that hold them. Calling
     it again changes nothing.
@@ -44,28 +52,21 @@ def register_skl2onnx() -> None:
         "nocl": [False],
         "output_class_labels": [False],
     }
-    register(
-        MLPClassifier,
-        "FastnnMLPClassifier",
-        _network_shapes,
-        _convert_network,
-        options=of_classifiers,
-    )
-    register(MLPRegressor, "FastnnMLPRegressor", _network_shapes, _convert_network)
-    register(
-        TabularClassifier,
-        "FastnnTabularClassifier",
-        _network_shapes,
-        _convert_network,
-        options=of_classifiers,
-    )
-    register(TabularRegressor, "FastnnTabularRegressor", _network_shapes, _convert_network)
-    register(
-        TransformedTargetRegressor,
-        "FastnnTransformedTargetRegressor",
-        _transformed_target_shapes,
-        _convert_transformed_target,
-    )
+    network = _network_shapes, _convert_network
+    threshold = _threshold_shapes, _convert_threshold  # skl2onnx 1.20 leaves thresholds out
+    for classifier, convert in [
+        (MLPClassifier, network),
+        (TabularClassifier, network),
+        (FixedThresholdClassifier, threshold),
+        (TunedThresholdClassifierCV, threshold),
+    ]:
+        register(classifier, f"Fastnn{classifier.__name__}", *convert, options=of_classifiers)
+    for regressor, convert in [
+        (MLPRegressor, network),
+        (TabularRegressor, network),
+        (TransformedTargetRegressor, (_transformed_target_shapes, _convert_transformed_target)),
+    ]:
+        register(regressor, f"Fastnn{regressor.__name__}", *convert)
 
 
 def with_skl2onnx(model: Any, opset: int, dtype: str, X: Any) -> Any:
@@ -109,11 +110,22 @@ def _refuse_what_goes_wrong(part: Any, dtype: str, by_column: bool) -> None:
     raise ValueError(f"{type(part).__name__} cannot be exported to ONNX with {reason}; {way_out}.")
 
 
-def _describe(operator: Any) -> tuple[Answering, np.dtype]:
-    """The network or bag of an operator of skl2onnx, and the type of its arithmetic."""
+def _number_type(operator: Any) -> Any:
+    """Of an operator's arithmetic."""
     types = require("skl2onnx.common.data_types")
     is_double = any(isinstance(one.type, types.DoubleTensorType) for one in operator.inputs)
-    dtype = np.dtype(np.float64 if is_double else np.float32)
+    return types.DoubleTensorType if is_double else types.FloatTensorType
+
+
+def _dtype(operator: Any) -> np.dtype:
+    """The same for NumPy."""
+    is_double = _number_type(operator).__name__ == "DoubleTensorType"
+    return np.dtype(np.float64 if is_double else np.float32)
+
+
+def _describe(operator: Any) -> tuple[Answering, np.dtype]:
+    """The network or bag of an operator of skl2onnx, and the type of its arithmetic."""
+    dtype = _dtype(operator)
     model = operator.raw_operator
     return (describe_bag if stands_alone(model) else describe)(model, dtype), dtype
 
@@ -121,8 +133,8 @@ def _describe(operator: Any) -> tuple[Answering, np.dtype]:
 def _network_shapes(operator: Any) -> None:
     """Tell skl2onnx the types and shapes of what a network answers."""
     types = require("skl2onnx.common.data_types")
-    description, dtype = _describe(operator)
-    number = types.DoubleTensorType if dtype == np.float64 else types.FloatTensorType
+    description, _ = _describe(operator)
+    number = _number_type(operator)
     n_rows, n_out = operator.inputs[0].get_first_dimension(), description.n_out
     if description.classes is None:
         operator.outputs[0].type = number([n_rows, n_out])
@@ -131,9 +143,14 @@ def _network_shapes(operator: Any) -> None:
     if description.decides == "labels":
         operator.outputs[0].type = types.Int64TensorType([n_rows, n_out])
     else:
-        is_text = label_tensor(description).dtype == object
-        kind = types.StringTensorType if is_text else types.Int64TensorType
-        operator.outputs[0].type = kind([n_rows])
+        operator.outputs[0].type = _label_type(description)([n_rows])
+
+
+def _label_type(description: Answering) -> Any:
+    """Of one label."""
+    types = require("skl2onnx.common.data_types")
+    is_text = label_tensor(description).dtype == object
+    return types.StringTensorType if is_text else types.Int64TensorType
 
 
 def _convert_network(scope: Any, operator: Any, container: Any) -> None:
@@ -174,26 +191,53 @@ def _cells(graph: Graph, bag: BagDescription, operator: Any) -> dict[str, str]:
 
 def _transformed_target_shapes(operator: Any) -> None:
     """Tell skl2onnx the type and shape of a TransformedTargetRegressor's predictions."""
-    types = require("skl2onnx.common.data_types")
-    is_double = isinstance(operator.inputs[0].type, types.DoubleTensorType)
-    number = types.DoubleTensorType if is_double else types.FloatTensorType
+    number = _number_type(operator)
     operator.outputs[0].type = number([operator.inputs[0].get_first_dimension(), None])
+
+
+def _decision(model: Any) -> Description:
+    """What a threshold makes of two probabilities."""
+    return Description((), "softmax", model.classes_, threshold=threshold_of(model))
+
+
+def _threshold_shapes(operator: Any) -> None:
+    """Tell skl2onnx the types and shapes of a label and two probabilities."""
+    n_rows = operator.inputs[0].get_first_dimension()
+    operator.outputs[0].type = _label_type(_decision(operator.raw_operator))([n_rows])
+    operator.outputs[1].type = _number_type(operator)([n_rows, 2])
+
+
+def _convert_threshold(scope: Any, operator: Any, container: Any) -> None:
+    """Write a classifier that decides by a threshold: what stands in it, then the decision."""
+    model = operator.raw_operator
+    _, p = _inside(undecided(model), scope, operator, container)
+    graph = Graph(_dtype(operator), unique=scope.get_unique_variable_name)
+    outputs = [output.full_name for output in operator.outputs]
+    add_decision(graph, _decision(model), p, outputs)
+    _add(graph, container)
 
 
 def _convert_transformed_target(scope: Any, operator: Any, container: Any) -> None:
     """Write a TransformedTargetRegressor: its regressor, then the way back of its targets."""
-    algebra = require("skl2onnx.algebra.onnx_operator")
-    types = require("skl2onnx.common.data_types")
     model = operator.raw_operator
-    regressor = algebra.OnnxSubEstimator(
-        model.regressor_, *operator.inputs, op_version=container.target_opset
-    )
-    regressor.add_to(scope, container)
-    is_double = isinstance(operator.inputs[0].type, types.DoubleTensorType)
-    graph = Graph(np.float64 if is_double else np.float32, unique=scope.get_unique_variable_name)
-    v = add_steps(graph, steps_back(model), regressor.outputs[0].full_name)
+    (v,) = _inside(model.regressor_, scope, operator, container)
+    graph = Graph(_dtype(operator), unique=scope.get_unique_variable_name)
+    v = add_steps(graph, steps_back(model), v)
     graph("Identity", v, output=operator.outputs[0].full_name)
     _add(graph, container)
+
+
+def _inside(model: Any, scope: Any, operator: Any, container: Any) -> list[str]:
+    """Write what stands in an operator's model, of as many outputs; their names."""
+    alias = require("skl2onnx").get_model_alias(type(model))
+    if is_classifier(model):
+        for each in (scope, container):
+            each.add_options(id(model), options={"zipmap": False})
+    part = scope.declare_local_operator(alias, model)
+    part.inputs = operator.inputs
+    for output in operator.outputs:
+        part.outputs.append(scope.declare_local_variable("inside", type(output.type)()))
+    return [output.full_name for output in part.outputs]
 
 
 def _add(graph: Graph, container: Any) -> None:

@@ -13,10 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from sklearn.compose import TransformedTargetRegressor
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from fastnn._sklearn import positive_label
 from fastnn.core.activations import ACTIVATIONS, Activation
 from fastnn.estimators.mlp import MLPClassifier, MLPRegressor
 from fastnn.export.columns import SCALERS, Column, Step, follow, full_name, scaler_steps
@@ -31,6 +34,14 @@ class Dense:
     weight: NDArray[np.floating]
     bias: NDArray[np.floating]
     activation: Activation
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """Of two classes, number ``of`` is answered where its probability is at least ``least``."""
+
+    least: float
+    of: int
 
 
 @dataclass(frozen=True)
@@ -52,9 +63,8 @@ class Description:
         What happens to a regressor's predictions after the network.
     feature_names : tuple of str
         As the user named the columns; empty where they have no names.
-    threshold : float or None
-        The probability from which on the second of two classes is answered; None answers the
-        likelier one.
+    threshold : Threshold or None
+        None answers the likeliest class.
     """
 
     layers: tuple[Dense, ...]
@@ -64,7 +74,7 @@ class Description:
     n_in: int = 0
     after: tuple[Step, ...] = ()
     feature_names: tuple[str, ...] = ()
-    threshold: float | None = None
+    threshold: Threshold | None = None
 
     @property
     def n_out(self) -> int:
@@ -103,8 +113,9 @@ def describe(model: Any, dtype: DTypeLike) -> Description:
     Parameters
     ----------
     model : estimator
-        An :class:`~fastnn.MLPClassifier` or :class:`~fastnn.MLPRegressor`; a Pipeline or a
-        TransformedTargetRegressor around one; a search whose ``best_estimator_`` is one of these.
+        An :class:`~fastnn.MLPClassifier` or :class:`~fastnn.MLPRegressor`; a Pipeline, a
+        TransformedTargetRegressor or a threshold around one; a search whose ``best_estimator_`` is
+        one of these.
     dtype : dtype
         Of weights and biases in the description.
 
@@ -121,7 +132,7 @@ def describe(model: Any, dtype: DTypeLike) -> Description:
     check_is_fitted(model)
     names = tuple(map(str, getattr(model, "feature_names_in_", ())))
     # A Pipeline that begins with "passthrough" does not know it.
-    parts = [model, *(part for _, part in getattr(model, "steps", ()))]
+    parts = [model, *(part for _, part in getattr(undecided(model), "steps", ()))]
     n_in = next((part.n_features_in_ for part in parts if hasattr(part, "n_features_in_")), 0)
     described = _describe(model, dtype, tuple(map(Column, range(n_in))))
     return replace(described, n_in=n_in, feature_names=names)
@@ -130,6 +141,9 @@ def describe(model: Any, dtype: DTypeLike) -> Description:
 def _describe(model: Any, dtype: DTypeLike, columns: tuple[Column, ...]) -> Description:
     """Describe a fitted model of ``columns``."""
     model = getattr(model, "best_estimator_", model)
+    if (inside := undecided(model)) is not model:
+        found = _describe(inside, dtype, columns)
+        return replace(found, threshold=threshold_of(model) or found.threshold)
     if isinstance(model, Pipeline):
         return _describe(model[-1], dtype, tuple(follow(model[:-1], columns)))
     if isinstance(model, TransformedTargetRegressor):
@@ -141,8 +155,8 @@ def _describe(model: Any, dtype: DTypeLike, columns: tuple[Column, ...]) -> Desc
     if not isinstance(model, MLPClassifier | MLPRegressor):
         raise TypeError(
             f"A {full_name(model)} cannot be exported; fastnn's MLPClassifier and MLPRegressor"
-            " can, and LogisticRegression and Ridge, in a Pipeline or TransformedTargetRegressor"
-            " too."
+            " can, and LogisticRegression and Ridge, in a Pipeline, TransformedTargetRegressor,"
+            " FixedThresholdClassifier or TunedThresholdClassifierCV too."
         )
     network = model._network()
     activations = [layer.activation for layer in network.spec.layers]
@@ -207,6 +221,40 @@ def steps_back(model: TransformedTargetRegressor) -> tuple[Step, ...]:
         f" {', '.join(scaler.__name__ for scaler in SCALERS)} and the inverse functions"
         " numpy.exp and numpy.expm1."
     )
+
+
+def undecided(model: Any) -> Any:
+    """What stands in a threshold, or frozen, fitted or not; itself where it stands in neither."""
+    if isinstance(model, FrozenEstimator):
+        return undecided(model.estimator)
+    if isinstance(model, FixedThresholdClassifier | TunedThresholdClassifierCV):
+        return undecided(getattr(model, "estimator_", model.estimator))
+    return model
+
+
+def threshold_of(model: Any) -> Threshold | None:
+    """The threshold that a fitted model is; None if it is none.
+
+    Raises
+    ------
+    ValueError
+        If it is one of something else than probabilities.
+    """
+    if isinstance(model, FrozenEstimator):
+        return threshold_of(model.estimator)
+    if isinstance(model, FixedThresholdClassifier):
+        least, label = model.threshold, model.pos_label
+    elif isinstance(model, TunedThresholdClassifierCV):
+        least, label = model.best_threshold_, positive_label(model)
+    else:
+        return None
+    if model.response_method == "decision_function":
+        raise ValueError(
+            f"{type(model).__name__} cannot be exported with response_method='decision_function';"
+            " choose 'predict_proba'."
+        )
+    is_first = label is not None and model.classes_[0] == label
+    return Threshold(0.5 if least == "auto" else float(least), 0 if is_first else 1)
 
 
 def _finite(name: str, array: NDArray[Any], dtype: DTypeLike) -> NDArray[np.floating]:

@@ -1,38 +1,22 @@
-"""How is a fitted network written as an ONNX graph?
-
-Networks are written with ``onnx.helper`` alone. A model with parts of scikit-learn around its
-network goes through skl2onnx, which calls the same functions for the network inside.
-"""
+"""How is a network written as an ONNX graph? With ``onnx.helper`` alone."""
 
 from __future__ import annotations
 
 import copy
 import itertools
-import os
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.frozen import FrozenEstimator
-from sklearn.model_selection import FixedThresholdClassifier
-from sklearn.pipeline import Pipeline
 
 from fastnn._optional import require
-from fastnn._version import __version__
-from fastnn.estimators.inspect import innermost
-from fastnn.estimators.mlp import MLPClassifier, MLPRegressor
-from fastnn.export.bags import BagDescription, describe_bag, stands_alone
+from fastnn.export.bags import BagDescription
 from fastnn.export.columns import Step
-from fastnn.export.description import Description, describe, reads_a_table
-from fastnn.tabular.model import TableModel
+from fastnn.export.description import Description
 
 ML, ML_OPSET = "ai.onnx.ml", 3  # the operators of classical models, and their version
 TEXT = 8  # ONNX's code of text
-OPSET = 17  # of 2022: what most runtimes in use read
-_LOWEST_OPSET = 13  # since when Softmax works along one axis
-_PRECISIONS = ("float32", "float64")
 
 
 class Graph:
@@ -224,8 +208,9 @@ def add_decision(graph: Graph, description: Answering, p: str, outputs: list[str
         graph("Identity", p, output=outputs[0])
         return
     if description.threshold is not None:
-        second = graph("Gather", p, np.array(1), axis=1)
-        code = graph.cast(graph("GreaterOrEqual", second, description.threshold), np.int64)
+        chance = graph("Gather", p, np.array(description.threshold.of), axis=1)
+        code = graph("GreaterOrEqual", chance, description.threshold.least)
+        code = graph.cast(code if description.threshold.of else graph("Not", code), np.int64)
     elif description.decides == "labels":
         code = graph.cast(graph("Greater", p, 0.5), np.int64)
     else:
@@ -253,126 +238,6 @@ def label_tensor(description: Answering) -> NDArray[Any]:
         f"Class labels such as {classes[-1]!r} cannot be exported to ONNX; whole numbers, text and"
         " booleans can. Encode the labels before fitting, as with LabelEncoder."
     )
-
-
-def to_onnx(
-    model: Any,
-    path: str | os.PathLike[str] | None = None,
-    *,
-    opset: int | None = None,
-    dtype: str = "float32",
-    X: Any = None,
-) -> Any:
-    """Write a fitted model as an ONNX graph.
-
-    The graph's input is ``"X" (n_rows, n_features)``, or where the model reads columns by name, one
-    ``(n_rows, 1)`` for each. A classifier's outputs are ``"label" (n_rows,)``, or ``(n_rows,
-    n_outputs)`` of 0 and 1 for multilabel, and ``"probabilities"``, columns as in
-    ``predict_proba``. A regressor's output is ``"variable" (n_rows, n_outputs)``.
-
-    Parameters
-    ----------
-    model : estimator or TableModel
-        A fitted :class:`~fastnn.MLPClassifier`, :class:`~fastnn.MLPRegressor`,
-        :class:`~fastnn.TabularClassifier` or :class:`~fastnn.TabularRegressor`; a model of
-        scikit-learn around one that skl2onnx knows: Pipeline, ColumnTransformer,
-        CalibratedClassifierCV, TransformedTargetRegressor; a fitted search over one; or what
-        :func:`fastnn.persistence.load_model` returns of a model that is no trees.
-    path : path-like, default=None
-        A file to write the graph to, by custom ``*.onnx``.
-    opset : int, default=None
-        Version of ONNX's operators, at least 13; None is 17, which runtimes read since 2022.
-    dtype : {"float32", "float64"}, default="float32"
-        Of the arithmetic and of X. Of a bag, and of columns of a table, numbers are float64 either
-        way, up to where a network begins; categories that are texts are text, the empty one
-        missing; dates are days since 1970.
-    X : DataFrame, default=None
-        One or more rows of the training table. Needed where a part of scikit-learn's selects
-        columns by name or takes text; the graph then has one input for each column.
-
-    Returns
-    -------
-    onnx.ModelProto
-        The model, checked by ``onnx.checker``.
-
-    Raises
-    ------
-    ImportError
-        If onnx, or skl2onnx where it is needed, is not installed.
-    TypeError
-        If part of the model cannot be exported; the message names it.
-    ValueError
-        If ``opset`` or ``dtype`` is none of those above, or the model holds an activation, a loss,
-        labels or names that cannot be exported.
-    """
-    onnx = require("onnx")
-    highest = onnx.defs.onnx_opset_version()
-    opset = OPSET if opset is None else opset
-    if not _LOWEST_OPSET <= opset <= highest:
-        raise ValueError(
-            f"opset must be between {_LOWEST_OPSET} and {highest}, the newest that the installed"
-            f" onnx knows, got {opset}."
-        )
-    if dtype not in _PRECISIONS:
-        raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}.")
-    try:
-        proto = _converted(model, opset, dtype, X)
-    except UnicodeEncodeError as error:
-        raise ValueError(
-            f"Text such as {error.object!r} is no Unicode and cannot be exported to ONNX. Correct"
-            " the names and categories of the training table."
-        ) from error
-    proto.producer_name, proto.producer_version = "fastnn", __version__
-    onnx.checker.check_model(proto, full_check=True)
-    if path is not None:
-        onnx.save(proto, path)
-    return proto
-
-
-def _converted(model: Any, opset: int, dtype: str, X: Any) -> Any:
-    """The model as ONNX has it, by whoever can write it."""
-    schema = threshold = None
-    if isinstance(model, TableModel):
-        (model, threshold), schema = _without_threshold(model.model), model.schema
-    model = getattr(model, "best_estimator_", model)
-    if stands_alone(model):
-        from fastnn.export.onnx_bag import bag_model
-
-        bag = replace(describe_bag(model, dtype), threshold=threshold)
-        return bag_model(bag, dtype, opset, schema)
-    if reads_a_table(model):
-        from fastnn.export.onnx_bag import encoded_model
-
-        network = replace(describe(model, dtype), threshold=threshold)
-        return encoded_model(network, dtype, opset, schema)
-    if schema is not None:
-        raise TypeError(
-            f"A {type(innermost(model)).__name__} of a table cannot be exported to ONNX; bags,"
-            " plain networks and linear models can: --models bag,plain,linear compares these."
-        )
-    if X is None and isinstance(model, MLPClassifier | MLPRegressor):
-        return _network_model(describe(model, dtype), opset, dtype)
-    from fastnn.export.converters import with_skl2onnx
-
-    return with_skl2onnx(model, opset, dtype, X)
-
-
-def _without_threshold(model: Any) -> tuple[Any, float | None]:
-    """The command line's pipeline, and the threshold that it decides at beside its network."""
-    decides = model[-1] if isinstance(model, Pipeline) else None
-    if not isinstance(decides, FixedThresholdClassifier):
-        return model, None
-    inside = decides.estimator_
-    inside = inside.estimator if isinstance(inside, FrozenEstimator) else inside
-    return Pipeline([*model.steps[:-1], ("model", inside)]), float(decides.threshold)
-
-
-def _network_model(description: Description, opset: int, dtype: str) -> Any:
-    """A network alone as a model."""
-    graph = Graph(dtype, {"X"})
-    outputs = output_names(description)
-    add_answers(graph, description, "X", outputs)
-    return as_model(graph, {"X": (dtype, description.n_in)}, description, outputs, opset)
 
 
 def output_names(description: Answering, taken: Collection[str] = ()) -> list[str]:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.backends.base import Data, Engine, Plan, TrainState
+from fastnn.core import arrays
 from fastnn.core.activations import Array
 from fastnn.training.callbacks import Callback, pass_ended, watching
 from fastnn.training.loop import DIVERGED, INTERRUPTED, InterruptedWarning, in_calls
@@ -206,7 +207,7 @@ class Bag:
             is, and a second Ctrl-C, while it is measured, is a KeyboardInterrupt.
         """
         members = loop.members
-        params = np.stack([member.best_params for member in members])
+        params = arrays.copy(np.stack([member.best_params for member in members]))
         state = TrainState(params, self.plan.optimizer.new_slots(params))
         message = INTERRUPTED
         try:

@@ -11,6 +11,7 @@ import scipy.sparse
 from fastnn.backends import choose
 from fastnn.backends.base import Engine
 from fastnn.backends.threads import available_cpus
+from fastnn.core import arrays
 from fastnn.core.activations import ACTIVATIONS, Activation, Array
 from fastnn.core.cost import check_memory
 from fastnn.core.links import INVERSE_LINKS
@@ -81,7 +82,7 @@ class Network:
 
     def copy(self, dtype: np.dtype) -> Network:
         """The same network with parameters of its own."""
-        return Network(self.spec, self.params.astype(dtype))
+        return Network(self.spec, arrays.copy(self.params, dtype))
 
     def holds(
         self,

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.backends.base import Plan, TrainState
+from fastnn.core import arrays
 from fastnn.core.activations import Array
 from fastnn.core.schedules import Schedule
 
@@ -174,12 +175,12 @@ class LoopState:
                 f"coefs_ and intercepts_ hold {len(params)} numbers, but the optimizer to go on"
                 f" with has trained {slots.shape[2]}. Call fit, whose optimizer is a new one."
             )
-        slots = slots.astype(params.dtype)
+        slots = arrays.copy(slots, params.dtype)
         if self._averages:
             if self.state.step and np.array_equal(slots[:, -1], trained):
                 trained = self.state.params
             slots[:, -1] = params
-            trained = trained.astype(params.dtype)
+            trained = arrays.copy(trained, params.dtype)
         self.state = replace(self.state, params=trained, slots=slots)
 
     def draw_seed(self) -> None:

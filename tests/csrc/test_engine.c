@@ -586,7 +586,8 @@ int main(int argc, char **argv)
                 encode(&p, n_numeric, size, n_indicators, n_hot);
             for (int k = 0; k < 2 * FNN_N_PRECISIONS; k++) {
                 const int precision = k % FNN_N_PRECISIONS;
-                if (precision != FNN_BF16 && (strstr(fnn_isa_name(isa), "amx") || strstr(fnn_isa_name(isa), "bf16")))
+                const char *name = fnn_isa_name(isa);
+                if (precision != FNN_BF16 && (strstr(name, "amx") || strstr(name, "bf16")))
                     continue; /* the same kernels as of the vectors they go with */
                 run(isa, precision, &p, k / FNN_N_PRECISIONS, j % 2 ? 2 : 4);
                 n_runs++;

@@ -76,6 +76,33 @@ def test_nan_stays_nan(task, tmp_path):
     assert np.isnan(compiled.answers(np.full((1, 7), np.nan))).all()
 
 
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_tanh_is_right_to_six_units_in_the_last_place(compiler, tmp_path):
+    model = network("squared_error", n_features=1, hidden_layer_sizes=(1,), activation="tanh")
+    model.coefs_, model.intercepts_ = [np.ones((1, 1))] * 2, [np.zeros(1)] * 2
+    compiled = Compiled(to_c(model, tmp_path / "model.c").source, 1, compiler)
+    z = np.concatenate([np.geomspace(1e-37, 20, 2000), np.linspace(0.01, 10, 20_000)])
+    z = np.concatenate([z, -z, [0, np.inf, -np.inf]]).astype(np.float32)
+    got, want = compiled.answers(z[:, None])[:, 0], np.tanh(z.astype(np.float64))
+    ulp = np.spacing(abs(want).astype(np.float32))
+    assert (abs(got - want) <= np.minimum(2.1e-7, 6 * ulp)).all()
+    assert (abs(got) <= 1).all() and np.isnan(compiled.answers([[np.nan]])).all()
+
+
+@pytest.mark.parametrize(("weights", "width"), [("float32", 36), ("int8", 32)])
+def test_gcc_vectorises_the_sums_at_o2(weights, width, tmp_path):
+    needs("gcc")
+    model = network("classes", hidden_layer_sizes=(36, 37))
+    written = to_c(model, tmp_path / "m.c", weights=weights, X_val=model.rows, max_loss=1)
+    flags = [*STRICT, "-fopt-info-vec-optimized", "-c", written.source, "-o", "/dev/null"]
+    said = subprocess.run(["gcc", *map(str, flags)], capture_output=True, text=True).stderr
+    lines = ["", *written.source.read_text().splitlines()]
+    found = {lines[int(i)].strip() for i in re.findall(r"c:(\d+):\d+: opt\S+ loop vect", said)}
+    if "for (int j = 0; j < 36; j++) {" not in found:  # the first layer's activation
+        pytest.skip("this gcc does not vectorise at -O2")
+    assert f"for (; j < {width}; j++) y[j] += x[i] * w[j];" in found
+
+
 @pytest.fixture
 def table():
     """Columns of unlike sizes, one far from zero for its spread, and a target of its own size."""
@@ -287,7 +314,7 @@ def test_arm(task, weights, compiler, runner, tmp_path):
 
 def test_microcontrollers(tmp_path):
     needs("arm-none-eabi-gcc")
-    written = to_c(network("classes"), tmp_path / "model.c")
+    written = to_c(network("classes", activation="tanh"), tmp_path / "model.c")
     flags = [*STRICT, "-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16"]
     compile_with("arm-none-eabi-gcc", *flags, "-Wdouble-promotion", "-c", written.source, "-o",
                  tmp_path / "model.o")  # fmt: skip
