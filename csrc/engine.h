@@ -66,6 +66,7 @@ struct fnn_engine {
     ptrdiff_t gradient_steps; /* of a block, for prefetching at an even pace */
     size_t partial_size; /* a thread's scratch: the gradient of one unit, or a panel of outputs */
     /* Places in a workspace. */
+    size_t denses; /* a thread's layers, as kernels take them */
     size_t partials, sums, queues, panel_loss, panel_weight, unit_penalty, unit_squares;
     size_t csc_start, csc_row, csc_entry;
     size_t embedders, below, below_f; /* a thread's tables and scratch; deltas of the input */

@@ -77,10 +77,19 @@ typedef struct {
     fnn_csc csc;        /* and the block */
     const void *delta, *delta_f; /* T panels; F panels of f_rows rows each */
     ptrdiff_t n, f_rows;         /* rows of the block */
+    ptrdiff_t n_f;               /* F panels that `bias_gradient` reads instead of T panels */
     ptrdiff_t k0, k1;
     int add;
     void *g;
 } fnn_unit;
+
+/* Where T panels go as F panels: n of them, of `rows` rows each, from a T panel's rows on; past the
+ * caches if other cores have read what stood there. */
+typedef struct {
+    void *f;
+    ptrdiff_t n, rows, first;
+    int shared;
+} fnn_turned;
 
 enum { PREFETCHED_SLOTS = 2 };
 
@@ -140,6 +149,11 @@ struct fnn_kernels {
     /* below = (delta W') * slope: deltas of the layer below, from the outputs or slopes it kept. */
     void (*backward)(const fnn_dense *d, const void *delta, int slope, const void *kept,
                      void *below, ptrdiff_t panels);
+    /* The same as F panels, for layers whose deltas no layer below takes; in `rest`, T panels, the
+     * features that F panels leave out, the others undefined. NULL where F panels are not numbers
+     * as they are. */
+    void (*backward_turned)(const fnn_dense *d, const void *delta, int slope, const void *kept,
+                            void *rest, ptrdiff_t panels, const fnn_turned *to);
     /* T panels, a range of them -> F panels of `rows` rows each; n_f F panels are written, past the
      * caches if other cores have read what stood there. */
     void (*transpose_panels)(const void *t, ptrdiff_t n, ptrdiff_t first, ptrdiff_t panels, void *f,
@@ -153,8 +167,8 @@ struct fnn_kernels {
     ptrdiff_t (*f_panels)(ptrdiff_t n);
     void (*gradient)(const fnn_unit *u, fnn_prefetch *next);
     void (*sparse_gradient)(const fnn_unit *u);
-    /* g (n,) = sum over the block of the delta. */
-    void (*bias_gradient)(const void *delta, ptrdiff_t n, ptrdiff_t panels, int add, void *g);
+    /* g (n_out,) = sum over the block of the delta. */
+    void (*bias_gradient)(const fnn_unit *u);
     /* n parameters, their slots (slot s stands at slots + s * stride numbers), their gradient;
      * returns the penalty of the parameters before. */
     double (*update)(const fnn_rule *rule, void *p, void *slots, ptrdiff_t stride, const void *g,

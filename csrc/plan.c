@@ -161,6 +161,7 @@ int fnn_prepare(fnn_engine *e, const fnn_task *task, int n_threads, size_t *byte
         e->operands_size = k->packed_size(e->max_width, e->block) + k->packed_size(e->block, UNIT_ROWS);
         e->operands = arena_add(&total, e->operands_size * team_size);
     }
+    e->denses = arena_add(&total, e->n_layers * sizeof(fnn_dense) * team_size);
     e->partials = arena_add(&total, e->partial_size * team_size);
     if (e->embedding.n_out) {
         const ptrdiff_t n_in = e->embedding.n_out, n_f = fnn_ceil_div(n_in, k->lanes);

@@ -6,19 +6,18 @@
 enum { ROW_BUFFER = 4096, MAX_GROUP = 64 }; /* bytes on the stack; rows of a group of panels */
 
 /* One row of numbers through all layers, between two buffers. */
-static void answer_row(const fnn_engine *e, const void *params, const char *x, char *buffers[2],
-                       char *out)
+static void answer_row(const fnn_engine *e, const fnn_dense *layers, const char *x,
+                       char *buffers[2], char *out)
 {
     for (ptrdiff_t i = 0; i < e->n_layers; i++) {
-        const fnn_dense d = fnn_dense_of(e, params, i);
         char *z = i == e->n_layers - 1 ? out : buffers[i % 2];
-        e->answers->forward_row(&d, x, z);
+        e->answers->forward_row(&layers[i], x, z);
         x = z;
     }
 }
 
 /* The rows of a group of panels through all layers. */
-static void answer_group(const fnn_engine *e, const void *params, const fnn_rows *group,
+static void answer_group(const fnn_engine *e, const fnn_dense *layers, const fnn_rows *group,
                          const fnn_embedder *embedder, char *buffers[2], char *out)
 {
     const fnn_kernels *k = e->answers;
@@ -26,12 +25,11 @@ static void answer_group(const fnn_engine *e, const void *params, const fnn_rows
     const ptrdiff_t n_out = e->layers[e->n_layers - 1].n_out;
     char *in = buffers[0], *z = buffers[1];
     for (ptrdiff_t i = 0; i < e->n_layers; i++) {
-        const fnn_dense d = fnn_dense_of(e, params, i);
         if (i == 0)
-            fnn_input_kinds[group->data->input].forward(k, &d, embedder, group, 0,
-                                                       panels, in, z, NULL);
+            fnn_input_kinds[group->data->input].forward(k, layers, embedder, group, 0, panels, in,
+                                                       z, NULL);
         else
-            k->forward(&d, in, z, NULL, panels);
+            k->forward(&layers[i], in, z, NULL, panels);
         char *swapped = in;
         in = z;
         z = swapped;
@@ -53,7 +51,7 @@ static int answer(const fnn_engine *e, const void *params, const fnn_data *data,
     const size_t half = (chunk * (e->max_width + k->lanes) * k->size + 63) / 64 * 64;
     double here[ROW_BUFFER / sizeof(double)];
     char *memory = (char *)here, *allocated = NULL;
-    *bytes = 2 * half + e->embedder_size + 64;
+    *bytes = 2 * half + e->embedder_size + e->n_layers * sizeof(fnn_dense) + 64;
     if (*bytes > sizeof here) {
         memory = allocated = malloc(*bytes);
         if (!memory)
@@ -62,6 +60,9 @@ static int answer(const fnn_engine *e, const void *params, const fnn_data *data,
     memory = (char *)(((uintptr_t)memory + 63) / 64 * 64);
     char *buffers[2] = {memory, memory + half};
     const fnn_embedder embedder = fnn_embedder_at(e, memory + 2 * half);
+    fnn_dense *layers = (fnn_dense *)(memory + 2 * half + e->embedder_size);
+    for (ptrdiff_t i = 0; i < e->n_layers; i++)
+        layers[i] = fnn_dense_of(e, params, i);
     if (encoded && !by_rows)
         k->embedding_tables(embedder.m, params, NULL, embedder.tables);
     int error = FNN_OK;
@@ -78,13 +79,13 @@ static int answer(const fnn_engine *e, const void *params, const fnn_data *data,
                 k->embed_row(embedder.m, embedder.tables, data, row, embedder.rows);
                 x = embedder.rows;
             }
-            answer_row(e, params, x, buffers, z);
+            answer_row(e, layers, x, buffers, z);
         } else {
             int64_t numbers[MAX_GROUP];
             for (ptrdiff_t i = 0; i < n; i++)
                 numbers[i] = row + i;
             const fnn_rows group = {data, numbers, n};
-            answer_group(e, params, &group, &embedder, buffers, z);
+            answer_group(e, layers, &group, &embedder, buffers, z);
         }
     }
     free(allocated);

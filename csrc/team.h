@@ -87,7 +87,12 @@ static inline int fnn_next(fnn_queue *queues, int me, int n)
 {
     for (int i = 0; i < n; i++) {
         fnn_queue *queue = &queues[(me + i) % n];
-        if (fnn_load(&queue->next) < queue->end) {
+        const int first = (int)fnn_load(&queue->next);
+        if (first < queue->end) {
+            if (n == 1) { /* nobody else takes any: not to wait for all stores before */
+                fnn_store(&queue->next, first + 1);
+                return first;
+            }
             const int number = (int)fnn_add(&queue->next, 1);
             if (number < queue->end)
                 return number;

@@ -13,7 +13,7 @@
 
 #include "engine.h"
 
-enum { WEIGHTS_IN_CACHE = 1 << 19, ROWS_IN_CACHE = 1 << 20 };
+enum { ROWS_IN_CACHE = 1 << 20 };
 
 /* One thread at work on one member. */
 typedef struct {
@@ -53,17 +53,26 @@ static fnn_embedder embedder_of(const worker *w)
     return fnn_embedder_at(e, w->space + e->embedders + w->me * e->embedder_size);
 }
 
-static fnn_dense dense_of(const worker *w, ptrdiff_t i)
+static fnn_dense *dense_of(const worker *w, ptrdiff_t i)
 {
     const fnn_engine *e = w->e;
-    const fnn_engine_layer *l = &e->layers[i];
-    fnn_dense d = fnn_dense_of(e, w->params, i);
-    if (e->k->pack) {
-        d.packed = w->space + l->packed;
-        d.packed_back = l->packed_back ? w->space + l->packed_back : NULL;
-        d.scratch = w->space + e->operands + w->me * e->operands_size;
+    return (fnn_dense *)(w->space + e->denses) + w->me * e->n_layers + i;
+}
+
+/* Layers as kernels take them, once for a member: a small network's step would be a tenth longer. */
+static void set_layers(const worker *w)
+{
+    const fnn_engine *e = w->e;
+    for (ptrdiff_t i = 0; i < e->n_layers; i++) {
+        const fnn_engine_layer *l = &e->layers[i];
+        fnn_dense *d = dense_of(w, i);
+        *d = fnn_dense_of(e, w->params, i);
+        if (e->k->pack) {
+            d->packed = w->space + l->packed;
+            d->packed_back = l->packed_back ? w->space + l->packed_back : NULL;
+            d->scratch = w->space + e->operands + w->me * e->operands_size;
+        }
     }
-    return d;
 }
 
 /* The hash of where a step draws for a layer. */
@@ -82,64 +91,68 @@ static uint32_t key_of(const worker *w, ptrdiff_t layer)
 static void forward_and_back(const worker *w, const fnn_rows *block, ptrdiff_t row, ptrdiff_t first,
                              ptrdiff_t end)
 {
+    if (first == end) /* fewer panels than threads */
+        return;
     const fnn_engine *e = w->e;
     const fnn_kernels *k = e->k;
     const fnn_input_kind *input = &fnn_input_kinds[block->data->input];
     const size_t panel_size = k->lanes * k->size; /* of one feature */
-    const ptrdiff_t last = e->n_layers - 1;
+    const ptrdiff_t last = e->n_layers - 1, panels = end - first;
     double *losses = doubles(w, e->panel_loss), *weights = doubles(w, e->panel_weight);
-    /* Where the weights fit the cache, a group of panels goes through all layers while its
-     * activations are there too. */
-    const int in_cache = e->n_weights * (ptrdiff_t)k->size <= WEIGHTS_IN_CACHE;
-    const ptrdiff_t chunk = in_cache ? k->nr : end - first;
     const fnn_embedder embedder = embedder_of(w);
-    for (ptrdiff_t p = first, panels; p < end; p += panels) {
-        panels = fnn_ceil_div(end - p, fnn_ceil_div(end - p, chunk));
-#define PANEL(place, features) (w->space + (place) + p * (features) * panel_size)
-        for (ptrdiff_t i = 0; i <= last; i++) {
-            const fnn_engine_layer *l = &e->layers[i];
-            const fnn_dense d = dense_of(w, i);
-            char *out = PANEL(i < last ? e->layers[i + 1].in : l->delta, l->n_out);
-            char *slopes = l->slope == FNN_KEPT_SLOPES ? PANEL(l->slopes, l->n_out) : NULL;
-            if (i == 0)
-                input->forward(k, &d, &embedder, block, p, panels,
-                               input->gathers ? PANEL(l->in, l->n_in) : partial(w), out, slopes);
-            else
-                k->forward(&d, PANEL(l->in, l->n_in), out, slopes, panels);
-            if (l->dropout) {
-                const fnn_dropout drop = {l->dropout, key_of(w, i), row + p * k->lanes};
-                k->drop(&drop, &d, l->own_slope, out, slopes, panels);
-            }
+#define PANEL(place, features) (w->space + (place) + first * (features) * panel_size)
+    for (ptrdiff_t i = 0; i <= last; i++) {
+        const fnn_engine_layer *l = &e->layers[i];
+        const fnn_dense *d = dense_of(w, i);
+        char *out = PANEL(i < last ? e->layers[i + 1].in : l->delta, l->n_out);
+        char *slopes = l->slope == FNN_KEPT_SLOPES ? PANEL(l->slopes, l->n_out) : NULL;
+        if (i == 0)
+            input->forward(k, d, &embedder, block, first, panels,
+                           input->gathers ? PANEL(l->in, l->n_in) : partial(w), out, slopes);
+        else
+            k->forward(d, PANEL(l->in, l->n_in), out, slopes, panels);
+        if (l->dropout) {
+            const fnn_dropout drop = {l->dropout, key_of(w, i), row + first * k->lanes};
+            k->drop(&drop, d, l->own_slope, out, slopes, panels);
         }
-        const fnn_engine_layer *top = &e->layers[last];
-        for (ptrdiff_t q = p; q < p + panels; q++) {
-            const fnn_rows r = fnn_panel_rows(k, block, q);
-            char *raw = w->space + top->delta + q * top->n_out * panel_size;
-            weights[q] = 0;
-            losses[q] = k->loss(&e->criterion, top->n_out, &r, raw, partial(w), &weights[q]);
-        }
-        for (ptrdiff_t i = last; i >= 0; i--) {
-            const fnn_engine_layer *l = &e->layers[i];
+    }
+    const fnn_engine_layer *top = &e->layers[last];
+    for (ptrdiff_t p = first; p < end; p++) {
+        const fnn_rows r = fnn_panel_rows(k, block, p);
+        char *raw = w->space + top->delta + p * top->n_out * panel_size;
+        weights[p] = 0;
+        losses[p] = k->loss(&e->criterion, top->n_out, &r, raw, partial(w), &weights[p]);
+    }
+    /* Deltas that no layer below takes are turned at once, where kernels can. */
+    const ptrdiff_t bottom = e->embedding.n_out ? 0 : 1;
+    const int turns = k->backward_turned != NULL;
+    for (ptrdiff_t i = last; i >= 0; i--) {
+        const fnn_engine_layer *l = &e->layers[i], *below = i ? l - 1 : NULL;
+        if (i == last || i >= bottom || !turns)
             /* Not `gradient`, but sparse_gradient reads what has not been gathered. */
             (i > 0 || input->gathers ? k->transpose_delta : k->transpose_panels)(
-                w->space + l->delta, l->n_out, p, panels, w->space + l->delta_f, l->n_f, e->block,
-                w->n > 1);
-            if (i > 0) {
-                const fnn_dense d = dense_of(w, i);
-                const fnn_engine_layer *below = &e->layers[i - 1];
-                const size_t kept = below->slope == FNN_KEPT_SLOPES ? below->slopes : l->in;
-                k->backward(&d, PANEL(l->delta, l->n_out), below->slope, PANEL(kept, l->n_in),
-                            PANEL(below->delta, l->n_in), panels);
-            } else if (e->embedding.n_out) {
-                const fnn_dense d = dense_of(w, i);
-                k->backward(&d, PANEL(l->delta, l->n_out), FNN_ACTIVATION_identity,
-                            PANEL(l->in, l->n_in), PANEL(e->below, l->n_in), panels);
-                k->transpose_panels(w->space + e->below, l->n_in, p, panels, w->space + e->below_f,
-                                    fnn_ceil_div(l->n_in, k->lanes), e->block, w->n > 1);
-            }
+                w->space + l->delta, l->n_out, first, panels, w->space + l->delta_f, l->n_f,
+                e->block, w->n > 1);
+        if (i < bottom)
+            break;
+        const fnn_dense *d = dense_of(w, i);
+        const int slope = below ? below->slope : FNN_ACTIVATION_identity;
+        const char *delta = PANEL(l->delta, l->n_out);
+        const char *kept = PANEL(slope == FNN_KEPT_SLOPES ? below->slopes : l->in, l->n_in);
+        char *to = PANEL(below ? below->delta : e->below, l->n_in);
+        const fnn_turned f = {w->space + (below ? below->delta_f : e->below_f),
+                              below ? below->n_f : fnn_ceil_div(l->n_in, k->lanes), e->block,
+                              first, w->n > 1};
+        if (i == bottom && turns) {
+            k->backward_turned(d, delta, slope, kept, to, panels, &f);
+            continue;
         }
-#undef PANEL
+        k->backward(d, delta, slope, kept, to, panels);
+        if (!below)
+            k->transpose_panels(w->space + e->below, l->n_in, first, panels, f.f, f.n, f.rows,
+                                f.shared);
     }
+#undef PANEL
 }
 
 /* What a thread works on at a time in phase B: rows [k0, k1) of a layer's weights, its bias, a
@@ -243,8 +256,8 @@ static void gradients_of(const worker *w, const unit *u, void *g[4])
 static void pack(const worker *w, const unit *u)
 {
     if (w->e->k->pack && u->kind == WEIGHTS) {
-        const fnn_dense d = dense_of(w, u->layer);
-        w->e->k->pack(&d, u->k0, u->k1);
+        const fnn_dense *d = dense_of(w, u->layer);
+        w->e->k->pack(d, u->k0, u->k1);
     }
 }
 
@@ -281,19 +294,15 @@ static void find_gradient(const worker *w, const unit *u, const fnn_rows *block,
     const fnn_kernels *k = e->k;
     void *g[4];
     gradients_of(w, u, g);
-    if (u->kind == BIAS) {
-        const fnn_engine_layer *l = &e->layers[u->layer];
-        const ptrdiff_t panels = fnn_ceil_div(block->n, k->lanes);
-        k->bias_gradient(w->space + l->delta, l->n_out, panels, add, g[0]);
-    } else if (u->kind == COLUMN) {
+    if (u->kind == COLUMN) {
         k->embedding_column(&e->embedding, w->params, block, w->space + e->below_f, e->block,
                             u->column, add, embedder_of(w).rows, g);
     } else if (u->kind == INDICATORS) {
         k->indicator_scale(&e->embedding, block, w->space + e->below_f, e->block, add, g[0]);
     } else {
         const fnn_engine_layer *l = &e->layers[u->layer];
-        const fnn_dense d = dense_of(w, u->layer);
-        const fnn_unit of = {.d = &d,
+        const fnn_dense *d = dense_of(w, u->layer);
+        const fnn_unit of = {.d = d,
                              .a = w->space + l->in,
                              .values = block->data->values,
                              .csc = csc_of(w),
@@ -301,11 +310,14 @@ static void find_gradient(const worker *w, const unit *u, const fnn_rows *block,
                              .delta_f = w->space + l->delta_f,
                              .n = block->n,
                              .f_rows = e->block,
+                             .n_f = k->backward_turned ? l->n_f : 0,
                              .k0 = u->k0,
                              .k1 = u->k1,
                              .add = add,
                              .g = g[0]};
-        if (u->layer == 0)
+        if (u->kind == BIAS)
+            k->bias_gradient(&of);
+        else if (u->layer == 0)
             fnn_input_kinds[block->data->input].gradient(k, &of, next);
         else
             k->gradient(&of, next);
@@ -469,6 +481,7 @@ static void work_on_member(worker *w, ptrdiff_t member)
     } else {
         w->grad = (char *)task->grad + member * size;
     }
+    set_layers(w);
     pack_all(w);
     const int64_t *rows = task->rows + member * task->rows_stride;
     w->rows_end = rows + task->n_passes * task->n_visits;
