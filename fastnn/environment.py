@@ -97,7 +97,7 @@ def _instruction_sets() -> dict[str, Any]:
 
 _BFLOAT16 = {  # by the instruction set
     "amx": "by AMX, where the system lets the process use it",
-    "avx512_bf16": "by AVX512_BF16, faster than float32 from about 40 inputs and neurons a layer on",
+    "avx512_bf16": "by AVX512_BF16, faster than float32 with 40 inputs and neurons or more",
 }
 
 
