@@ -18,4 +18,6 @@ def tested(available: tuple[str, ...]) -> tuple[str, ...]:
 
 def with_vectors(available: tuple[str, ...]) -> tuple[str, ...]:
     """Those tested, each vector once."""
-    return tuple(name for name in tested(available) if VECTORS_OF.get(name) not in available)
+    vectors = {name: {VECTORS_OF[name], STANDS_IN_FOR.get(VECTORS_OF[name])} for name in VECTORS_OF}
+    found = tested(available)
+    return tuple(name for name in found if not vectors.get(name, set()) & set(found))
