@@ -50,9 +50,9 @@ DATASETS = ["digits", "breast_cancer", "diabetes", "iris", "wine"]
 # batches and arithmetic; what is left is rounding, which training amplifies: up to 1e-15 and 2e-4
 # were seen. In float64 a peer without L2 (at least 3e-7 off), without epsilon or with another
 # (2e-7), or with a rate 1 % off (2e-4) is caught on every shape.
-# In bfloat16 everybody rounds something else: 7e-4 was seen, and 1e-2 of PyTorch, whose parameters
-# are bfloat16, too.
-TOLERANCE = {"float64": 1e-9, "float32": 1e-3, "bfloat16": 3e-2}
+# In bfloat16 everybody rounds something else: 7e-4 was seen, and of PyTorch, whose parameters are
+# bfloat16, too, 1e-2, and 3.4e-2 in 640 steps of tiny.
+TOLERANCE = {"float64": 1e-9, "float32": 1e-3, "bfloat16": 5e-2}
 CHECK_EPOCHS = 5
 
 
