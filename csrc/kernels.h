@@ -210,6 +210,15 @@ struct fnn_isa {
     const fnn_kernels *kernels[FNN_N_PRECISIONS]; /* NULL: no such precision */
 };
 
+/* A set with the kernels of `vectors` but for bfloat16, whose `products` are named. */
+#define FNN_ISA(set, test, vectors, products)                \
+    {                                                        \
+        .name = #set, .usable = test,                        \
+        .kernels = {[FNN_F32] = &fnn_kernels_##vectors##_32, \
+                    [FNN_F64] = &fnn_kernels_##vectors##_64, \
+                    [FNN_BF16] = &fnn_kernels_##products##_##vectors##_32}, \
+    }
+
 /* The kernels of a precision that this process may run: asks the system where that takes it. */
 const fnn_kernels *fnn_allowed_kernels(const fnn_isa *isa, int precision);
 

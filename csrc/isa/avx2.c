@@ -40,13 +40,7 @@ static int usable(void)
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 
-const fnn_isa fnn_isa_avx2 = {
-    .name = "avx2",
-    .usable = usable,
-    .kernels = {[FNN_F32] = &fnn_kernels_avx2_32,
-                [FNN_F64] = &fnn_kernels_avx2_64,
-                [FNN_BF16] = &fnn_kernels_bfloat16_avx2_32},
-};
+const fnn_isa fnn_isa_avx2 = FNN_ISA(avx2, usable, avx2, bfloat16);
 #else
 const fnn_isa fnn_isa_avx2 = {.name = "avx2"};
 #endif

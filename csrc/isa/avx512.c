@@ -75,17 +75,9 @@ static int amx_usable(void) { return usable() && fnn_amx_usable(); }
 #define amx_usable NULL
 #endif
 
-#define SET(set, test, products)                                  \
-    {                                                             \
-        .name = set,                                              \
-        .usable = test,                                           \
-        .kernels = {[FNN_F32] = &fnn_kernels_avx512_32,           \
-                    [FNN_F64] = &fnn_kernels_avx512_64,           \
-                    [FNN_BF16] = &fnn_kernels_##products##_avx512_32}, \
-    }
-const fnn_isa fnn_isa_avx512 = SET("avx512", usable, bfloat16);
-const fnn_isa fnn_isa_avx512_bf16 = SET("avx512_bf16", bf16_usable, dots);
-const fnn_isa fnn_isa_amx = SET("amx", amx_usable, amx);
+const fnn_isa fnn_isa_avx512 = FNN_ISA(avx512, usable, avx512, bfloat16);
+const fnn_isa fnn_isa_avx512_bf16 = FNN_ISA(avx512_bf16, bf16_usable, avx512, dots);
+const fnn_isa fnn_isa_amx = FNN_ISA(amx, amx_usable, avx512, amx);
 #else
 const fnn_isa fnn_isa_avx512 = {.name = "avx512"};
 const fnn_isa fnn_isa_avx512_bf16 = {.name = "avx512_bf16"};

@@ -25,17 +25,10 @@ static int usable(void)
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 
-#define SET(set, products)                                                \
-    {                                                                     \
-        .name = set,                                                      \
-        .usable = usable,                                                 \
-        .kernels = {[FNN_F32] = &fnn_kernels_avx512_lowered_32,           \
-                    [FNN_F64] = &fnn_kernels_avx512_lowered_64,           \
-                    [FNN_BF16] = &fnn_kernels_##products##_avx512_lowered_32}, \
-    }
-const fnn_isa fnn_isa_avx512_lowered = SET("avx512_lowered", bfloat16);
-const fnn_isa fnn_isa_avx512_bf16_lowered = SET("avx512_bf16_lowered", dots);
-const fnn_isa fnn_isa_amx_lowered = SET("amx_lowered", amx);
+const fnn_isa fnn_isa_avx512_lowered = FNN_ISA(avx512_lowered, usable, avx512_lowered, bfloat16);
+const fnn_isa fnn_isa_avx512_bf16_lowered =
+    FNN_ISA(avx512_bf16_lowered, usable, avx512_lowered, dots);
+const fnn_isa fnn_isa_amx_lowered = FNN_ISA(amx_lowered, usable, avx512_lowered, amx);
 #else
 const fnn_isa fnn_isa_avx512_lowered = {.name = "avx512_lowered"};
 const fnn_isa fnn_isa_avx512_bf16_lowered = {.name = "avx512_bf16_lowered"};

@@ -22,10 +22,4 @@ static int usable(void)
     return 1;
 }
 
-const fnn_isa fnn_isa_generic = {
-    .name = "generic",
-    .usable = usable,
-    .kernels = {[FNN_F32] = &fnn_kernels_generic_32,
-                [FNN_F64] = &fnn_kernels_generic_64,
-                [FNN_BF16] = &fnn_kernels_bfloat16_generic_32},
-};
+const fnn_isa fnn_isa_generic = FNN_ISA(generic, usable, generic, bfloat16);

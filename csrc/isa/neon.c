@@ -26,13 +26,7 @@ static int usable(void)
     return 1;
 }
 
-const fnn_isa fnn_isa_neon = {
-    .name = "neon",
-    .usable = usable,
-    .kernels = {[FNN_F32] = &fnn_kernels_neon_32,
-                [FNN_F64] = &fnn_kernels_neon_64,
-                [FNN_BF16] = &fnn_kernels_bfloat16_neon_32},
-};
+const fnn_isa fnn_isa_neon = FNN_ISA(neon, usable, neon, bfloat16);
 #else
 const fnn_isa fnn_isa_neon = {.name = "neon"};
 #endif
